@@ -1,0 +1,1 @@
+"""Doors (files: one DVC stage each) and rooms (folders: what the doors compose)."""

@@ -1,0 +1,101 @@
+"""ensemble: choose the members on validation accuracy -> data/ensemble (Table 1, the labels of every mimic net).
+
+Reads data/teachers and the validation labels of data/prepared; the test set only when the choice is made. Greedy
+forward selection without replacement from the best single net to a fixed size; the ensemble's outputs are the
+arithmetic mean of its members' logits (Urban et al. 2017, section 2.7; assumption 21).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from stages.fit.device import choose_device, set_up_torch
+from stages.fit.evaluate import logits
+from stages.nets.teacher import build_teacher
+from stages.settings import common
+from stages.settings.prepare import ensemble
+from stages.settings.read import read_params
+from stages.store import door
+from stages.store.atomic import link_or_copy, write_json
+from stages.store.prepared import read_test, read_validation
+from stages.store.tensors import read_tensors
+from stages.store.weights import load_weights
+from stages.store.work import fresh_folder, read_manifest, write_manifest
+
+PREPARED = Path("data/prepared")
+TEACHERS = Path("data/teachers")
+OUT = Path("data/ensemble")
+METRICS = Path("metrics/ensemble.json")
+
+
+def select(outputs: np.ndarray, labels: np.ndarray, members: int) -> tuple[list[int], list[float]]:
+    """Greedy forward selection on accuracy.
+
+    Args:
+        outputs: logits (nets, n, classes) of all candidates on the validation images.
+        labels: int64 (n,).
+        members: size of the ensemble, at most the number of candidates.
+
+    Returns:
+        the chosen candidates in the order of their choice, and the accuracy after each of them. Ties go to the
+        candidate with the lower index.
+
+    Raises:
+        ValueError: fewer candidates than members.
+    """
+    if members > len(outputs):
+        raise ValueError(
+            f"ensemble.members is {members}, only {len(outputs)} teachers finished: lower it, or raise "
+            "teachers.sweep.trials"
+        )
+    chosen, path = [], []
+    total = np.zeros(outputs.shape[1:], np.float64)
+    for _ in range(members):
+        hits = [
+            -1 if i in chosen else int(((total + outputs[i]).argmax(1) == labels).sum())
+            for i in range(len(outputs))
+        ]
+        best = int(np.argmax(hits))
+        chosen.append(best)
+        path.append(hits[best] / len(labels))
+        total += outputs[best]
+    return chosen, path
+
+
+def main() -> None:
+    """Run the stage."""
+    params = read_params()
+    numerics, execution = common.numerics(params), common.execution(params)
+    device = choose_device(execution.device)
+    set_up_torch(numerics.threads, device)
+    trials = [entry["trial"] for entry in read_manifest(TEACHERS)["trials"]]
+    files = [TEACHERS / f"{trial:03d}.validation.safetensors" for trial in trials]
+    outputs = np.stack([read_tensors(path)[0]["logits"] for path in files]).astype(np.float64)
+    labels = read_validation(PREPARED)[1]
+    chosen, path = select(outputs, labels, ensemble(params).members)
+
+    out = fresh_folder(OUT)
+    images, labels, _ = read_test(PREPARED)
+    total, count = np.zeros((len(labels), outputs.shape[2]), np.float64), 0
+    for place, candidate in enumerate(chosen):
+        source = TEACHERS / f"{trials[candidate]:03d}.safetensors"
+        link_or_copy(source, out / f"member-{place:02d}.safetensors")
+        state, description = load_weights(source)
+        net = build_teacher(**description)
+        net.load_state_dict(state)
+        net = net.to(device, memory_format=torch.channels_last)
+        part = logits(net, torch.from_numpy(images), numerics.eval_batch, numerics.precision)
+        total += part.cpu().numpy()
+        count += sum(p.numel() for p in net.parameters())
+    accuracy = float((total.argmax(1) == labels).mean())
+    members = [trials[candidate] for candidate in chosen]
+    write_manifest(out, {"members": members, "validation_accuracy": path})
+    write_json(METRICS, {"test_accuracy": accuracy, "validation_accuracy": path[-1], "params": count})
+    print(f"ensemble: {len(members)} of {len(trials)} nets, validation {path[-1]:.4f}, test {accuracy:.4f}")
+
+
+if __name__ == "__main__":
+    door.run(main)

@@ -1,0 +1,40 @@
+"""The device a trial runs on, and the state of torch in its process; used by the doors that train or label."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+
+def choose_device(name: str) -> torch.device:
+    """The device for `execution.device`: "cpu", "cuda", or "auto" (CUDA where there is one).
+
+    Raises:
+        ValueError: "cuda" was asked for and torch sees none.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            "execution.device is 'cuda' and torch sees no CUDA device: check the driver with nvidia-smi, "
+            "or set execution.device to 'auto' or 'cpu' in params.yaml"
+        )
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def set_up_torch(threads: int, device: torch.device) -> None:
+    """Make torch deterministic in this process and set its number of threads.
+
+    Same machine, torch, device and thread count then give the same bytes. TF32 stays off, so that fp32 means
+    fp32. Maximum pooling is only warned about by torch; its windows do not overlap here, so that its gradient has
+    one contribution an element.
+    """
+    torch.set_num_threads(threads)
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.deterministic = True
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False

@@ -1,0 +1,121 @@
+"""The learning-rate schedule of Urban et al. 2017, section 2.6; used by the training loop.
+
+The rate is halved when the validation error has not dropped for ten epochs in a row, and not again within the
+next eight epochs. Training ends when it has not dropped for thirty epochs, or when the rate was reduced by a
+factor of more than 2000 in total. `torch.optim.lr_scheduler.ReduceLROnPlateau` cannot express this: it starts
+its count anew after each reduction. Assumption (13): the count is not reset.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+PATIENCE_EPOCHS = 10
+COOLDOWN_EPOCHS = 8
+STOP_EPOCHS = 30
+LARGEST_REDUCTION = 2000
+
+
+@dataclass
+class Schedule:
+    """Feed it the validation error of each epoch; it tells the rate's factor and when to stop.
+
+    Args:
+        max_epochs: a bound on the epochs, or None for the paper's rules alone.
+
+    Attributes:
+        factor: what the initial learning rate is multiplied with in the next epoch: 1, 1/2, 1/4, ...
+        best_epoch: epoch of the lowest error, the first one of equals; -1 before the first epoch.
+        why: None while training goes on, else "no_drop", "factor" or "end" (max_epochs).
+    """
+
+    max_epochs: int | None = None
+    epoch: int = -1
+    best_epoch: int = -1
+    best_error: float = math.inf
+    factor: float = 1.0
+    reduction_epochs: list[int] = field(default_factory=list)
+    why: str | None = None
+
+    def update(self, error: float) -> bool:
+        """Take the validation error (a fraction) of the next epoch; True if it is the lowest so far.
+
+        Raises:
+            ValueError: training has ended already, or the error is no number in [0, 1].
+        """
+        if self.why is not None:
+            raise ValueError(f"training ended at epoch {self.epoch} ({self.why}); no further error is taken")
+        if not 0.0 <= error <= 1.0:
+            raise ValueError(f"validation error {error} of epoch {self.epoch + 1}: allowed is 0 .. 1")
+        self.epoch += 1
+        dropped = error < self.best_error
+        if dropped:
+            self.best_error, self.best_epoch = error, self.epoch
+        waited = self.epoch - self.best_epoch
+        if waited >= PATIENCE_EPOCHS and self._cooled_down():
+            self.factor /= 2
+            self.reduction_epochs.append(self.epoch)
+        self.why = self._reason(waited)
+        return dropped
+
+    def _cooled_down(self) -> bool:
+        return not self.reduction_epochs or self.epoch - self.reduction_epochs[-1] > COOLDOWN_EPOCHS
+
+    def _reason(self, waited: int) -> str | None:
+        if waited >= STOP_EPOCHS:
+            return "no_drop"
+        if 1 / self.factor > LARGEST_REDUCTION:
+            return "factor"
+        if self.max_epochs is not None and self.epoch + 1 >= self.max_epochs:
+            return "end"
+        return None
+
+
+def replay(errors: Sequence[float], max_epochs: int | None = None) -> Schedule:
+    """The schedule after these validation errors; errors after its end are not read."""
+    schedule = Schedule(max_epochs)
+    for error in errors:
+        if schedule.why is not None:
+            break
+        schedule.update(error)
+    return schedule
+
+
+def main() -> None:
+    """Print what the schedule does with a list of validation errors, as one JSON line."""
+    parser = argparse.ArgumentParser(prog="python -m stages.fit.schedule", description=main.__doc__)
+    parser.add_argument("errors", type=Path, help="JSON file: a list of validation errors, 0 .. 1, one an epoch")
+    parser.add_argument("--max-epochs", type=int, default=None, help="a bound on the epochs")
+    arguments = parser.parse_args()
+    try:
+        errors = json.loads(arguments.errors.read_text())
+        numbers = isinstance(errors, list) and all(
+            isinstance(e, int | float) and not isinstance(e, bool) for e in errors
+        )
+        if not errors or not numbers:
+            raise ValueError("allowed is a list of numbers, one for each epoch")
+        if arguments.max_epochs is not None and arguments.max_epochs < 1:
+            raise ValueError(f"--max-epochs is {arguments.max_epochs}: allowed is 1 or more")
+        schedule = replay(errors, arguments.max_epochs)
+    except (OSError, ValueError) as error:
+        print(f"error: {arguments.errors}: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+    print(
+        json.dumps(
+            {
+                "reduction_epochs": schedule.reduction_epochs,
+                "last_epoch": schedule.epoch,
+                "why": schedule.why or "end",
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""Labelled images and the checks that every source shares, for `prepare`.
+
+Every source gives (training images, test images, class names), each set in the source's own order.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Images uint8 (n, s, s, 3), 0..255, with labels int64 (n,) from 0.
+
+    Raises:
+        ValueError: a shape or a type is another, or a label is negative.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __post_init__(self) -> None:
+        shape = self.images.shape
+        square = len(shape) == 4 and shape[1] == shape[2] and shape[3] == 3
+        if self.images.dtype != np.uint8 or not square:
+            raise ValueError(
+                f"images are {self.images.dtype} {shape}, allowed is uint8 (n, s, s, 3)"
+            )
+        if self.labels.dtype != np.int64 or self.labels.shape != shape[:1]:
+            raise ValueError(
+                f"labels are {self.labels.dtype} {self.labels.shape}, allowed is int64 {shape[:1]}"
+            )
+        if len(self.labels) and self.labels.min() < 0:
+            raise ValueError(f"a label is {self.labels.min()}, allowed are integers >= 0")
+
+
+Source = tuple[Labelled, Labelled, tuple[str, ...]]
+
+
+def data_folder(path: str | Path) -> Path:
+    """The folder `path`; a relative one starts at the environment's MIMICNETS_DATA, if set."""
+    return Path(os.environ.get("MIMICNETS_DATA", ".")) / Path(path).expanduser()
+
+
+def existing_folder(path: str | Path, holds: str) -> Path:
+    """`data_folder(path)`, which must exist; `holds` says what belongs into it.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+    """
+    folder = data_folder(path)
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"no folder {folder}, wanted one with {holds}: "
+            "change prepare.path, or set MIMICNETS_DATA to the folder that it starts from"
+        )
+    return folder
+
+
+def checked_labels(labels: np.ndarray, classes: int, name: str) -> np.ndarray:
+    """The labels of the file `name` as int64, all from 0 to classes - 1.
+
+    Raises:
+        ValueError: a label is out of range; the first one is named.
+    """
+    bad = np.flatnonzero((labels < 0) | (labels >= classes))
+    if len(bad):
+        raise ValueError(
+            f"{name}: row {bad[0]} has label {labels[bad[0]]}, allowed are 0 to {classes - 1}: "
+            "correct the file or choose another prepare.path"
+        )
+    return labels.astype(np.int64)

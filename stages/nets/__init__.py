@@ -1,0 +1,1 @@
+"""Networks: teacher, MLP and CNN students, budgets, bottleneck absorption."""

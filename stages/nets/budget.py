@@ -1,0 +1,241 @@
+"""From a budget of parameters to the widths of a student, without torch; also a command.
+
+    python -m stages.nets.budget ROW BUDGET C... [--hard] [--box LOW HIGH ...]
+
+prints the widths of one net as a line of JSON: with the boxes of scales/paper.yaml (those of the
+nearest budget where the file has none for BUDGET), or with a --box per control. Used by the doors
+that train students and by those that only need counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NoReturn
+
+from stages.nets import layers as sizes
+from stages.nets.families import FAMILIES, Family, Plan, family_of, layers_of
+from stages.nets.layers import teacher_macs, teacher_params, teacher_widths
+
+__all__ = [
+    "FAMILIES", "Family", "Plan", "forward_macs", "parse_budget", "plan",
+    "teacher_macs", "teacher_params", "teacher_widths",
+]  # fmt: skip
+
+DEPENDENT_MIN = 10  # Urban et al. 2017, section 6.3 leaves it open: no bottleneck below 10 units
+BUDGET_MAX = 10**12
+HALF_DECADES = {"3.16M": 3_162_278, "31.6M": 31_622_777}  # 10**6.5 and 10**7.5
+BOXES_FILE = Path(__file__).resolve().parents[2] / "scales" / "paper.yaml"
+
+
+def parse_budget(text: str | int | float) -> int:
+    """Number of parameters from "1M", "3.16M", "100k", "250000", 250000 or 2.5e6.
+
+    "3.16M" and "31.6M" are the labels of 10**6.5 and 10**7.5 (Urban et al. 2017, section 2.3).
+
+    Raises:
+        ValueError: not a number, or not between 1 and 10**12.
+    """
+    label = str(text).strip()
+    if label in HALF_DECADES:
+        return HALF_DECADES[label]
+    unit = {"k": 1_000, "K": 1_000, "M": 1_000_000}.get(label[-1:], 1)
+    try:
+        number = Decimal(label if unit == 1 else label[:-1]) * unit
+        if number.is_finite() and 0 < number <= BUDGET_MAX and round(number) >= 1:
+            return round(number)
+    except ArithmeticError:  # not a number, or beyond Decimal's range
+        pass
+    raise ValueError(
+        f"a budget is a number of parameters from 1 to 10**12, as 250000, 100k or 3.16M,"
+        f" got {text!r}: change students.budgets"
+    )
+
+
+def plan(
+    family: str,
+    budget: int,
+    controls: Sequence[float],
+    box: Sequence[tuple[int, int]] | None,
+    *,
+    classes: int = 10,
+    size_px: int = 32,
+    ratio_min: float = 0.05,
+) -> Plan:
+    """Widths of a student of about `budget` parameters (Urban et al. 2017, sections 2.3 and 6.3).
+
+    One width is not free: it takes what the others leave of the budget. Assumption (19): it is the
+    nearest whole number. `mlp2` to `mlp5` scale all widths by one factor instead.
+
+    Args:
+        family: a key of `FAMILIES`.
+        budget: weights and biases, the output layer included.
+        controls: one number in [0, 1] per control (C1, C2); for `mlp2` to `mlp5` one width ratio in
+            [ratio_min, 1] per layer.
+        box: (low, high) width of each control; None for `mlp2` to `mlp5`.
+        classes: outputs.
+        size_px: side of the square RGB images.
+        ratio_min: smallest width ratio, in (0, 1]. Ours: the paper's ratios start at 0.
+
+    Raises:
+        ValueError: an unknown family, a wrong number of controls or boxes, a control outside its
+            interval, a box that is not 1 <= low <= high, images too small for the pools, a budget
+            below the smallest net.
+    """
+    known = family_of(family)
+    if classes < 1 or size_px < 1:
+        raise ValueError(f"classes and size_px must be at least 1, got {classes} and {size_px}")
+    if not 0 < ratio_min <= 1:
+        raise ValueError(
+            f"the smallest ratio must be in (0, 1], got {ratio_min}: change rows.{family}.ratios"
+        )
+    if len(controls) != known.controls:
+        raise ValueError(
+            f"{family} has {known.controls} controls, got {len(controls)}: give one per"
+            f" {'layer' if known.ratios else 'box of rows.' + family + '.boxes'}"
+        )
+    for index, value in enumerate(controls, start=1):
+        name, low = (f"r{index}", ratio_min) if known.ratios else (f"C{index}", 0)
+        sizes.check_control(f"{name} of {family}", value, low, f"the controls of rows.{family}")
+
+    def count(widths: Sequence[int], dependent: int | None) -> int:
+        return sizes.count(layers_of(family, widths, dependent, classes, size_px))
+
+    dependent: int | None = None
+    if known.ratios:
+        if box is not None:
+            raise ValueError(f"{family} has width ratios and no box, got {box}: remove the box")
+        widths = _scaled(family, budget, controls, 3 * size_px**2, classes, count)
+    else:
+        if box is None or len(box) != known.controls:
+            raise ValueError(
+                f"{family} has {known.controls} width boxes, got {box}: change rows.{family}.boxes"
+            )
+        for ends in box:
+            sizes.check_box(ends, f"rows.{family}.boxes")
+        real = [sizes.width_in(box[group], controls[group]) for group in known.groups]
+        widths, dependent = _filled(family, budget, real, count)
+    params = count(widths, dependent)
+    return Plan(family, widths, dependent, params, params / budget - 1, size_px, classes)
+
+
+def forward_macs(plan: Plan) -> int:
+    """Multiply-accumulates of one image in a forward pass."""
+    return sizes.macs(plan.layers)
+
+
+Count = Callable[[Sequence[int], int | None], int]
+
+
+def _filled(
+    family: str, budget: int, real: Sequence[float], count: Count
+) -> tuple[tuple[int, ...], int]:
+    """Optimised widths, made smaller where they leave too little, and the dependent width."""
+
+    def at(factor: float) -> tuple[tuple[int, ...], int]:
+        widths = tuple(max(1, round(factor * width)) for width in real)
+        fixed = count(widths, 0)  # the count is linear in the dependent width
+        return widths, round((budget - fixed) / (count(widths, 1) - fixed))
+
+    widths, dependent = at(1.0)
+    if dependent >= DEPENDENT_MIN:
+        return widths, dependent
+    widths, dependent = at(0.0)
+    if dependent < DEPENDENT_MIN:
+        raise _too_small(family, budget, count(widths, DEPENDENT_MIN))
+    low, high = 0.0, 1.0  # widths never fall with the factor, so the dependent one never rises
+    while low < (middle := (low + high) / 2) < high:
+        low, high = (middle, high) if at(middle)[1] >= DEPENDENT_MIN else (low, middle)
+    return at(low)
+
+
+def _scaled(
+    family: str, budget: int, ratios: Sequence[float], inputs: int, classes: int, count: Count
+) -> tuple[int, ...]:
+    """Widths in the given ratios; the last one takes what rounding left of the budget.
+
+    Rounding the first width leaves up to half of `inputs` parameters, which can be more than a narrow
+    last layer holds. Ours: it never loses more than half of its units; the first layer gives up one of
+    its own instead. Nor does it more than double, so that far below the paper's budgets the ratios keep
+    their meaning and `rel_err` says what that costs.
+    """
+    if budget < (smallest := count([1] * len(ratios), None)):
+        raise _too_small(family, budget, smallest)
+    # the count is square * s**2 + linear * s + classes: s is the positive root
+    square = sum(a * b for a, b in zip(ratios, ratios[1:], strict=False))
+    linear = inputs * ratios[0] + sum(ratios) + classes * ratios[-1]
+    rest = budget - classes
+    scale = 2 * rest / (linear + math.sqrt(linear**2 + 4 * square * rest))
+    widths = [max(1, round(scale * ratio)) for ratio in ratios]
+    last = widths[-1]
+
+    def filled() -> int:
+        return last + round((budget - count(widths, None)) / (widths[-2] + classes + 1))
+
+    least, corrected = max(1, math.ceil(last / 2)), filled()
+    if corrected < least and widths[0] > 1:
+        widths[0] -= 1
+        corrected = filled()
+    widths[-1] = min(max(corrected, least), 2 * last)
+    return tuple(widths)
+
+
+def _too_small(family: str, budget: int, smallest: int) -> ValueError:
+    return ValueError(
+        f"budget {budget:,} is too small for {family}: its smallest net has {smallest:,} parameters"
+        f" at these images and classes, whatever rows.{family}.boxes; raise students.budgets"
+    )
+
+
+def _row_settings(row: str, budget: int, hard: bool) -> dict[str, Any]:
+    """`box` or `ratio_min` of a row, from the paper's scale."""
+    from ruamel.yaml import YAML
+
+    if not BOXES_FILE.is_file():
+        raise FileNotFoundError(f"no {BOXES_FILE}: give a --box LOW HIGH per control")
+    section = "hard_rows" if hard else "rows"
+    rows = YAML(typ="safe").load(BOXES_FILE.read_text(encoding="utf-8"))[section]
+    if row not in rows:
+        raise ValueError(f"{section} has no {row!r}: choose one of {', '.join(rows)}")
+    if "boxes" not in rows[row]:
+        return {"box": None, "ratio_min": rows[row]["ratios"][0]}
+    boxes = rows[row]["boxes"]
+    nearest = min(boxes, key=lambda label: abs(math.log(parse_budget(label) / budget)))
+    return {"box": [tuple(ends) for ends in boxes[nearest]]}
+
+
+class _OneLineParser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"{message}; see python -m stages.nets.budget --help")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print one plan as a line of JSON; 1 and one line on stderr where the input is bad."""
+    parser = _OneLineParser(prog="python -m stages.nets.budget", description=__doc__.split(":")[0])
+    parser.add_argument("row", help=", ".join(FAMILIES))
+    parser.add_argument("budget", help="parameters: 1M, 3.16M, 100k, 250000")
+    parser.add_argument("controls", nargs="*", type=float, metavar="C", help="C1, C2 or ratios")
+    parser.add_argument("--hard", action="store_true", help="boxes of the nets on hard labels")
+    parser.add_argument("--box", nargs=2, type=int, action="append", metavar=("LOW", "HIGH"))
+    try:
+        asked = parser.parse_args(arguments)
+        budget = parse_budget(asked.budget)
+        family_of(asked.row)
+        settings = {"box": asked.box} if asked.box else _row_settings(asked.row, budget, asked.hard)
+        made = plan(asked.row, budget, asked.controls, **settings)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    keys = ("widths", "dependent", "params")
+    line = {key: getattr(made, key) for key in keys} | {"rel_err": round(made.rel_err, 6)}
+    print(json.dumps(line))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,139 @@
+"""The nine student architectures and the plan of one net, without torch.
+
+Used by `budget`, which makes plans, and by the modules that build their nets.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from types import MappingProxyType
+from typing import Any
+
+from stages.nets.layers import Layer, chain, count
+
+
+@dataclass(frozen=True)
+class Family:
+    """What the nets of one row of Table 2 have in common.
+
+    `layout` has a `c` per convolution (5x5, padding 2) and a `p` per pool; `groups` gives the
+    control of each optimised width; `hidden` counts the fully connected ReLU layers.
+    """
+
+    layout: str
+    pool: int
+    groups: tuple[int, ...]
+    hidden: int
+    bottleneck: bool
+
+    @property
+    def controls(self) -> int:
+        """How many numbers choose the widths."""
+        return max(self.groups) + 1
+
+    @property
+    def ratios(self) -> bool:
+        """Whether the controls are width ratios, scaled to the budget, instead of widths."""
+        return not self.layout and not self.bottleneck
+
+
+# Assumptions (1), (4), (5), (6), (10): the layouts, the pool of conv1, where the bottlenecks are,
+# and which layers share a control.
+FAMILIES: Mapping[str, Family] = MappingProxyType({
+    "mlp1": Family("", 1, (0,), 1, True),
+    "mlp2": Family("", 1, (0, 1), 2, False),
+    "mlp3": Family("", 1, (0, 1, 2), 3, False),
+    "mlp4": Family("", 1, (0, 1, 2, 3), 4, False),
+    "mlp5": Family("", 1, (0, 1, 2, 3, 4), 5, False),
+    "conv1": Family("cp", 3, (0, 1), 1, True),
+    "conv2": Family("cpcp", 2, (0, 1), 1, False),
+    "conv3": Family("cpcpcp", 2, (0, 1, 1), 1, False),
+    "conv4": Family("cpccpcp", 2, (0, 0, 1, 1), 1, False),
+})  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Widths of one student and what they cost.
+
+    Attributes:
+        family: a key of `FAMILIES`.
+        widths: the optimised ones in order; filters per convolution, then for `conv1` and the
+            MLPs the units of each ReLU layer.
+        dependent: the width that fills the budget: units of the bottleneck (`mlp1`, `conv1`) or
+            of the hidden layer (`conv2` to `conv4`); None where the widths are ratios.
+        params: weights and biases, the output layer included.
+        rel_err: (params - budget) / budget.
+        size_px, classes: images and outputs the plan was made for.
+    """
+
+    family: str
+    widths: tuple[int, ...]
+    dependent: int | None
+    params: int
+    rel_err: float
+    size_px: int
+    classes: int
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """Layers in order, from which the net is built."""
+        return layers_of(self.family, self.widths, self.dependent, self.classes, self.size_px)
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str | Mapping[str, Any]) -> Plan:
+        """The plan of `to_json` (the text, or the object it holds).
+
+        Raises:
+            ValueError: keys are missing or unknown, or `params` is not the count of the widths.
+        """
+        record = dict(json.loads(text) if isinstance(text, str) else text)
+        names = {field.name for field in fields(cls)}
+        if set(record) != names:
+            raise ValueError(f"a plan has the keys {sorted(names)}, got {sorted(record)}")
+        made = cls(**{**record, "widths": tuple(record["widths"])})
+        family_of(made.family)
+        if count(made.layers) != made.params:
+            raise ValueError(
+                f"a plan of {made.params:,} params whose widths count {count(made.layers):,}:"
+                " it was edited or written by another version, make it again"
+            )
+        return made
+
+
+def family_of(name: str) -> Family:
+    """The family of that name; ValueError with the nearest name where there is none."""
+    if name in FAMILIES:
+        return FAMILIES[name]
+    nearest = difflib.get_close_matches(str(name), FAMILIES, n=1, cutoff=0)[0]
+    raise ValueError(
+        f"unknown family {name!r}, did you mean {nearest!r}? rows are named {', '.join(FAMILIES)}"
+    )
+
+
+def layers_of(
+    family: str, widths: Sequence[int], dependent: int | None, classes: int, size_px: int
+) -> tuple[Layer, ...]:
+    """Layers of a family with these optimised widths and this dependent one, as of `Plan`."""
+    known = FAMILIES[family]
+    convs = widths[: known.layout.count("c")]
+    hidden = list(widths[len(convs) :])
+    if not known.bottleneck and dependent is not None:
+        hidden.append(dependent)
+    return chain(
+        known.layout,
+        convs,
+        hidden,
+        kernel=5,
+        pool=known.pool,
+        bottleneck=dependent if known.bottleneck else None,
+        classes=classes,
+        size_px=size_px,
+    )

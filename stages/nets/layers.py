@@ -1,0 +1,187 @@
+"""Sizes, parameters and multiply-accumulates of every network, without torch.
+
+Used by `budget` (students) and `teacher`; the modules of `stack` are built from the same layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+CHANNELS = 3  # red, green, blue
+TEACHER_LAYOUT = "ccpccpccccp"  # Urban et al. 2017, section 2.7: c^2-mp-c^2-mp-c^4-mp
+TEACHER_CONTROLS = ("C1", "C2", "C3", "H1")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer: `conv` and `fc` are followed by a ReLU, `linear` (a bottleneck) and `out` are not.
+
+    `inputs` and `outputs` are channels for `conv` and `pool`, features for the others; `kernel` is
+    the side of a filter or pool window; `size_px` is the side of the output map.
+    """
+
+    kind: str  # conv | pool | linear | fc | out
+    name: str
+    inputs: int
+    outputs: int
+    kernel: int = 1
+    size_px: int = 1
+
+    @property
+    def params(self) -> int:
+        """Weights and biases."""
+        if self.kind == "pool":
+            return 0
+        return self.kernel**2 * self.inputs * self.outputs + self.outputs
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one image in a forward pass, without biases and pools."""
+        if self.kind == "pool":
+            return 0
+        return self.kernel**2 * self.inputs * self.outputs * self.size_px**2
+
+
+def chain(
+    layout: str,
+    convs: Sequence[int],
+    hidden: Sequence[int],
+    *,
+    kernel: int,
+    pool: int,
+    bottleneck: int | None,
+    classes: int,
+    size_px: int,
+) -> tuple[Layer, ...]:
+    """Layers of a net: convolutions and pools, then a bottleneck, hidden layers and the output.
+
+    Args:
+        layout: a `c` per convolution (stride 1, same size) and a `p` per max-pool, in order.
+        convs: filters of each convolution, as many as `layout` has `c`.
+        hidden: units of each fully connected ReLU layer.
+        kernel: side of the filters, odd; the padding is kernel // 2.
+        pool: side and stride of the pools; a remainder at the border is dropped.
+        bottleneck: units of the linear layer in front of the hidden ones; None for none.
+        classes: outputs.
+        size_px: side of the square RGB images.
+
+    Raises:
+        ValueError: the images are too small for the pools.
+    """
+    assert layout.count("c") == len(convs)
+    smallest = pool ** layout.count("p")
+    if size_px < smallest:
+        raise ValueError(
+            f"images of {size_px} px are too small for {layout.count('p')} pools of {pool}x{pool}:"
+            f" use images of at least {smallest} px (prepare.source) or a net with fewer pools"
+        )
+    layers: list[Layer] = []
+    channels, filters = CHANNELS, iter(convs)
+    for position, letter in enumerate(layout):
+        name = f"{'conv' if letter == 'c' else 'pool'}{layout[: position + 1].count(letter)}"
+        if letter == "c":
+            width = next(filters)
+            layers.append(Layer("conv", name, channels, width, kernel, size_px))
+            channels = width
+        else:
+            size_px //= pool
+            layers.append(Layer("pool", name, channels, channels, pool, size_px))
+    features = channels * size_px**2
+    if bottleneck is not None:
+        layers.append(Layer("linear", "bottleneck", features, bottleneck))
+        features = bottleneck
+    for index, width in enumerate(hidden, start=1):
+        layers.append(Layer("fc", f"fc{index}", features, width))
+        features = width
+    return (*layers, Layer("out", "out", features, classes))
+
+
+def count(layers: Sequence[Layer]) -> int:
+    """Weights and biases of all layers, the output layer included."""
+    return sum(layer.params for layer in layers)
+
+
+def macs(layers: Sequence[Layer]) -> int:
+    """Multiply-accumulates of one image in a forward pass."""
+    return sum(layer.macs for layer in layers)
+
+
+def width_in(box: Sequence[int], control: float) -> float:
+    """Width before rounding: `control` in [0, 1] placed between the two ends of `box`."""
+    low, high = box
+    return low + (high - low) * control
+
+
+def check_box(box: Sequence[int], parameter: str) -> None:
+    """Raise ValueError unless `box` is two whole numbers, 1 <= low <= high."""
+    whole = len(box) == 2 and all(isinstance(end, int) and end is not True for end in box)
+    if not whole or not 1 <= box[0] <= box[1]:
+        raise ValueError(
+            f"a width box must be two whole numbers, 1 <= low <= high, got {list(box)}:"
+            f" change {parameter}"
+        )
+
+
+def check_control(name: str, value: float, low: float, parameter: str) -> None:
+    """Raise ValueError unless `value` is in [low, 1]; NaN is refused too."""
+    if not low <= value <= 1:
+        raise ValueError(f"{name} must be in [{low:g}, 1], got {value}: change {parameter}")
+
+
+def teacher_widths(
+    controls: Mapping[str, float], boxes: Mapping[str, tuple[int, int]]
+) -> tuple[int, int, int, int]:
+    """Filters of the three groups of convolutions and units of both fully connected layers.
+
+    Urban et al. 2017, section 2.7: width = round(low + (high - low) * control), half to even.
+
+    Args:
+        controls: C1, C2, C3 and H1 in [0, 1]; other keys are ignored.
+        boxes: C1, C2, C3 and H1 to (low, high).
+
+    Raises:
+        ValueError: a key is missing, a control is outside [0, 1], a box is not 1 <= low <= high.
+    """
+    widths = []
+    for name in TEACHER_CONTROLS:
+        for mapping, parameter in ((controls, "teachers.space"), (boxes, "teachers.boxes")):
+            if name not in mapping:
+                raise ValueError(f"{parameter} has no {name}: it needs {list(TEACHER_CONTROLS)}")
+        check_control(name, controls[name], 0, f"teachers.space.{name}")
+        check_box(boxes[name], f"teachers.boxes.{name}")
+        widths.append(round(width_in(boxes[name], controls[name])))
+    c1, c2, c3, h1 = widths
+    return c1, c2, c3, h1
+
+
+def teacher_layers(
+    widths: Sequence[int], classes: int = 10, size_px: int = 32
+) -> tuple[Layer, ...]:
+    """Layers of c^2-mp-c^2-mp-c^4-mp-fc^2-out, 3x3 filters, 2x2 pools, for widths (C1, C2, C3, H1).
+
+    Assumption (2): 3x3 filters in teachers; assumption (3): padding keeps the size.
+    """
+    if len(widths) != 4 or min(widths) < 1:
+        raise ValueError(f"a teacher has 4 widths of at least 1 (C1, C2, C3, H1), got {widths}")
+    c1, c2, c3, h1 = widths
+    return chain(
+        TEACHER_LAYOUT,
+        (c1,) * 2 + (c2,) * 2 + (c3,) * 4,
+        (h1, h1),
+        kernel=3,
+        pool=2,
+        bottleneck=None,
+        classes=classes,
+        size_px=size_px,
+    )
+
+
+def teacher_params(widths: Sequence[int], classes: int = 10, size_px: int = 32) -> int:
+    """Weights and biases of the teacher with widths (C1, C2, C3, H1)."""
+    return count(teacher_layers(widths, classes, size_px))
+
+
+def teacher_macs(widths: Sequence[int], classes: int = 10, size_px: int = 32) -> int:
+    """Multiply-accumulates of one image in a forward pass of that teacher."""
+    return macs(teacher_layers(widths, classes, size_px))

@@ -1,0 +1,61 @@
+"""Layers to torch modules, for teachers and students alike. Used by `teacher`, `mlp` and `cnn`."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from stages.nets.layers import Layer
+from stages.nets.pixels import Standardise
+
+
+def stack(
+    layers: Sequence[Layer], input_scale: float = 1.0, dropout: Sequence[float] = ()
+) -> nn.Sequential:
+    """A net with named modules, called with (n, s, s, 3) images; returns (n, classes) float32.
+
+    Features are flattened in the order channel, row, column, whatever the memory format.
+    The weights are torch's own, for `initial.glorot_` to overwrite; torch's global generator is
+    left as it was.
+
+    Args:
+        layers: as of `layers.chain`.
+        input_scale: factor of the standardised pixels.
+        dropout: probabilities, one after each pool and then one after each fully connected ReLU
+            layer; empty for no dropout at all. Elementwise.
+
+    Raises:
+        ValueError: a wrong number of probabilities, or one outside [0, 1).
+    """
+    dropped = [layer.name for layer in layers if layer.kind in ("pool", "fc")]
+    if dropout and len(dropout) != len(dropped):
+        raise ValueError(
+            f"this net has {len(dropped)} dropouts (after {', '.join(dropped)}),"
+            f" got {len(dropout)}: give one per DOc and DOf of space, or none"
+        )
+    for p in dropout:
+        if not 0 <= p < 1:
+            raise ValueError(f"a dropout probability must be in [0, 1), got {p}: change space")
+    probabilities = dict(zip(dropped, dropout, strict=False))
+    modules: OrderedDict[str, nn.Module] = OrderedDict(standardise=Standardise(input_scale))
+    with torch.random.fork_rng(devices=[]):
+        for layer in layers:
+            if layer.kind not in ("conv", "pool") and "flatten" not in modules:
+                modules["flatten"] = nn.Flatten()
+            modules[layer.name] = _module(layer)
+            if layer.kind in ("conv", "fc"):
+                modules[f"relu_{layer.name}"] = nn.ReLU(inplace=True)
+            if layer.name in probabilities:
+                modules[f"dropout_{layer.name}"] = nn.Dropout(probabilities[layer.name])
+    return nn.Sequential(modules)
+
+
+def _module(layer: Layer) -> nn.Module:
+    if layer.kind == "conv":
+        return nn.Conv2d(layer.inputs, layer.outputs, layer.kernel, padding=layer.kernel // 2)
+    if layer.kind == "pool":
+        return nn.MaxPool2d(layer.kernel)
+    return nn.Linear(layer.inputs, layer.outputs)

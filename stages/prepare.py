@@ -1,0 +1,106 @@
+"""prepare: raw images -> data/prepared (train, validation, test), the data of every table and figure.
+
+Reads the source named by `prepare.source`. Writes data/prepared/{train,validation,test}.safetensors: images
+uint8 (n, s, s, 3) as they are (standardised only at a network's door), labels, and the class names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from stages.images.sources import archives, digits, folder, parquet
+from stages.images.sources.labelled import Labelled
+from stages.settings import common, whole
+from stages.settings.prepare import Prepare, prepare
+from stages.settings.read import read_params
+from stages.store import door
+from stages.store.prepared import write_split
+from stages.store.work import fresh_folder, write_manifest
+
+OUT = Path("data/prepared")
+
+
+def load(settings: Prepare, seed: int) -> tuple[Labelled, Labelled, tuple[str, ...]]:
+    """Training pool, test images and class names of the source, in its own order."""
+    path = Path(settings.path)
+    match settings.source:
+        case "cluttered-digits":
+            return digits.cluttered_digits(seed, settings.train, settings.validation, settings.test)
+        case "cifar10":
+            return archives.cifar10(path)
+        case "cifar100":
+            return archives.cifar100(path)
+        case "svhn":
+            return archives.svhn(path)
+        case "parquet":
+            return parquet.parquet(path)
+        case "image-folder":
+            return folder.image_folder(path, settings.size_px)
+
+
+def by_content(data: Labelled) -> Labelled:
+    """The same images in the order of the sha256 of their bytes: a split that no archive's order changes."""
+    keys = [hashlib.sha256(image.tobytes()).digest() for image in data.images]
+    order = sorted(range(len(keys)), key=keys.__getitem__)
+    return Labelled(data.images[order], data.labels[order])
+
+
+def take(data: Labelled, start: int, stop: int) -> Labelled:
+    """Images start .. stop - 1."""
+    return Labelled(data.images[start:stop], data.labels[start:stop])
+
+
+def split(settings: Prepare, pool: Labelled, test: Labelled) -> dict[str, Labelled]:
+    """Train from the front of the pool, validation from its end, test from the front of the test images.
+
+    With the sizes of the paper this is CIFAR-10's batches 1-4 and 5 (section 2.5; assumption 17).
+
+    Raises:
+        ValueError: the source has fewer images than asked for.
+    """
+    have = len(pool.labels)
+    if settings.train + settings.validation > have:
+        raise ValueError(
+            f"prepare.train {settings.train} + prepare.validation {settings.validation} is more than the "
+            f"{have} training images of {settings.source}: lower one of them in params.yaml"
+        )
+    if settings.test > len(test.labels):
+        raise ValueError(
+            f"prepare.test is {settings.test}, {settings.source} has {len(test.labels)} test images: lower it"
+        )
+    if settings.split == "content":
+        pool, test = by_content(pool), by_content(test)
+    return {
+        "train": take(pool, 0, settings.train),
+        "validation": take(pool, have - settings.validation, have),
+        "test": take(test, 0, settings.test),
+    }
+
+
+def main() -> None:
+    """Run the stage."""
+    params = read_params()
+    whole.check(params)
+    settings, seed = prepare(params), common.seed(params)
+    pool, test, classes = load(settings, seed)
+    size = pool.images.shape[1]
+    if common.images(params).crop_min_px > size:
+        raise ValueError(
+            f"images.crop_min_px is {common.images(params).crop_min_px}, the images are {size} px: lower it"
+        )
+    parts = split(settings, pool, test)
+    header = {"classes": list(classes), "source": settings.source}
+    out = fresh_folder(OUT)
+    kind = np.uint8 if len(classes) <= 256 else np.uint16
+    for name, part in parts.items():
+        write_split(out, name, part.images, part.labels.astype(kind), header)
+    counts = {name: len(part.labels) for name, part in parts.items()}
+    write_manifest(out, {**header, "size_px": size, "images": counts})
+    print(f"prepare: {settings.source}, {counts}, {size} px, {len(classes)} classes")
+
+
+if __name__ == "__main__":
+    door.run(main)

@@ -1,0 +1,1 @@
+"""Results: tables and figures, and the values printed in the paper."""

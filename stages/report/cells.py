@@ -1,0 +1,65 @@
+"""What the tables and figures are made of: the metrics of one sweep, read from its CSV and JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+NUMBER_SHOWN = 5
+"""Figure 1 shows the mean of this many trials of a cell, the best by validation error."""
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """One cell: its accuracies (fractions) and its trials in order of their number.
+
+    Attributes:
+        row, budget: the cell.
+        test_accuracy: of the best-by-validation trial (Table 2).
+        trials: columns as written by the stage; `test_accuracy` is filled for the best five.
+    """
+
+    row: str
+    budget: str
+    test_accuracy: float
+    trials: pd.DataFrame
+
+    @property
+    def shown(self) -> pd.DataFrame:
+        """The best trials by validation error, at most five, best first; ties by trial number."""
+        finite = self.trials.dropna(subset=["validation_error"])
+        return finite.sort_values(["validation_error", "trial"], kind="stable").head(NUMBER_SHOWN)
+
+    @property
+    def params(self) -> int:
+        """Parameters of the best-by-validation net."""
+        return int(self.shown["params"].iloc[0])
+
+
+def read_cell(folder: Path, row: str, budget: str) -> CellResult:
+    """Metrics of the cell (row, budget) in metrics/students or metrics/hard.
+
+    Raises:
+        FileNotFoundError: the cell was not run.
+        ValueError: its files are damaged.
+    """
+    trials, facts = read_sweep(folder / f"{row}-{budget}")
+    return CellResult(row, budget, facts["test_accuracy"], trials)
+
+
+def read_sweep(stem: Path) -> tuple[pd.DataFrame, dict[str, float]]:
+    """`<stem>.csv` and `<stem>.json` of one sweep."""
+    table, metrics = stem.parent / f"{stem.name}.csv", stem.parent / f"{stem.name}.json"
+    for path in (table, metrics):
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} not found: run 'dvc repro' to have this cell trained")
+    try:
+        frame = pd.read_csv(table)
+        facts = json.loads(metrics.read_text())
+        facts["test_accuracy"], frame["validation_error"], frame["params"]  # noqa: B018
+    except (ValueError, KeyError) as error:
+        raise ValueError(f"{table} or {metrics} is damaged ({error}): delete both, run 'dvc repro'") from error
+    return frame, facts

@@ -1,0 +1,157 @@
+"""Figure 1, the sweeps and the augmentation samples as matplotlib figures; used by draw. Imports no torch."""
+
+from __future__ import annotations
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
+
+from stages.report.tables import millions, paper_values
+
+seaborn.set_theme(style="ticks", context="paper")
+# else every run writes other ids and another date, and the file's hash changes
+matplotlib.rcParams["svg.hashsalt"] = "mimicnets"
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as its suffix says, without anything that changes from run to run."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    metadata = {".svg": {"Date": None, "Creator": None}, ".png": {"Software": None}}[path.suffix]
+    figure.savefig(path, dpi=150, bbox_inches="tight", metadata=metadata)
+
+
+def row_colors(rows: list[str]) -> dict[str, tuple[float, float, float]]:
+    """Warm colours for rows without convolution, cold ones for rows with it, darker with depth."""
+    warm = [row for row in rows if not row.startswith("conv")]
+    cold = [row for row in rows if row.startswith("conv")]
+    palettes = (
+        (warm, seaborn.color_palette("YlOrRd", len(warm) + 2)[2:]),
+        (cold, seaborn.color_palette("GnBu", len(cold) + 2)[2:]),
+    )
+    return {row: color for group, palette in palettes for row, color in zip(group, palette, strict=True)}
+
+
+def label(row: str) -> str:
+    """A row's name as Table 2 prints it, with where the paper says so the words for its depth."""
+    printed = paper_values()["table2"]["rows"]
+    return printed[row]["label"].split(", 1 max")[0].split(", 2 max")[0].split(", 3 max")[0] if row in printed else row
+
+
+def figure1(numbers: pd.DataFrame, ensemble_accuracy: float, where: str) -> Figure:
+    """Accuracy against parameters, in the form of the paper's Figure 1.
+
+    Args:
+        numbers: columns row, budget, params, trials_shown, mean, best, fifth (fractions), target.
+        ensemble_accuracy: drawn as a dotted line.
+        where: data and scale; part of the picture, so that no small run is taken for the paper's setting.
+    """
+    mimic, hard = (numbers[numbers.target == t] for t in ("mimic", "hard"))
+    rows = list(dict.fromkeys(mimic.row))
+    colors = row_colors(list(dict.fromkeys([*rows, *hard.row])))
+    figure, axes = plt.subplots(figsize=(7.2, 5.2))
+    markers = dict(zip(rows, "ov^<>sDPXph*"[: len(rows)] + "o" * len(rows), strict=False))
+    centre = mimic.groupby("budget", sort=False).params.median()
+    for row in reversed(rows):
+        part = mimic[mimic.row == row]
+        x = centre[part.budget].to_numpy()
+        axes.plot(x, part["mean"], marker=markers[row], ms=5, lw=1.8, color=colors[row], label=label(row), zorder=3)
+        for edge in ("best", "fifth"):
+            axes.plot(x, part[edge], ls=(0, (4, 3)), lw=0.9, color=colors[row], alpha=0.8, zorder=2)
+    for entry in hard.itertuples():
+        x = centre.get(entry.budget, entry.params)
+        axes.hlines(entry.best, x / 1.18, x * 1.18, color=colors[entry.row], lw=3, zorder=4)
+        axes.hlines(entry.best, x / 1.18, x * 1.18, color="black", lw=0.8, zorder=5)
+    axes.axhline(ensemble_accuracy, color="0.35", ls=":", lw=1.2, label="ensemble (teacher)")
+    axes.hlines([], 0, 0, color="black", lw=2, label="trained on hard labels")
+    _budget_axis(axes, centre)
+    axes.set_ylabel("test accuracy")
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.grid(axis="y", color="0.9", lw=0.8)
+    seaborn.despine(figure)
+    axes.set_title(f"Students that mimic the ensemble: {where}", loc="left", fontsize=10)
+    shown = sorted(set(numbers.trials_shown))
+    span = str(shown[0]) if len(shown) == 1 else f"{shown[0]} to {shown[-1]}"
+    note = f"Solid: mean of the {span} best trials by validation error. Dashed: best and last of them."
+    figure.text(0.125, -0.015, note, fontsize=7.5, color="0.35")
+    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8)
+    return figure
+
+
+def _budget_axis(axes: plt.Axes, centre: pd.Series) -> None:
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(FixedLocator(list(centre)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xticklabels(list(centre.index))
+    low, high = min(centre), max(centre)
+    margin = (high / low) ** 0.08 if high > low else 1.5
+    axes.set_xlim(low / max(margin, 1.25), high * max(margin, 1.25))
+    axes.set_xlabel("number of parameters (log scale)")
+
+
+def sweeps(tables: dict[str, dict[str, pd.DataFrame]], where: str) -> Figure:
+    """Lowest validation error so far against the trial, one panel a row, one line a budget.
+
+    Args:
+        tables: panel title -> line label -> trial table with columns trial, best_so_far.
+        where: data and scale, for the title.
+    """
+    columns = min(4, len(tables))
+    lines = -(-len(tables) // columns)
+    figure, grid = plt.subplots(
+        lines, columns, figsize=(2.5 * columns, 2.0 * lines), squeeze=False, layout="constrained"
+    )
+    for axes in grid.flat[len(tables) :]:
+        axes.set_visible(False)
+    for axes, (title, group) in zip(grid.flat, tables.items(), strict=False):
+        palette = seaborn.color_palette("crest", len(group))
+        for (name, table), color in zip(group.items(), palette, strict=True):
+            axes.plot(
+                table.trial + 1, table.validation_error, ls="", marker=".", ms=4, color=color, alpha=0.45
+            )
+            axes.step(table.trial + 1, table.best_so_far, where="post", color=color, label=name)
+        axes.set_title(title, fontsize=8, loc="left")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.tick_params(labelsize=7)
+        if len(group) > 1:
+            axes.legend(fontsize=6.5, frameon=False)
+    figure.supxlabel("trial", fontsize=9)
+    figure.supylabel("validation error", fontsize=9)
+    figure.suptitle(f"Search: every trial (dots) and the best so far (line). {where}", fontsize=9, x=0.01, ha="left")
+    seaborn.despine(figure)
+    return figure
+
+
+def augmentation(originals: np.ndarray, views: np.ndarray, where: str) -> Figure:
+    """Original images and the views that students see in the first epochs.
+
+    Args:
+        originals: uint8 (n, s, s, 3).
+        views: uint8 (n, epochs, s, s, 3).
+        where: data and scale, for the title.
+    """
+    count, epochs = views.shape[:2]
+    figure, grid = plt.subplots(
+        count, epochs + 1, figsize=(1.0 * (epochs + 1), 1.02 * count + 0.5), squeeze=False, layout="constrained"
+    )
+    for i in range(count):
+        for j, image in enumerate([originals[i], *views[i]]):
+            grid[i, j].imshow(image, interpolation="nearest")
+            grid[i, j].set_axis_off()
+    grid[0, 0].set_title("original", fontsize=8)
+    for j in range(epochs):
+        grid[0, j + 1].set_title(f"epoch {j}", fontsize=8)
+    figure.suptitle(f"Augmented views, stored for all students: {where}", fontsize=9, x=0.01, ha="left")
+    return figure
+
+
+__all__ = ["augmentation", "figure1", "millions", "save", "sweeps"]

@@ -1,0 +1,174 @@
+"""Table 1 and Table 2 as data frames and as Markdown, beside the paper's values; used by tabulate."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from typing import Any
+
+import pandas as pd
+
+from stages.report.cells import CellResult
+
+ORDINALS = ("1st", "2nd", "3rd")
+
+
+def paper_values() -> dict[str, Any]:
+    """Table 1 and Table 2 as printed, accuracies in percent (Urban et al. 2017)."""
+    return json.loads((resources.files("stages.report") / "paper.json").read_text())
+
+
+def millions(params: float) -> str:
+    """Parameters as the paper prints them: 5.3M; below 100,000 as 30k."""
+    return f"{params / 1e6:.3g}M" if params >= 1e5 else f"{params / 1e3:.3g}k"
+
+
+def teacher_architecture(widths: str) -> str:
+    """The paper's shorthand for space-separated widths: '76 126 148 1200' -> 76c²-mp-126c²-mp-...."""
+    c1, c2, c3, fc = widths.split()
+    return f"{c1}c²-mp-{c2}c²-mp-{c3}c⁴-mp-{fc}fc²"
+
+
+def hard_architecture(row: str) -> str:
+    """Layers of a convolutional row, as Table 1 prints them (rows 3 and 4 as read, assumption 1)."""
+    layouts = {
+        "conv1": "c-mp-lfc-fc",
+        "conv2": "c-mp-c-mp-fc",
+        "conv3": "c-mp-c-mp-c-mp-fc",
+        "conv4": "c-mp-c-c-mp-c-mp-fc",
+    }
+    return layouts.get(row, row)
+
+
+def table1(
+    hard: list[CellResult],
+    teachers: pd.DataFrame,
+    ensemble: dict[str, float],
+    members: int,
+    comparable: bool,
+) -> pd.DataFrame:
+    """Accuracy of nets trained on the true labels, and of the ensemble.
+
+    Args:
+        hard: the hard-label cells.
+        teachers: the teachers' trial table; the three best by validation error are shown.
+        ensemble: `test_accuracy` (fraction) and `params`.
+        members: nets in the ensemble.
+        comparable: whether this run's data are the paper's; if so, `difference` is given.
+
+    Returns:
+        columns model, architecture, params, accuracy_pct, paper_pct, difference_pct.
+    """
+    printed = {entry["model"]: entry for entry in paper_values()["table1"]}
+    rows = []
+    for cell in hard:
+        depth = cell.row.removeprefix("conv")
+        name = f"{depth} conv. layer" if cell.row.startswith("conv") else cell.row
+        at = printed.get(name) if cell.budget == "10M" or not comparable else None
+        label = name if at and comparable else f"{name}, {cell.budget}"
+        rows.append((label, hard_architecture(cell.row), cell.params, cell.test_accuracy, at))
+    best = teachers.dropna(subset=["validation_error"])
+    best = best.sort_values(["validation_error", "trial"], kind="stable").head(len(ORDINALS))
+    for ordinal, (_, entry) in zip(ORDINALS, best.iterrows(), strict=False):
+        name = f"Teacher CNN {ordinal}"
+        architecture = teacher_architecture(entry["widths"])
+        rows.append((name, architecture, entry["params"], entry["test_accuracy"], printed[name]))
+    name = f"Ensemble of {members} CNNs"
+    printed_ensemble = printed["Ensemble of 16 CNNs"]
+    rows.append((name, "c²-mp-c²-mp-c⁴-mp-fc²", ensemble["params"], ensemble["test_accuracy"], printed_ensemble))
+    frame = pd.DataFrame(
+        [(n, a, int(p), 100 * t, at["test_accuracy_pct"] if at else None) for n, a, p, t, at in rows],
+        columns=["model", "architecture", "params", "accuracy_pct", "paper_pct"],
+    )
+    return _difference(frame, comparable)
+
+
+def table2(cells: list[CellResult], comparable: bool) -> pd.DataFrame:
+    """Test accuracy of the mimic nets, one line a cell.
+
+    Returns:
+        columns row, label, budget, params, accuracy_pct, paper_pct, difference_pct; the paper's value is empty
+        where the paper has no such row or budget.
+    """
+    printed = paper_values()["table2"]["rows"]
+    lines = []
+    for cell in cells:
+        at = printed.get(cell.row, {"label": cell.row, "accuracy": {}})
+        paper = at["accuracy"].get(cell.budget)
+        lines.append((cell.row, at["label"], cell.budget, cell.params, 100 * cell.test_accuracy, paper))
+    columns = ["row", "label", "budget", "params", "accuracy_pct", "paper_pct"]
+    return _difference(pd.DataFrame(lines, columns=columns), comparable)
+
+
+def _difference(frame: pd.DataFrame, comparable: bool) -> pd.DataFrame:
+    paper = pd.to_numeric(frame["paper_pct"])
+    frame["accuracy_pct"] = frame["accuracy_pct"].round(2)
+    frame["paper_pct"] = paper
+    frame["difference_pct"] = (frame["accuracy_pct"] - paper).round(2) if comparable else float("nan")
+    return frame
+
+
+def nested(cells: list[CellResult], hard: list[CellResult], teachers: dict, ensemble: dict) -> dict[str, Any]:
+    """row -> budget -> test accuracy (a fraction), the form in which `dvc exp diff` prints Table 2."""
+    out: dict[str, dict[str, float]] = {}
+    for prefix, group in (("", cells), ("hard-", hard)):
+        for cell in group:
+            out.setdefault(prefix + cell.row, {})[cell.budget] = cell.test_accuracy
+    out["teacher"] = {"best": teachers["test_accuracy"]}
+    out["ensemble"] = {"test": ensemble["test_accuracy"]}
+    return out
+
+
+def markdown1(frame: pd.DataFrame, caption: str, comparable: bool) -> str:
+    """Table 1 as Markdown."""
+    head = ["Model", "Architecture", "# parameters", "Accuracy", "Paper (CIFAR-10)"]
+    lines = []
+    for entry in frame.itertuples():
+        line = [entry.model, entry.architecture, millions(entry.params), _pct(entry.accuracy_pct)]
+        lines.append([*line, _pct(entry.paper_pct), *([_signed(entry.difference_pct)] if comparable else [])])
+    return _markdown(caption, [*head, *(["Difference"] if comparable else [])], lines)
+
+
+def markdown2(frame: pd.DataFrame, caption: str, comparable: bool) -> str:
+    """Table 2 as Markdown: a line a row, a column a budget, the paper's value and the difference beside it.
+
+    Where no budget of the run is one of the paper's, one column gives the paper's range from 1M to 31.6M.
+    """
+    printed = paper_values()["table2"]["rows"]
+    budgets = list(dict.fromkeys(frame["budget"]))
+    shared = [budget for budget in budgets if frame.loc[frame.budget == budget, "paper_pct"].notna().any()]
+    head = [""]
+    for budget in budgets:
+        head.append(budget)
+        if budget in shared:
+            head += [f"paper {budget}", *(["difference"] if comparable else [])]
+    if not shared:
+        head.append("paper, 1M to 31.6M (CIFAR-10)")
+    lines = []
+    for row, group in frame.groupby("row", sort=False):
+        line = [group["label"].iloc[0]]
+        by_budget = group.set_index("budget")
+        for budget in budgets:
+            entry = by_budget.loc[budget]
+            line.append(_pct(entry.accuracy_pct))
+            if budget in shared:
+                line += [_pct(entry.paper_pct), *([_signed(entry.difference_pct)] if comparable else [])]
+        if not shared:
+            values = list(printed.get(row, {"accuracy": {}})["accuracy"].values())
+            line.append(f"{values[0]:.1f} to {values[-1]:.1f} %" if values else "")
+        lines.append(line)
+    return _markdown(caption, head, lines)
+
+
+def _markdown(caption: str, head: list[str], lines: list[list[str]]) -> str:
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    body = "\n".join("| " + " | ".join(line) + " |" for line in [head, rule, *lines])
+    return f"{caption}\n\n{body}\n"
+
+
+def _pct(value: float | None) -> str:
+    return "" if value is None or pd.isna(value) else f"{value:.2f} %"
+
+
+def _signed(value: float) -> str:
+    return "" if pd.isna(value) else f"{value:+.2f}"

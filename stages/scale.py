@@ -1,0 +1,147 @@
+"""scale: write params.yaml for a scale, or say what a scale costs.
+
+`python -m stages.scale smoke` makes smoke the active scale: scales/paper.yaml with what scales/smoke.yaml says
+otherwise. params.yaml is then the one truth; edit it, or override single values with `dvc exp run -S`.
+`--cost` prints the expected cost and writes nothing; without NAME it does so for params.yaml as it stands.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+
+from stages.nets.budget import FAMILIES, forward_macs, parse_budget, plan
+from stages.nets.layers import teacher_macs, teacher_params, teacher_widths
+from stages.report.cost import UNBOUNDED_EPOCHS, Job, lines, transfer_bytes
+from stages.settings import prepare, whole
+from stages.settings.read import nearest, read_params
+from stages.settings.students import ROWS, SECTION, matrix, row
+from stages.settings.teachers import teachers
+from stages.store import door
+from stages.store.atomic import write_text
+
+SCALES = Path("scales")
+PARAMS = Path("params.yaml")
+CLASSES = 10
+
+
+def names() -> list[str]:
+    """Every scale, largest last."""
+    found = sorted(path.stem for path in SCALES.glob("*.yaml"))
+    order = ["smoke", "cpu", "gpu", "paper"]
+    return sorted(found, key=lambda name: (order.index(name) if name in order else len(order), name))
+
+
+def merge(base: CommentedMap, overlay: Mapping[str, Any]) -> None:
+    """Lay `overlay` over `base`, in place; `boxes` are replaced whole, comments of `base` stay."""
+    for key, value in overlay.items():
+        if key != "boxes" and isinstance(value, Mapping) and isinstance(base.get(key), Mapping):
+            merge(base[key], value)
+        else:
+            base[key] = value
+
+
+def compose(name: str) -> str:
+    """The text of params.yaml at a scale.
+
+    Raises:
+        ValueError: there is no such scale, or it does not pass the checks of the stages.
+    """
+    if name not in names():
+        raise ValueError(f"no scale '{name}'{nearest(name, names())}; scales are the files of {SCALES}/")
+    yaml = YAML()
+    yaml.width = 4096
+    base = yaml.load((SCALES / "paper.yaml").read_text())
+    if name != "paper":
+        merge(base, yaml.load((SCALES / f"{name}.yaml").read_text()))
+        base["scale"] = name
+    _block(base)
+    text = io.StringIO()
+    yaml.dump(base, text)
+    body = text.getvalue()
+    whole.check(YAML(typ="safe").load(body))
+    start = body.index("scale:")
+    head = f"# Written by `python -m stages.scale {name}`; edit freely, or override with `dvc exp run -S KEY=VALUE`.\n"
+    return head + body[start:]
+
+
+def _block(node: Any) -> None:
+    """Lists of names in block style, as `dvc exp run -S` writes them; ranges and boxes stay on one line."""
+    if isinstance(node, CommentedMap):
+        for key, value in node.items():
+            if key in ("rows", "budgets") and isinstance(value, CommentedSeq):
+                value.fa.set_block_style()
+            _block(value)
+
+
+def jobs(params: dict[str, Any]) -> tuple[list[Job], int]:
+    """What is to be computed at mid-box widths, and the bytes of the transfer set."""
+    data, transfer = prepare.prepare(params), prepare.augment(params)
+    section = teachers(params)
+    boxes = {name: getattr(section.boxes, name) for name in ("C1", "C2", "C3", "H1")}
+    widths = teacher_widths(dict.fromkeys(boxes, 0.5), boxes)
+    macs, size = teacher_macs(widths, CLASSES, data.size_px), teacher_params(widths, CLASSES, data.size_px)
+    epochs = section.training.max_epochs or UNBOUNDED_EPOCHS
+    members, labelled = prepare.ensemble(params).members, transfer.epochs * data.train
+    found = [
+        Job("teachers", macs, size, epochs * data.train, section.sweep.trials),
+        Job("label", macs, size, labelled, members, training=False),
+    ]
+    for target in SECTION:
+        found += cell_jobs(params, target, data)
+    stored = transfer_bytes(transfer.epochs, data.train, data.size_px, CLASSES, transfer.store == "images")
+    return found, stored
+
+
+def cell_jobs(params: dict[str, Any], target: Any, data: prepare.Prepare) -> list[Job]:
+    """One job for each cell of a target."""
+    section, found = matrix(params, target), []
+    epochs = section.training.max_epochs or UNBOUNDED_EPOCHS
+    for name in section.rows:
+        entry = row(params, target, name)
+        family = entry.net or name
+        if family not in FAMILIES:
+            raise ValueError(f"params.yaml: {ROWS[target]}.{name}.net is '{family}'{nearest(family, FAMILIES)}")
+        for budget in section.budgets:
+            boxes = entry.boxes
+            if boxes is not None and budget not in boxes:
+                raise ValueError(f"params.yaml: {ROWS[target]}.{name}.boxes has no box for '{budget}'")
+            middle = [0.5] * FAMILIES[family].controls
+            box = None if boxes is None else boxes[budget]
+            made = plan(family, parse_budget(budget), middle, box, size_px=data.size_px)
+            job = Job(
+                f"{SECTION[target]} {name} {budget}",
+                forward_macs(made),
+                made.params,
+                epochs * data.train,
+                section.sweep.trials,
+            )
+            found.append(job)
+    return found
+
+
+def main() -> None:
+    """Write params.yaml, or print a cost."""
+    parser = argparse.ArgumentParser(prog="python -m stages.scale", description=__doc__.split("\n\n")[0])
+    parser.add_argument("name", nargs="?", help=", ".join(names()))
+    parser.add_argument("--cost", action="store_true", help="print the expected cost, write nothing")
+    arguments = parser.parse_args()
+    if arguments.name is None and not arguments.cost:
+        parser.error(f"which scale? one of {', '.join(names())}")
+    text = compose(arguments.name) if arguments.name else None
+    params = YAML(typ="safe").load(text) if text else read_params(PARAMS)
+    found, stored = jobs(params)
+    if text and not arguments.cost:
+        write_text(PARAMS, text)
+        print(f"{PARAMS} is at scale {arguments.name}; 'dvc repro' runs it")
+    print("\n".join(lines(found, stored)))
+
+
+if __name__ == "__main__":
+    door.run(main)

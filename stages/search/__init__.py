@@ -1,0 +1,1 @@
+"""Hyperparameter search: space, proposals, journal, sweep, executors."""

@@ -1,0 +1,87 @@
+"""The journal of a sweep: one JSON a line, synced line by line; used by the sweep.
+
+The first line is a header that says what the trials are of. Only ever appended to. A torn last line, left by a
+kill, is dropped before the next append; a damaged line in the middle is an error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys and no spaces; NaN and infinity are refused with a ValueError."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+@dataclass
+class Journal:
+    """Events of one sweep, in memory and on disk."""
+
+    path: Path
+    events: list[dict[str, Any]] = field(default_factory=list)
+
+    @classmethod
+    def open(cls, path: Path, header: dict[str, Any]) -> Journal:
+        """Read the journal at `path`, or begin one.
+
+        Raises:
+            ValueError: its header is another one, or a line that is not the last is damaged.
+        """
+        journal = cls(path)
+        lines = journal._whole_lines()
+        if not lines:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"")
+            journal._append_line({"header": header})
+            return journal
+        entries = [journal._parse(number, line) for number, line in enumerate(lines, 1)]
+        stored = entries[0].get("header")
+        if canonical(stored) != canonical(header):
+            differing = sorted(
+                key for key in {*(stored or {}), *header} if (stored or {}).get(key) != header.get(key)
+            )
+            raise ValueError(
+                f"{path} belongs to another search (its {', '.join(differing)} differ): move or delete that "
+                "file to begin anew"
+            )
+        journal.events = entries[1:]
+        return journal
+
+    def append(self, event: dict[str, Any]) -> None:
+        """Add an event; it is on disk when this returns."""
+        self._append_line(event)
+        self.events.append(event)
+
+    def _append_line(self, entry: dict[str, Any]) -> None:
+        with self.path.open("ab") as file:
+            file.write(canonical(entry).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _whole_lines(self) -> list[bytes]:
+        """Lines that end in a newline; what follows the last one is cut off the file."""
+        if not self.path.is_file():
+            return []
+        data = self.path.read_bytes()
+        whole = data[: data.rfind(b"\n") + 1]
+        if len(whole) < len(data):
+            with self.path.open("r+b") as file:
+                file.truncate(len(whole))
+                os.fsync(file.fileno())
+        return whole.splitlines()
+
+    def _parse(self, number: int, line: bytes) -> dict[str, Any]:
+        try:
+            entry = json.loads(line)
+            if not isinstance(entry, dict):
+                raise ValueError("not an object")
+        except ValueError as error:
+            raise ValueError(
+                f"{self.path}, line {number} is damaged ({error}): move or delete the file to begin anew"
+            ) from error
+        return entry

@@ -1,0 +1,83 @@
+"""The box that is searched: names, bounds, log scales; used by the doors that sweep."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+SIGNIFICANT_DIGITS = 6
+"""Proposed values are snapped to this, so that what is stored, logged and used is one number."""
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One hyperparameter and its bounds.
+
+    A log dimension is searched in x of exp(-x), x in [-ln high, -ln low] (Urban et al. 2017, section 2.7); the
+    unit interval is oriented so that 0 is `low`.
+    """
+
+    name: str
+    low: float
+    high: float
+    log: bool = False
+    integer: bool = False
+
+    def __post_init__(self) -> None:
+        finite = all(isinstance(v, int | float) and math.isfinite(v) for v in (self.low, self.high))
+        if not finite or not self.low < self.high:
+            raise ValueError(f"space.{self.name}: low {self.low}, high {self.high}: allowed is low < high")
+        if self.log and self.low <= 0:
+            raise ValueError(f"space.{self.name}: low {self.low}: allowed is above 0 on a log scale")
+
+    def decode(self, unit: float) -> float | int:
+        """Value at a place in [0, 1], snapped and inside the bounds."""
+        if self.log:
+            value = math.exp(math.log(self.low) + unit * (math.log(self.high) - math.log(self.low)))
+        else:
+            value = self.low + unit * (self.high - self.low)
+        if self.integer:
+            return int(min(max(round(value), math.ceil(self.low)), math.floor(self.high)))
+        return min(max(float(f"{value:.{SIGNIFICANT_DIGITS}g}"), float(self.low)), float(self.high))
+
+    def encode(self, value: float) -> float:
+        """Place of a value in [0, 1]."""
+        if self.log:
+            return (math.log(value) - math.log(self.low)) / (math.log(self.high) - math.log(self.low))
+        return (value - self.low) / (self.high - self.low)
+
+
+@dataclass(frozen=True)
+class Space:
+    """A box of dimensions; points are dictionaries outside and rows of the unit cube inside."""
+
+    dimensions: tuple[Dimension, ...]
+
+    @classmethod
+    def from_params(cls, mapping: Mapping[str, Mapping[str, Any]]) -> Space:
+        """From {name: {low, high, log, integer}}.
+
+        Raises:
+            ValueError: nothing is searched, or bounds are no numbers, not ordered, or not above 0 on a log scale.
+        """
+        if not mapping:
+            raise ValueError("the space has no range: give at least one {low:, high:} in params.yaml")
+        return cls(tuple(Dimension(name, **entry) for name, entry in mapping.items()))
+
+    def decode(self, unit: np.ndarray) -> dict[str, float | int]:
+        """Values at a point of the unit cube (d,)."""
+        return {d.name: d.decode(float(u)) for d, u in zip(self.dimensions, unit, strict=True)}
+
+    def encode(self, values: Mapping[str, float]) -> np.ndarray:
+        """Point of the unit cube (d,) of `values`; float64."""
+        return np.array([d.encode(values[d.name]) for d in self.dimensions])
+
+    def fingerprint(self) -> str:
+        """sha256 over names and bounds, in their order."""
+        return hashlib.sha256(json.dumps([asdict(d) for d in self.dimensions]).encode()).hexdigest()

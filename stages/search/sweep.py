@@ -1,0 +1,141 @@
+"""The ask and tell loop of one search; used by the doors that sweep.
+
+Trial i is proposed when the result of trial i - lag is known, whatever else has finished, and journal lines are
+written in one order whatever the order of completion: start 0 .. lag - 1, then done i, start i + lag, for i = 0,
+1, .... So the journal's bytes depend on the trials and not on workers, timing or kills.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stages.search.journal import Journal
+from stages.search.propose import Settings, Values, ask
+from stages.search.space import Space
+
+Submit = Callable[[int, Values, int], "Future[dict[str, Any]]"]
+OnEvent = Callable[[str, int, dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One finished trial: `value` is its validation error, None if it failed for `reason`."""
+
+    trial: int
+    params: Values
+    seed: int
+    value: float | None
+    reason: str | None
+    result: dict[str, Any]
+
+
+def trial_seed(seed: int, i: int) -> int:
+    """Seed of trial i, 0 .. 2**32 - 1."""
+    return int(np.random.SeedSequence((seed, i)).generate_state(1)[0])
+
+
+def run(
+    *,
+    journal: Journal,
+    space: Space,
+    settings: Settings,
+    seed: int,
+    trials: int,
+    submit: Submit,
+    slots: int,
+    on_event: OnEvent | None = None,
+) -> list[Row]:
+    """All trials of the search, in order; goes on from what the journal holds.
+
+    Args:
+        journal: open, with the header of this search.
+        space, settings, seed: of the proposals.
+        trials: how many in all.
+        submit: starts a trial; its future gives a dict with `value`, `reason` and more JSON data. It must give
+            the same result when the same trial is submitted again.
+        slots: trials in flight, at most `settings.lag` are.
+        on_event: called with ("start" | "done", trial, facts).
+
+    Raises:
+        ValueError: every trial failed.
+        Exception: whatever a trial raised; the journal stays as it is, and the next call goes on from there.
+    """
+    tell = on_event or (lambda what, trial, facts: None)
+    started = {e["trial"]: e for e in journal.events if e["event"] == "start"}
+    rows = [_row(started[e["trial"]], e) for e in journal.events if e["event"] == "done"]
+    for row in rows:
+        tell("done", row.trial, {"value": row.value})
+    flying: dict[int, Future[dict[str, Any]]] = {}
+    try:
+        while len(rows) < trials:
+            first = len(rows)
+            for i in range(first, min(first + settings.lag, trials)):
+                if i not in started:
+                    started[i] = _start(journal, space, settings, seed, i, rows, started)
+                if i not in flying and sum(not future.done() for future in flying.values()) < slots:
+                    tell("start", i, started[i]["params"])
+                    flying[i] = submit(i, started[i]["params"], started[i]["seed"])
+            if not flying[first].done():
+                wait([f for f in flying.values() if not f.done()], return_when=FIRST_COMPLETED)
+                continue
+            row = _row(started[first], _finish(journal, first, flying.pop(first).result()))
+            rows.append(row)
+            tell("done", first, {"value": row.value, "reason": row.reason})
+    except BaseException:
+        for future in flying.values():
+            future.cancel()
+        raise
+    if all(row.value is None for row in rows):
+        reasons = "; ".join(dict.fromkeys(str(row.reason) for row in rows[:3]))
+        raise ValueError(f"all {trials} trials failed ({reasons}): lower space.lr or space.init_scale in params.yaml")
+    return rows
+
+
+def _start(
+    journal: Journal,
+    space: Space,
+    settings: Settings,
+    seed: int,
+    i: int,
+    rows: list[Row],
+    started: dict[int, dict[str, Any]],
+) -> dict[str, Any]:
+    done = [(row.params, row.value) for row in rows[: max(0, i - settings.lag + 1)]]
+    pending = [started[j]["params"] for j in range(len(done), i)]
+    params = ask(space, settings, seed, i, done, pending)
+    event = {"event": "start", "trial": i, "params": params, "seed": trial_seed(seed, i)}
+    journal.append(event)
+    return event
+
+
+def _finish(journal: Journal, i: int, result: dict[str, Any]) -> dict[str, Any]:
+    value, reason = result.get("value"), result.get("reason")
+    if value is not None and not math.isfinite(value):
+        value, reason = None, reason or f"value is {value}"
+    rest = {k: v for k, v in result.items() if k not in ("value", "reason")}
+    event = {"event": "done", "trial": i, "value": value, "reason": reason, "result": rest}
+    journal.append(event)
+    return event
+
+
+def _row(start: dict[str, Any], done: dict[str, Any]) -> Row:
+    return Row(
+        start["trial"], start["params"], start["seed"], done["value"], done["reason"], done["result"]
+    )
+
+
+def top(rows: list[Row], count: int) -> list[Row]:
+    """The `count` rows of lowest value, lowest first; ties go to the earlier trial; failed ones never count."""
+    finite = [row for row in rows if row.value is not None]
+    return sorted(finite, key=lambda row: (row.value, row.trial))[:count]
+
+
+def best(rows: list[Row]) -> Row:
+    """The row of lowest value."""
+    return top(rows, 1)[0]

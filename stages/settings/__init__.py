@@ -1,0 +1,1 @@
+"""Parameters: what params.yaml may say, one file per consumer."""

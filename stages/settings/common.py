@@ -1,0 +1,71 @@
+"""Settings that several doors share: seed, numerics, execution, which views keep a label."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from stages.settings.read import parse, strict
+
+Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+@strict
+class Numerics:
+    """What changes the bits of a result on one machine."""
+
+    precision: Literal["fp32", "bf16"]
+    threads: Annotated[int, Field(ge=1, le=1024)]
+    eval_batch: Count
+
+
+@strict
+class Execution:
+    """Where and how trials run; changes no result and is tracked by no stage."""
+
+    device: Literal["auto", "cpu", "cuda"]
+    engine: Literal["serial", "local"]
+    slots: Annotated[int, Field(ge=1, le=4096)]
+    checkpoint_seconds: Annotated[float, Field(ge=0)]
+
+
+@strict
+class Images:
+    """Which views of an image keep its label (Urban et al. 2017, section 2.5)."""
+
+    mirror: bool
+    crop_min_px: Annotated[int, Field(ge=2)]
+
+
+@strict
+class HSV:
+    """Ranges of the HSV augmentation (Urban et al. 2017, section 2.5)."""
+
+    D_h: Annotated[float, Field(ge=0, le=0.5)]
+    D_s: Fraction
+    D_v: Fraction
+    A_s: Annotated[float, Field(ge=0)]
+    A_v: Annotated[float, Field(ge=0)]
+
+
+def seed(params: dict[str, Any]) -> int:
+    """The root seed, `seed` in params.yaml."""
+    return parse(Seed, params["seed"], "seed")
+
+
+def numerics(params: dict[str, Any]) -> Numerics:
+    """The section `numerics`."""
+    return parse(Numerics, params["numerics"], "numerics")
+
+
+def execution(params: dict[str, Any]) -> Execution:
+    """The section `execution`."""
+    return parse(Execution, params["execution"], "execution")
+
+
+def images(params: dict[str, Any]) -> Images:
+    """The section `images`."""
+    return parse(Images, params["images"], "images")

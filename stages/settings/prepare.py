@@ -1,0 +1,65 @@
+"""Settings of the doors prepare, ensemble and augment."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from stages.settings.common import HSV, Count
+from stages.settings.read import parse, strict
+
+
+@strict
+class Prepare:
+    """The section `prepare`: data source, split and sizes (Urban et al. 2017, section 2.5)."""
+
+    source: Literal["cluttered-digits", "cifar10", "cifar100", "svhn", "parquet", "image-folder"]
+    path: str
+    split: Literal["order", "content"]
+    train: Count
+    validation: Count
+    test: Count
+    size_px: Annotated[int, Field(ge=8, le=1024)]
+
+    @model_validator(mode="after")
+    def _digits_keep_their_order(self) -> Prepare:
+        if self.source == "cluttered-digits" and self.split != "order":
+            raise ValueError(
+                f"split is {self.split!r}: allowed is 'order' for cluttered-digits, whose training and "
+                "validation images are made from different handwritten digits"
+            )
+        if self.source != "image-folder" and self.size_px != 32:
+            raise ValueError(f"size_px is {self.size_px}: the images of {self.source} have 32 px")
+        return self
+
+
+@strict
+class Ensemble:
+    """The section `ensemble` (Urban et al. 2017, section 2.7)."""
+
+    members: Count
+
+
+@strict
+class Augment:
+    """The section `augment`: the transfer set (Urban et al. 2017, section 2.5)."""
+
+    epochs: Annotated[int, Field(ge=1, le=65535)]
+    store: Literal["images", "draws"]
+    hsv: HSV
+
+
+def prepare(params: dict[str, Any]) -> Prepare:
+    """The section `prepare`."""
+    return parse(Prepare, params["prepare"], "prepare")
+
+
+def ensemble(params: dict[str, Any]) -> Ensemble:
+    """The section `ensemble`."""
+    return parse(Ensemble, params["ensemble"], "ensemble")
+
+
+def augment(params: dict[str, Any]) -> Augment:
+    """The section `augment`."""
+    return parse(Augment, params["augment"], "augment")

@@ -1,0 +1,118 @@
+"""Reading params.yaml and turning a section into a checked, frozen dataclass; used by every door.
+
+Values are checked by pydantic in strict mode: no string becomes a number, no unknown key is passed over.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import typing
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as pydantic_dataclass
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+T = TypeVar("T")
+
+strict = pydantic_dataclass(
+    frozen=True, config=ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+)
+"""Decorator of every settings dataclass: frozen, strict types, unknown keys refused."""
+
+SECTIONS = (
+    "scale",
+    "seed",
+    "numerics",
+    "execution",
+    "images",
+    "prepare",
+    "teachers",
+    "ensemble",
+    "augment",
+    "students",
+    "hard",
+    "rows",
+    "hard_rows",
+    "tabulate",
+    "draw",
+)
+
+
+def read_params(path: Path | str = "params.yaml") -> dict[str, Any]:
+    """Read a params file as DVC does (YAML 1.2) and check its top-level keys.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: not YAML, or a section is missing, misspelled or unknown.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} not found: run from the repository root, or write it with "
+            "'python -m stages.scale smoke'"
+        )
+    try:
+        params = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(params, dict):
+        raise ValueError(f"{path} holds {type(params).__name__}, allowed is a mapping of sections")
+    for key in params:
+        if key not in SECTIONS:
+            raise ValueError(f"{path}: unknown section '{key}'{nearest(key, SECTIONS)}")
+    for key in SECTIONS:
+        if key not in params:
+            raise ValueError(f"{path}: section '{key}' is missing")
+    return params
+
+
+def nearest(word: object, allowed: typing.Iterable[str]) -> str:
+    """End of an error message: the nearest allowed name, or all of them."""
+    allowed = list(allowed)
+    close = difflib.get_close_matches(str(word), allowed, n=1)
+    return f"; did you mean '{close[0]}'?" if close else f"; allowed: {', '.join(allowed)}"
+
+
+def parse(kind: type[T], values: Any, where: str) -> T:
+    """Check `values` (plain YAML data) against `kind`; `where` is its path in params.yaml.
+
+    Raises:
+        ValueError: one line with the first fault: path, what was got, what is allowed.
+    """
+    try:
+        text = json.dumps(values)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"params.yaml: {where}: {error}") from error
+    try:
+        return TypeAdapter(kind).validate_json(text)
+    except ValidationError as error:
+        raise ValueError(f"params.yaml: {_describe(kind, error, where)}") from None
+
+
+def _describe(kind: Any, error: ValidationError, where: str) -> str:
+    faults = error.errors()
+    first = next((f for f in faults if f["type"] == "unexpected_keyword_argument"), faults[0])
+    location = [part for part in first["loc"] if not str(part).startswith(("constrained-", "function-"))]
+    path = ".".join([where, *map(str, location)])
+    if first["type"] == "unexpected_keyword_argument":
+        return f"unknown key '{path}'{nearest(location[-1], _fields(kind, location[:-1]))}"
+    if first["type"] == "missing":
+        return f"'{path}' is missing"
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{path} is {json.dumps(first['input'])}: {message[0].lower()}{message[1:]}"
+
+
+def _fields(kind: Any, location: list[Any]) -> list[str]:
+    """Names that `kind` allows at `location` (a path of field names and mapping keys)."""
+    for part in location:
+        if dataclasses.is_dataclass(kind):
+            kind = typing.get_type_hints(kind).get(part)
+        else:
+            kind = typing.get_args(kind)[-1] if typing.get_args(kind) else None
+        kind = next((k for k in typing.get_args(kind) if dataclasses.is_dataclass(k)), kind)
+    return [field.name for field in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []

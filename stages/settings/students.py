@@ -1,0 +1,83 @@
+"""Settings of the door students: the sections students, hard, rows and hard_rows."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from stages.settings.common import Count
+from stages.settings.read import nearest, parse, strict
+from stages.settings.sweeps import Box, Range, Sweep, check_space
+
+SPACE = ("lr", "momentum", "input_scale", "init_scale", "DOc1", "DOc2", "DOc3", "DOf1")
+REQUIRED = ("lr", "momentum", "input_scale", "init_scale")
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+Budget = Annotated[str, Field(pattern=r"^[0-9][0-9.]*[kM]?$")]
+
+
+@strict
+class StudentTraining:
+    """Batch size, an optional bound on the epochs, weight decay."""
+
+    batch_size: Count
+    max_epochs: Annotated[int, Field(ge=1)] | None
+    weight_decay: Annotated[float, Field(ge=0)]
+
+
+@strict
+class Matrix:
+    """The section `students` or `hard`: cells, search and training (sections 2.8, 6.2 and 6.3)."""
+
+    rows: Annotated[tuple[Name, ...], Field(min_length=1)]
+    budgets: Annotated[tuple[Budget, ...], Field(min_length=1)]
+    sweep: Sweep
+    training: StudentTraining
+    space: dict[str, Range | float]
+
+
+@strict
+class Row:
+    """One row: its net family, its width boxes or ratios, its own ranges where they differ."""
+
+    net: str | None = None
+    boxes: dict[Budget, tuple[Box, ...]] | None = None
+    ratios: tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(gt=0, le=1)]] | None = None
+    space: dict[str, Range | float] = Field(default_factory=dict)
+
+
+Target = Literal["mimic", "hard"]
+SECTION = {"mimic": "students", "hard": "hard"}
+ROWS = {"mimic": "rows", "hard": "hard_rows"}
+
+
+def _check(space: dict[str, Range | float], where: str) -> None:
+    for name in space:
+        if name not in SPACE:
+            raise ValueError(f"params.yaml: unknown key '{where}.{name}'{nearest(name, SPACE)}")
+    check_space(space, where)
+
+
+def matrix(params: dict[str, Any], target: Target) -> Matrix:
+    """The section `students` (target mimic) or `hard`."""
+    where = SECTION[target]
+    section = parse(Matrix, params[where], where)
+    _check(section.space, f"{where}.space")
+    for name in REQUIRED:
+        if name not in section.space:
+            raise ValueError(f"params.yaml: '{where}.space.{name}' is missing")
+    return section
+
+
+def row(params: dict[str, Any], target: Target, name: str) -> Row:
+    """One entry of the section `rows` (target mimic) or `hard_rows`."""
+    where = ROWS[target]
+    rows = params[where]
+    if not isinstance(rows, dict):
+        raise ValueError(f"params.yaml: {where} is {type(rows).__name__}, allowed is a mapping of rows")
+    if name not in rows:
+        raise ValueError(f"params.yaml: {where} has no row '{name}'{nearest(name, map(str, rows))}")
+    entry = parse(Row, rows[name], f"{where}.{name}")
+    _check(entry.space, f"{where}.{name}.space")
+    return entry

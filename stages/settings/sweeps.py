@@ -1,0 +1,100 @@
+"""Settings of one hyperparameter search: sweep, training, space; used by teachers and students."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from stages.settings.common import Count
+from stages.settings.read import strict
+
+
+@strict
+class Sweep:
+    """How many trials, and how they are proposed."""
+
+    trials: Annotated[int, Field(ge=1, le=100_000)]
+    start: Count
+    lag: Annotated[int, Field(ge=1, le=4096)]
+    engine: Literal["gpyopt", "sobol"]
+
+    @model_validator(mode="after")
+    def _lag_fits(self) -> Sweep:
+        if self.start < self.lag:
+            raise ValueError(
+                f"start {self.start} is below lag {self.lag}: the first 'lag' trials have no results "
+                "to be proposed from; raise start or lower lag"
+            )
+        return self
+
+
+@strict
+class Range:
+    """One searched hyperparameter; `log` searches the exponent of exp(-x) (section 2.7)."""
+
+    low: float
+    high: float
+    log: bool = False
+    integer: bool = False
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Range:
+        if not self.low < self.high:
+            raise ValueError(f"low {self.low} must be below high {self.high}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"low {self.low} must be above 0 on a log scale")
+        return self
+
+
+Box = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
+"""Low and high of a layer's width."""
+
+LIMITS = {
+    "lr": (0.0, math.inf),
+    "momentum": (0.0, 1.0),
+    "weight_decay": (0.0, math.inf),
+    "init_scale": (0.0, math.inf),
+    "input_scale": (0.0, math.inf),
+    "dropout": (0.0, 1.0),
+    "width": (0.0, 1.0),
+    "D_h": (0.0, 0.5),
+    "hsv": (0.0, math.inf),
+}
+
+
+def _limits(name: str) -> tuple[float, float]:
+    if name.startswith("DO"):
+        return LIMITS["dropout"]
+    if name[0] in "CHr" and name[1:].isdigit():
+        return LIMITS["width"]
+    return LIMITS.get(name, LIMITS["hsv"])
+
+
+def check_space(space: dict[str, Range | float], where: str) -> dict[str, Range | float]:
+    """Every value of `space` lies where its hyperparameter makes sense.
+
+    Raises:
+        ValueError: one line naming the hyperparameter, what was got and what is allowed.
+    """
+    for name, entry in space.items():
+        low, high = (entry.low, entry.high) if isinstance(entry, Range) else (entry, entry)
+        floor, ceiling = _limits(name)
+        open_ended = name == "momentum" or name.startswith("DO")
+        above = high >= ceiling if open_ended else high > ceiling
+        if low < floor or above or (name == "lr" and low <= 0):
+            got = f"{low} .. {high}" if isinstance(entry, Range) else f"{low}"
+            allowed = f"{floor} .. {ceiling}{' (excluded)' if open_ended else ''}"
+            raise ValueError(f"params.yaml: {where}.{name} is {got}: allowed is {allowed}")
+    return space
+
+
+def split_space(space: dict[str, Range | float]) -> tuple[dict[str, dict[str, Any]], dict[str, float]]:
+    """What is searched (name -> low, high, log, integer) and what is fixed (name -> value)."""
+    searched = {
+        name: {"low": r.low, "high": r.high, "log": r.log, "integer": r.integer}
+        for name, r in space.items()
+        if isinstance(r, Range)
+    }
+    return searched, {name: r for name, r in space.items() if not isinstance(r, Range)}

@@ -1,0 +1,88 @@
+"""The transfer set on disk: one file of images and one of logits per epoch (sections 2.5 and 2.7).
+
+An image shard holds, in the order of presentation: `images` uint8 (n, s, s, 3), `index` int32 (n,), `labels`
+uint16 (n,), `draws` uint16 (n, 9). With `store: draws` it lacks `images`. Its header carries `images_sha256`,
+the hash of the image bytes. A logits shard holds `logits` float32 (n, classes) and the same `images_sha256`:
+a pair that does not match is refused, so one view's logits can never be given to another view.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stages.store.tensors import read_header, read_tensors, write_tensors
+
+
+def shard_path(folder: Path, epoch: int) -> Path:
+    """The file of one epoch, counted from 0."""
+    return folder / f"epoch-{epoch:03d}.safetensors"
+
+
+def images_hash(images: np.ndarray) -> str:
+    """sha256 of the bytes of `images` uint8 (n, s, s, 3)."""
+    return hashlib.sha256(np.ascontiguousarray(images).data.cast("B")).hexdigest()
+
+
+def write_images(
+    folder: Path,
+    epoch: int,
+    *,
+    images: np.ndarray,
+    index: np.ndarray,
+    labels: np.ndarray,
+    draws: np.ndarray,
+    keep_images: bool,
+) -> None:
+    """Write the image shard of one epoch; `keep_images=False` leaves the pixels out."""
+    arrays = {"index": index.astype(np.int32), "labels": labels.astype(np.uint16), "draws": draws}
+    if keep_images:
+        arrays["images"] = images
+    header = {"epoch": epoch, "images_sha256": images_hash(images), "shape": list(images.shape)}
+    write_tensors(shard_path(folder, epoch), arrays, header)
+
+
+def write_logits(folder: Path, epoch: int, logits: np.ndarray, images_sha256: str) -> None:
+    """Write the logits float32 (n, classes) of exactly the images with that hash."""
+    write_tensors(
+        shard_path(folder, epoch), {"logits": logits}, {"epoch": epoch, "images_sha256": images_sha256}
+    )
+
+
+def read_images(folder: Path, epoch: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Arrays and header of one image shard, checked against its checksum."""
+    return read_tensors(shard_path(folder, epoch))
+
+
+def read_logits(folder: Path, epoch: int, images_sha256: str) -> np.ndarray:
+    """Logits float32 (n, classes) of the image shard whose image hash is `images_sha256`.
+
+    Raises:
+        ValueError: the file is damaged, or its logits belong to other images.
+    """
+    arrays, header = read_tensors(shard_path(folder, epoch))
+    _match(folder, epoch, header, images_sha256)
+    return arrays["logits"]
+
+
+def check_pairs(images: Path, logits: Path, epochs: int) -> None:
+    """Every logits shard belongs to its image shard; reads headers only.
+
+    Raises:
+        FileNotFoundError: an epoch is missing.
+        ValueError: a pair does not match.
+    """
+    for epoch in range(epochs):
+        header = read_header(shard_path(images, epoch))
+        _match(logits, epoch, read_header(shard_path(logits, epoch)), header["images_sha256"])
+
+
+def _match(folder: Path, epoch: int, header: dict[str, Any], images_sha256: str) -> None:
+    if header.get("images_sha256") != images_sha256:
+        raise ValueError(
+            f"{shard_path(folder, epoch)} holds the logits of other images (epoch {header.get('epoch')}): "
+            "run 'dvc repro label'"
+        )

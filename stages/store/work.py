@@ -1,0 +1,133 @@
+"""Work folders: where a stage keeps what it has computed until its outputs are complete.
+
+DVC deletes the outputs of a stage that was killed. So journals, finished trials and checkpoints live in
+work/<stage>/<key>, and the key is a hash of the parameters, of the code in use and of the inputs: whatever is
+found there belongs to exactly this computation. A lock refuses a second run in the same folder.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from stages.store.atomic import read_json, write_json
+
+DONE = "complete"
+
+
+def code_hash() -> str:
+    """sha256 over the source of every module of this project that is loaded."""
+    files = {
+        str(Path(module.__file__).resolve())
+        for name, module in sys.modules.items()
+        if name.split(".")[0] == "stages" and getattr(module, "__file__", None)
+    }
+    main = getattr(sys.modules.get("__main__"), "__file__", None)
+    if main and "stages" in Path(main).parts:
+        files.add(str(Path(main).resolve()))
+    root = Path(__file__).resolve().parents[2]
+    state = hashlib.sha256()
+    for file in sorted(files):
+        path = Path(file)
+        state.update((str(path.relative_to(root)) if path.is_relative_to(root) else path.name).encode())
+        state.update(path.read_bytes())
+    return state.hexdigest()
+
+
+def folder_hash(folder: Path) -> str:
+    """sha256 of a data folder's manifest, which lists the digest of every file in it.
+
+    Raises:
+        FileNotFoundError: the folder or its manifest is missing.
+    """
+    manifest = folder / "manifest.json"
+    if not manifest.is_file():
+        raise FileNotFoundError(f"{manifest} not found: run 'dvc repro' (or 'dvc pull') to have {folder} made")
+    return hashlib.sha256(manifest.read_bytes()).hexdigest()
+
+
+def write_manifest(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Write manifest.json: `facts` and the sha256 of every other file of `folder`."""
+    files = {
+        path.relative_to(folder).as_posix(): file_hash(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "manifest.json"
+    }
+    write_json(folder / "manifest.json", {**facts, "files": files})
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a data folder."""
+    folder_hash(folder)
+    return read_json(folder / "manifest.json")
+
+
+def file_hash(path: Path) -> str:
+    """sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def work_folder(
+    stage: str, settings: Mapping[str, Any], inputs: list[Path], root: Path = Path("work")
+) -> Iterator[Path]:
+    """The locked work folder of this computation; older finished ones of the stage are removed.
+
+    Raises:
+        ValueError: another run holds the folder.
+        FileNotFoundError: an input is missing.
+    """
+    facts = {
+        "settings": settings,
+        "code": code_hash(),
+        "inputs": {str(path): folder_hash(path) for path in inputs},
+    }
+    text = json.dumps(facts, sort_keys=True, allow_nan=False)
+    folder = root / stage / hashlib.sha256(text.encode()).hexdigest()[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder):
+        _prune(folder)
+        write_json(folder / "key.json", facts)
+        yield folder
+        (folder / DONE).touch()
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    with (folder / "lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise ValueError(
+                f"{folder} is in use by process {file.read().strip() or 'unknown'}: wait for it, or stop it "
+                "(kill PID) and run again; nothing it has finished is lost"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def _prune(current: Path) -> None:
+    """Remove finished work folders of the same stage: their outputs are in the DVC cache."""
+    for folder in current.parent.iterdir():
+        if folder != current and (folder / DONE).is_file():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def fresh_folder(folder: Path) -> Path:
+    """An empty output folder; DVC removes outputs before a stage runs, a user may not have."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    return folder

@@ -1,0 +1,347 @@
+"""students: one cell, (target, row, budget) -> data/students or data/hard (Table 1, Table 2, Figure 1).
+
+`python -m stages.students mimic ROW BUDGET` searches a row of Table 2 on the ensemble's logits (Urban et al. 2017,
+sections 2.8 and 6.3); `hard` searches the same net on the true labels of the same images (sections 3 and 6.2).
+Reads data/prepared, data/augmented and, for mimic, data/logits. Writes the chosen net, the curves of all trials,
+and under metrics/ the cell's accuracies and one line a trial.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import time
+import zlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from stages.fit.checkpoint import Checkpoint
+from stages.fit.device import choose_device, set_up_torch
+from stages.fit.evaluate import accuracy
+from stages.fit.loop import Epoch, Recipe, train
+from stages.images.hsv import Jitter
+from stages.images.views import Views
+from stages.nets.budget import FAMILIES, Plan, parse_budget, plan
+from stages.nets.initial import glorot_
+from stages.nets.student import build_student
+from stages.search.executors import from_settings
+from stages.search.journal import Journal
+from stages.search.propose import Settings
+from stages.search.space import Space
+from stages.search.sweep import Row, run, top
+from stages.settings import common
+from stages.settings.read import nearest, read_params
+from stages.settings.students import SECTION, Matrix, Target, matrix, row
+from stages.settings.students import Row as RowSettings
+from stages.settings.sweeps import Range, split_space
+from stages.store import door
+from stages.store.atomic import link_or_copy, write_json
+from stages.store.prepared import read_test, read_train, read_validation
+from stages.store.progress import SweepProgress
+from stages.store.shards import check_pairs
+from stages.store.transfer import Rebuild, read_epoch, read_targets
+from stages.store.trials import TrialFolder, total_seconds, write_table
+from stages.store.weights import load_weights, save_weights
+from stages.store.work import fresh_folder, read_manifest, work_folder
+
+PREPARED = Path("data/prepared")
+AUGMENTED = Path("data/augmented")
+LOGITS = Path("data/logits")
+PRELOAD = "stages.students"
+REPORTED = 5
+"""Trials whose test accuracy is reported: Figure 1 shows the five best by validation error."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What all trials of one cell share; small, since it travels to every trial's process."""
+
+    work: Path
+    target: Target
+    name: str
+    budget: str
+    family: str
+    section: Matrix
+    row: RowSettings
+    fixed: dict[str, float]
+    numerics: common.Numerics
+    execution: common.Execution
+    epochs: int
+    classes: int
+    size_px: int
+
+    def plan(self, values: dict[str, Any]) -> Plan:
+        """Widths of the net with these hyperparameters (section 6.3)."""
+        names = control_names(self.family)
+        boxes, ratios = self.row.boxes, self.row.ratios
+        return plan(
+            self.family,
+            parse_budget(self.budget),
+            [values[name] for name in names],
+            None if boxes is None else boxes[self.budget],
+            classes=self.classes,
+            size_px=self.size_px,
+            ratio_min=1.0 if ratios is None else ratios[0],
+        )
+
+
+def control_names(family: str) -> list[str]:
+    """Names of the hyperparameters that set a family's widths: C1, C2 or the ratios r_1, r_2, ..."""
+    known = FAMILIES[family]
+    return [f"{'r_' if known.ratios else 'C'}{i + 1}" for i in range(known.controls)]
+
+
+def dropout_names(family: str) -> list[str]:
+    """DOc1 .. for each pool and DOf1 after the fully connected layer (section 6.2); none for an MLP."""
+    pools = FAMILIES[family].layout.count("p")
+    return [*(f"DOc{i + 1}" for i in range(pools)), "DOf1"] if pools else []
+
+
+def cell_space(section: Matrix, entry: RowSettings, family: str) -> dict[str, Range | float]:
+    """The section's space, the row's own ranges, and one range for each width of the family."""
+    space = {**section.space, **entry.space}
+    kept = dropout_names(family)
+    space = {name: value for name, value in space.items() if not name.startswith("DO") or name in kept}
+    low, high = entry.ratios or (0.0, 1.0)
+    control = low if low == high else Range(low, high)
+    return {**space, **{name: control for name in control_names(family)}}
+
+
+def check_row(name: str, budget: str, entry: RowSettings, target: Target) -> str:
+    """The row's net family.
+
+    Raises:
+        ValueError: no such family, or boxes or ratios that do not belong to it.
+    """
+    where = f"params.yaml: {'rows' if target == 'mimic' else 'hard_rows'}.{name}"
+    family = entry.net or name
+    if family not in FAMILIES:
+        raise ValueError(f"{where}.net is '{family}'{nearest(family, FAMILIES)}")
+    if FAMILIES[family].ratios:
+        if entry.boxes is not None or entry.ratios is None:
+            raise ValueError(f"{where}: {family} takes 'ratios: [low, high]' and no 'boxes'")
+    elif entry.boxes is None or entry.ratios is not None:
+        raise ValueError(f"{where}: {family} takes 'boxes' (budget: [[low, high], ...]) and no 'ratios'")
+    elif budget not in entry.boxes:
+        raise ValueError(f"{where}.boxes has no box for budget '{budget}'{nearest(budget, entry.boxes)}")
+    return family
+
+
+def train_trial(cell: Cell, trial: int, values: dict[str, Any], seed: int) -> dict[str, Any]:
+    """Train one student; its result as plain JSON data, its weights in the trial's folder."""
+    folder = TrialFolder(cell.work, trial)
+    if (done := folder.finished(values, seed)) is not None:
+        return done
+    started = time.monotonic()
+    everything = {**cell.fixed, **values}
+    device = choose_device(cell.execution.device)
+    set_up_torch(cell.numerics.threads, device)
+    images, labels, _ = read_validation(PREPARED)
+    widths = cell.plan(everything)
+    description = {
+        "plan": widths.to_json(),
+        "input_scale": everything["input_scale"],
+        "dropout": [everything[name] for name in dropout_names(cell.family) if name in everything],
+    }
+    net = build(description)
+    glorot_(net, everything["init_scale"], torch.Generator().manual_seed(seed))
+    net = net.to(device, memory_format=torch.channels_last)
+    checkpoint = Checkpoint(
+        folder.checkpoint, save_weights, load_weights, cell.execution.checkpoint_seconds
+    )
+    outcome = train(
+        net,
+        _recipe(cell, everything),
+        _epochs(cell, device),
+        (torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device)),
+        seed,
+        checkpoint,
+        folder.report,
+    )
+    if outcome.state is not None:
+        save_weights(folder.weights, outcome.state, description)
+    result = {
+        "value": outcome.value,
+        "reason": outcome.reason,
+        "why": outcome.why,
+        "widths": list(widths.widths),
+        "dependent": widths.dependent,
+        "params": widths.params,
+        "best_epoch": outcome.best_epoch,
+        "errors": outcome.errors,
+        "losses": outcome.losses,
+    }
+    folder.finish(values, seed, result, time.monotonic() - started)
+    checkpoint.clear()
+    return result
+
+
+def build(description: dict[str, Any]) -> torch.nn.Module:
+    """The net that a weights file describes."""
+    return build_student(
+        Plan.from_json(description["plan"]), description["input_scale"], description["dropout"]
+    )
+
+
+def _recipe(cell: Cell, values: dict[str, Any]) -> Recipe:
+    return Recipe(
+        loss="l2_on_logits" if cell.target == "mimic" else "cross_entropy",
+        lr=values["lr"],
+        momentum=values["momentum"],
+        weight_decay=cell.section.training.weight_decay,
+        batch_size=cell.section.training.batch_size,
+        max_epochs=cell.section.training.max_epochs,
+        precision=cell.numerics.precision,
+        eval_batch=cell.numerics.eval_batch,
+    )
+
+
+def _epochs(cell: Cell, device: torch.device) -> Epoch:
+    """Stored epoch e mod n, the same images in the same order for every net (section 2.5; assumption 12)."""
+    rebuild = rebuilder(device)
+
+    def epoch_of(epoch: int) -> tuple[torch.Tensor, torch.Tensor]:
+        stored = epoch % cell.epochs
+        shard = read_epoch(AUGMENTED, stored, rebuild)
+        targets = read_targets(LOGITS, stored, shard) if cell.target == "mimic" else shard.labels
+        return torch.from_numpy(shard.images).to(device), torch.from_numpy(targets).to(device)
+
+    return epoch_of
+
+
+def rebuilder(device: torch.device) -> Rebuild | None:
+    """What makes images from draws, where the shards hold draws only."""
+    facts = read_manifest(AUGMENTED)
+    if facts["store"] == "images":
+        return None
+    views = Views(
+        read_train(PREPARED)[0], device, Jitter(*facts["hsv"].values()), facts["crop_min_px"]
+    )
+    return lambda index, draws: views(index, draws).cpu().numpy()
+
+
+def test_accuracies(cell: Cell, rows: list[Row]) -> dict[int, float]:
+    """Test accuracy of the best trials by validation error; called when the search is over."""
+    device = choose_device(cell.execution.device)
+    set_up_torch(cell.numerics.threads, device)
+    images, labels, _ = read_test(PREPARED)
+    pixels, classes = torch.from_numpy(images), torch.from_numpy(labels)
+    found = {}
+    for chosen in top(rows, REPORTED):
+        state, description = load_weights(TrialFolder(cell.work, chosen.trial).weights)
+        net = build(description)
+        net.load_state_dict(state)
+        net = net.to(device, memory_format=torch.channels_last)
+        numerics = cell.numerics
+        found[chosen.trial] = accuracy(net, pixels, classes, numerics.eval_batch, numerics.precision)
+    return found
+
+
+def write_outputs(cell: Cell, rows: list[Row], accuracies: dict[int, float]) -> None:
+    """Assemble the cell's folder and metrics from the work folder."""
+    stage, key = SECTION[cell.target], f"{cell.name}-{cell.budget}"
+    best = top(rows, 1)[0]
+    out = fresh_folder(Path("data") / stage / key)
+    link_or_copy(TrialFolder(cell.work, best.trial).weights, out / "weights.safetensors")
+    curves = {str(r.trial): {k: r.result[k] for k in ("errors", "losses")} for r in rows}
+    write_json(out / "curves.json", curves)
+    table = [
+        {
+            "trial": r.trial,
+            "validation_error": r.value,
+            "test_accuracy": accuracies.get(r.trial),
+            "reason": r.reason,
+            **{k: r.result[k] for k in ("params", "widths", "dependent", "best_epoch", "why")},
+            "epochs": len(r.result["errors"]),
+            **cell.fixed,
+            **r.params,
+        }
+        for r in rows
+    ]
+    hyperparameters = sorted({**cell.fixed, **best.params})
+    names = ("params", "widths", "dependent", "best_epoch", "epochs", "why", "reason", *hyperparameters)
+    metrics = Path("metrics") / stage
+    write_table(metrics / f"{key}.csv", table, names)
+    facts = {"test_accuracy": accuracies[best.trial], "validation_accuracy": round(1 - best.value, 9)}
+    write_json(metrics / f"{key}.json", facts)
+
+
+def set_up(target: Target, name: str, budget: str) -> tuple[Cell, dict[str, Any], Space]:
+    """The cell with an empty work path, what its result depends on, and its search space."""
+    params = read_params()
+    section, entry = matrix(params, target), row(params, target, name)
+    family = check_row(name, budget, entry, target)
+    searched, fixed = split_space(cell_space(section, entry, family))
+    numerics, execution, seed = common.numerics(params), common.execution(params), common.seed(params)
+    choose_device(execution.device)
+    prepared, augmented = read_manifest(PREPARED), read_manifest(AUGMENTED)
+    facts = {"epochs": augmented["epochs"], "classes": len(prepared["classes"])}
+    cell = Cell(
+        Path(), target, name, budget, family, section, entry, fixed, numerics, execution,
+        size_px=prepared["size_px"], **facts,
+    )  # fmt: skip
+    cell.plan({name: 1.0 for name in control_names(family)})  # refuses a box that cannot meet its budget
+    settings = {
+        "seed": seed,
+        "cell": [target, name, budget],
+        "sweep": asdict(section.sweep),
+        "training": asdict(section.training),
+        "space": {"searched": searched, "fixed": fixed},
+        "row": asdict(entry),
+        "numerics": asdict(numerics),
+    }
+    return cell, settings, Space.from_params(searched)
+
+
+def main() -> None:
+    """Run the stage for one cell."""
+    parser = argparse.ArgumentParser(prog="python -m stages.students", description=__doc__)
+    parser.add_argument("target", choices=list(SECTION))
+    parser.add_argument("row", help="a row of students.rows or hard.rows")
+    parser.add_argument("budget", help="a budget of students.budgets or hard.budgets")
+    arguments = parser.parse_args()
+    cell, settings, space = set_up(arguments.target, arguments.row, arguments.budget)
+    stage, key = SECTION[cell.target], f"{cell.name}-{cell.budget}"
+    inputs = [PREPARED, AUGMENTED]
+    if cell.target == "mimic":
+        inputs.append(LOGITS)
+        read_manifest(LOGITS)
+        check_pairs(AUGMENTED, LOGITS, cell.epochs)
+    sweep = cell.section.sweep
+    with work_folder(f"{stage}/{key}", settings, inputs) as work:
+        cell = Cell(**{**vars(cell), "work": work})
+        journal = Journal.open(work / "journal.jsonl", {"space": space.fingerprint(), "settings": settings})
+        name, bound = f"{stage} {key}", cell.section.training.max_epochs
+        with (
+            from_settings(cell.execution.engine, cell.execution.slots, preload=[PRELOAD]) as executor,
+            SweepProgress(name, sweep.trials, bound, lambda i: TrialFolder(work, i).progress) as progress,
+        ):
+            rows = run(
+                journal=journal,
+                space=space,
+                settings=Settings(sweep.engine, sweep.start, sweep.lag),
+                seed=seed_of(settings),
+                trials=sweep.trials,
+                submit=functools.partial(executor.submit, train_trial, cell),
+                slots=cell.execution.slots,
+                on_event=progress.event,
+            )
+        accuracies = test_accuracies(cell, rows)
+        write_outputs(cell, rows, accuracies)
+        best = top(rows, 1)[0]
+        print(
+            f"{name}: {len(rows)} trials, best validation accuracy {1 - best.value:.4f}, "
+            f"test {accuracies[best.trial]:.4f}, {total_seconds(work):.0f} s in trials"
+        )
+
+
+def seed_of(settings: dict[str, Any]) -> int:
+    """Seed of a cell's search: each cell has its own stream of the root seed."""
+    return zlib.crc32("/".join([str(settings["seed"]), *settings["cell"]]).encode())
+
+
+if __name__ == "__main__":
+    door.run(main)

@@ -1,0 +1,87 @@
+"""tabulate: the metrics of all sweeps -> metrics/ (Table 1, Table 2, the numbers of Figure 1).
+
+Reads metrics/teachers.*, metrics/ensemble.json and the cells that params.yaml lists, and no others: a row that
+was taken out leaves its files behind. Writes metrics/tables.json (row -> budget -> test accuracy), Table 1 and
+Table 2 as CSV and Markdown with the paper's values (Urban et al. 2017), and metrics/figure1.csv.
+"""
+
+from __future__ import annotations
+
+import json
+from itertools import product
+from pathlib import Path
+
+import pandas as pd
+
+from stages.report.cells import NUMBER_SHOWN, CellResult, read_cell, read_sweep
+from stages.report.tables import markdown1, markdown2, nested, table1, table2
+from stages.settings import results
+from stages.settings.prepare import ensemble
+from stages.settings.read import read_params
+from stages.settings.students import matrix
+from stages.store import door
+from stages.store.atomic import write_json, write_text
+
+METRICS = Path("metrics")
+
+
+def figure1(cells: list[CellResult]) -> pd.DataFrame:
+    """Figure 1's numbers: of each cell, the mean, best and last test accuracy of the trials shown.
+
+    The trials shown are the five best by validation error (section 3), or all where there are fewer; "best" and
+    "fifth" follow that order, not the test accuracy.
+    """
+    rows = []
+    for cell in cells:
+        shown = cell.shown["test_accuracy"]
+        rows.append(
+            {
+                "row": cell.row,
+                "budget": cell.budget,
+                "params": cell.params,
+                "trials_shown": len(shown),
+                "mean": round(shown.mean(), 6),
+                "best": shown.iloc[0],
+                "fifth": shown.iloc[-1],
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def read_cells(stage: str, rows: tuple[str, ...], budgets: tuple[str, ...]) -> list[CellResult]:
+    """The listed cells of a stage, rows first."""
+    return [read_cell(METRICS / stage, row, budget) for row, budget in product(rows, budgets)]
+
+
+def main() -> None:
+    """Run the stage."""
+    params = read_params()
+    settings, scale = results.tabulate(params), results.scale(params)
+    mimic, hard = matrix(params, "mimic"), matrix(params, "hard")
+    members = ensemble(params).members
+    cells = read_cells("students", mimic.rows, mimic.budgets)
+    controls = read_cells("hard", hard.rows, hard.budgets)
+    trials, best = read_sweep(METRICS / "teachers")
+    facts = json.loads((METRICS / "ensemble.json").read_text())
+
+    write_json(METRICS / "tables.json", nested(cells, controls, best, facts))
+    where = f"{settings.data}, {scale} scale"
+    first = table1(controls, trials, facts, members, settings.comparable)
+    second = table2(cells, settings.comparable)
+    write_text(METRICS / "table1.csv", first.to_csv(index=False))
+    write_text(METRICS / "table2.csv", second.to_csv(index=False))
+    caption1 = f"**Table 1.** Test accuracy of nets trained on the true labels ({where})."
+    caption2 = f"**Table 2.** Test accuracy of nets trained to mimic the ensemble of {members} ({where})."
+    write_text(METRICS / "table1.md", markdown1(first, caption1, settings.comparable))
+    write_text(METRICS / "table2.md", markdown2(second, caption2, settings.comparable))
+    both = [figure1(cells).assign(target="mimic"), figure1(controls).assign(target="hard")]
+    write_text(METRICS / "figure1.csv", pd.concat(both).to_csv(index=False))
+    fewest = min(len(cell.shown) for cell in cells)
+    if fewest < NUMBER_SHOWN:
+        print(f"tabulate: Figure 1 wants {NUMBER_SHOWN} trials a cell, the fewest here are {fewest}")
+    print((METRICS / "table1.md").read_text())
+    print((METRICS / "table2.md").read_text())
+
+
+if __name__ == "__main__":
+    door.run(main)

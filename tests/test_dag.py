@@ -1,0 +1,109 @@
+"""The house: who imports whom, and that dvc.yaml names exactly the files that each stage runs."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).resolve().parents[1]
+STAGES = ROOT / "stages"
+DVC = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
+ROOMS = sorted(p.name for p in STAGES.iterdir() if p.is_dir() and (p / "__init__.py").is_file())
+DOORS = sorted(p.stem for p in STAGES.glob("*.py") if p.stem != "__init__")
+DATA_FILES = {"stages/report/tables.py": ["stages/report/paper.json"]}
+
+
+def module_file(name: str) -> Path | None:
+    """File of the module `name`, None for a package or an attribute."""
+    path = ROOT.joinpath(*name.split(".")).with_suffix(".py")
+    return path if path.is_file() else None
+
+
+def imported(path: Path) -> set[Path]:
+    """Files of this project that `path` imports, also inside functions."""
+    package = ".".join(path.relative_to(ROOT).with_suffix("").parts[:-1])
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*parents, *([base] if base else [])])
+            names |= {base} | {f"{base}.{alias.name}" for alias in node.names}
+    return {file for name in names if name.startswith("stages.") and (file := module_file(name))}
+
+
+def closure(path: Path) -> set[str]:
+    """Every file that runs when `path` does, and the data files they read, relative to the root."""
+    found, queue = set(), [path]
+    while queue:
+        current = queue.pop()
+        if current not in found:
+            found.add(current)
+            queue += imported(current)
+    names = {file.relative_to(ROOT).as_posix() for file in found}
+    return names | {data for name in names for data in DATA_FILES.get(name, [])}
+
+
+def door_of(stage: dict) -> str:
+    words = stage["cmd"].split()
+    assert words[:2] == ["python", "-m"], "run from the root as a module: else an experiment's copy runs our code"
+    return words[2].removeprefix("stages.")
+
+
+@pytest.mark.parametrize("name", list(DVC))
+def test_code_deps_are_the_import_closure(name: str) -> None:
+    stage = DVC[name]
+    listed = {dep for dep in stage["deps"] if dep.startswith("stages/")}
+    wanted = closure(STAGES / f"{door_of(stage)}.py")
+    assert listed == wanted, (
+        f"dvc.yaml, stage {name}: add {sorted(wanted - listed)}, remove {sorted(listed - wanted)}"
+    )
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_doors_do_not_import_doors(door: str) -> None:
+    files = {f.relative_to(STAGES).as_posix() for f in imported(STAGES / f"{door}.py")}
+    assert all("/" in file for file in files)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_are_closed(room: str) -> None:
+    for path in (STAGES / room).rglob("*.py"):
+        others = {f.relative_to(STAGES).parts[0] for f in imported(path)} - {room}
+        assert not others, f"{path.relative_to(ROOT)} imports from {others}"
+
+
+def test_init_files_hold_a_docstring_only() -> None:
+    for path in STAGES.rglob("__init__.py"):
+        body = ast.parse(path.read_text()).body
+        assert len(body) == 1 and isinstance(body[0], ast.Expr), path
+
+
+@pytest.mark.parametrize("door", ["tabulate", "draw"])
+def test_tables_and_figures_import_no_torch(door: str) -> None:
+    for name in closure(STAGES / f"{door}.py"):
+        if name.endswith(".py"):
+            assert "torch" not in (ROOT / name).read_text().replace("imports no torch", "").replace(
+                "Imports no torch", ""
+            ), name
+
+
+def test_training_does_not_depend_on_drawing() -> None:
+    for stage in ("teachers", "students", "hard", "label", "augment"):
+        deps = DVC[stage]["deps"]
+        assert not any("report" in dep or "draw" in dep or "tabulate" in dep for dep in deps)
+    assert "stages/nets/cnn.py" not in DVC["teachers"]["deps"]
+
+
+def test_every_output_is_ignored_by_git() -> None:
+    ignored = (ROOT / ".gitignore").read_text().split()
+    for name, stage in DVC.items():
+        for out in stage.get("outs", []):
+            first = "/".join(out.split("/")[:2])
+            assert f"/{first}/" in ignored or f"/{first}" in ignored, f"{name}: {out} is not in .gitignore"
