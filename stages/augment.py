@@ -89,7 +89,7 @@ def main() -> None:
     pixels, labels, _ = read_train(PREPARED)
     views = Views(pixels, device, Jitter(*asdict(section.hsv).values()), images.crop_min_px)
     plan = Plan(seed, len(labels), pixels.shape[1], images)
-    with work_folder("augment", settings, [PREPARED]) as work:
+    with work_folder("augment", settings, [PREPARED], __file__) as work:
         total = section.epochs * plan.count
         with tqdm(total=total, desc="augment", unit="image", disable=None) as bar:
             for epoch in range(section.epochs):

@@ -83,7 +83,7 @@ def main() -> None:
     facts = read_manifest(AUGMENTED)
     nets = load_members(ENSEMBLE, device)
     rebuild = rebuilder(PREPARED, AUGMENTED, device)
-    with work_folder("label", {"numerics": asdict(numerics)}, [AUGMENTED, ENSEMBLE]) as work:
+    with work_folder("label", {"numerics": asdict(numerics)}, [AUGMENTED, ENSEMBLE], __file__) as work:
         with tqdm(total=facts["epochs"] * facts["images"], desc="label", unit="image", disable=None) as bar:
             for epoch in range(facts["epochs"]):
                 shard = read_epoch(AUGMENTED, epoch, rebuild)

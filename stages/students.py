@@ -10,23 +10,12 @@ from __future__ import annotations
 
 import argparse
 import functools
-import time
 import zlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from stages.fit.checkpoint import Checkpoint
-from stages.fit.device import choose_device, set_up_torch
-from stages.fit.evaluate import accuracy
-from stages.fit.loop import Epoch, Recipe, train
-from stages.images.hsv import Jitter
-from stages.images.views import Views
 from stages.nets.budget import FAMILIES, Plan, parse_budget, plan
-from stages.nets.initial import glorot_
-from stages.nets.student import build_student
 from stages.search.executors import from_settings
 from stages.search.journal import Journal
 from stages.search.propose import Settings
@@ -39,18 +28,15 @@ from stages.settings.students import Row as RowSettings
 from stages.settings.sweeps import Range, split_space
 from stages.store import door
 from stages.store.atomic import link_or_copy, write_json
-from stages.store.prepared import read_test, read_train, read_validation
 from stages.store.progress import SweepProgress
 from stages.store.shards import check_pairs
-from stages.store.transfer import Rebuild, read_epoch, read_targets
 from stages.store.trials import TrialFolder, total_seconds, write_table
-from stages.store.weights import load_weights, save_weights
 from stages.store.work import fresh_folder, read_manifest, work_folder
 
 PREPARED = Path("data/prepared")
 AUGMENTED = Path("data/augmented")
 LOGITS = Path("data/logits")
-PRELOAD = "stages.students"
+PRELOAD = ("stages.students_trial", "stages.search.sweep", "stages.settings.students")
 REPORTED = 5
 """Trials whose test accuracy is reported: Figure 1 shows the five best by validation error."""
 
@@ -72,6 +58,15 @@ class Cell:
     epochs: int
     classes: int
     size_px: int
+    prepared: Path = PREPARED
+    augmented: Path = AUGMENTED
+    logits: Path = LOGITS
+
+    @property
+    def dropouts(self) -> list[str]:
+        """Dropout hyperparameters of this cell's net; empty for a mimic net."""
+        searched = {**self.section.space, **self.row.space}
+        return [name for name in dropout_names(self.family) if name in searched]
 
     def plan(self, values: dict[str, Any]) -> Plan:
         """Widths of the net with these hyperparameters (section 6.3)."""
@@ -131,113 +126,17 @@ def check_row(name: str, budget: str, entry: RowSettings, target: Target) -> str
 
 
 def train_trial(cell: Cell, trial: int, values: dict[str, Any], seed: int) -> dict[str, Any]:
-    """Train one student; its result as plain JSON data, its weights in the trial's folder."""
-    folder = TrialFolder(cell.work, trial)
-    if (done := folder.finished(values, seed)) is not None:
-        return done
-    started = time.monotonic()
-    everything = {**cell.fixed, **values}
-    device = choose_device(cell.execution.device)
-    set_up_torch(cell.numerics.threads, device)
-    images, labels, _ = read_validation(PREPARED)
-    widths = cell.plan(everything)
-    description = {
-        "plan": widths.to_json(),
-        "input_scale": everything["input_scale"],
-        "dropout": [everything[name] for name in dropout_names(cell.family) if name in everything],
-    }
-    net = build(description)
-    glorot_(net, everything["init_scale"], torch.Generator().manual_seed(seed))
-    net = net.to(device, memory_format=torch.channels_last)
-    checkpoint = Checkpoint(
-        folder.checkpoint, save_weights, load_weights, cell.execution.checkpoint_seconds
-    )
-    outcome = train(
-        net,
-        _recipe(cell, everything),
-        _epochs(cell, device),
-        (torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device)),
-        seed,
-        checkpoint,
-        folder.report,
-    )
-    if outcome.state is not None:
-        save_weights(folder.weights, outcome.state, description)
-    result = {
-        "value": outcome.value,
-        "reason": outcome.reason,
-        "why": outcome.why,
-        "widths": list(widths.widths),
-        "dependent": widths.dependent,
-        "params": widths.params,
-        "best_epoch": outcome.best_epoch,
-        "errors": outcome.errors,
-        "losses": outcome.losses,
-    }
-    folder.finish(values, seed, result, time.monotonic() - started)
-    checkpoint.clear()
-    return result
+    """One trial, in its own process: torch is imported there and not here."""
+    from stages.students_trial import train_student
+
+    return train_student(cell, trial, values, seed)
 
 
-def build(description: dict[str, Any]) -> torch.nn.Module:
-    """The net that a weights file describes."""
-    return build_student(
-        Plan.from_json(description["plan"]), description["input_scale"], description["dropout"]
-    )
+def test_trials(cell: Cell, trials: list[int]) -> list[float]:
+    """Test accuracies of these trials, in a process of their own; called when the search is over."""
+    from stages.students_trial import test_accuracies
 
-
-def _recipe(cell: Cell, values: dict[str, Any]) -> Recipe:
-    return Recipe(
-        loss="l2_on_logits" if cell.target == "mimic" else "cross_entropy",
-        lr=values["lr"],
-        momentum=values["momentum"],
-        weight_decay=cell.section.training.weight_decay,
-        batch_size=cell.section.training.batch_size,
-        max_epochs=cell.section.training.max_epochs,
-        precision=cell.numerics.precision,
-        eval_batch=cell.numerics.eval_batch,
-    )
-
-
-def _epochs(cell: Cell, device: torch.device) -> Epoch:
-    """Stored epoch e mod n, the same images in the same order for every net (section 2.5; assumption 12)."""
-    rebuild = rebuilder(device)
-
-    def epoch_of(epoch: int) -> tuple[torch.Tensor, torch.Tensor]:
-        stored = epoch % cell.epochs
-        shard = read_epoch(AUGMENTED, stored, rebuild)
-        targets = read_targets(LOGITS, stored, shard) if cell.target == "mimic" else shard.labels
-        return torch.from_numpy(shard.images).to(device), torch.from_numpy(targets).to(device)
-
-    return epoch_of
-
-
-def rebuilder(device: torch.device) -> Rebuild | None:
-    """What makes images from draws, where the shards hold draws only."""
-    facts = read_manifest(AUGMENTED)
-    if facts["store"] == "images":
-        return None
-    views = Views(
-        read_train(PREPARED)[0], device, Jitter(*facts["hsv"].values()), facts["crop_min_px"]
-    )
-    return lambda index, draws: views(index, draws).cpu().numpy()
-
-
-def test_accuracies(cell: Cell, rows: list[Row]) -> dict[int, float]:
-    """Test accuracy of the best trials by validation error; called when the search is over."""
-    device = choose_device(cell.execution.device)
-    set_up_torch(cell.numerics.threads, device)
-    images, labels, _ = read_test(PREPARED)
-    pixels, classes = torch.from_numpy(images), torch.from_numpy(labels)
-    found = {}
-    for chosen in top(rows, REPORTED):
-        state, description = load_weights(TrialFolder(cell.work, chosen.trial).weights)
-        net = build(description)
-        net.load_state_dict(state)
-        net = net.to(device, memory_format=torch.channels_last)
-        numerics = cell.numerics
-        found[chosen.trial] = accuracy(net, pixels, classes, numerics.eval_batch, numerics.precision)
-    return found
+    return test_accuracies(cell, trials)
 
 
 def write_outputs(cell: Cell, rows: list[Row], accuracies: dict[int, float]) -> None:
@@ -276,7 +175,6 @@ def set_up(target: Target, name: str, budget: str) -> tuple[Cell, dict[str, Any]
     family = check_row(name, budget, entry, target)
     searched, fixed = split_space(cell_space(section, entry, family))
     numerics, execution, seed = common.numerics(params), common.execution(params), common.seed(params)
-    choose_device(execution.device)
     prepared, augmented = read_manifest(PREPARED), read_manifest(AUGMENTED)
     facts = {"epochs": augmented["epochs"], "classes": len(prepared["classes"])}
     cell = Cell(
@@ -311,12 +209,12 @@ def main() -> None:
         read_manifest(LOGITS)
         check_pairs(AUGMENTED, LOGITS, cell.epochs)
     sweep = cell.section.sweep
-    with work_folder(f"{stage}/{key}", settings, inputs) as work:
-        cell = Cell(**{**vars(cell), "work": work})
+    with work_folder(f"{stage}/{key}", settings, inputs, __file__) as work:
+        cell = replace(cell, work=work)
         journal = Journal.open(work / "journal.jsonl", {"space": space.fingerprint(), "settings": settings})
         name, bound = f"{stage} {key}", cell.section.training.max_epochs
         with (
-            from_settings(cell.execution.engine, cell.execution.slots, preload=[PRELOAD]) as executor,
+            from_settings(cell.execution.engine, cell.execution.slots, preload=PRELOAD) as executor,
             SweepProgress(name, sweep.trials, bound, lambda i: TrialFolder(work, i).progress) as progress,
         ):
             rows = run(
@@ -329,7 +227,9 @@ def main() -> None:
                 slots=cell.execution.slots,
                 on_event=progress.event,
             )
-        accuracies = test_accuracies(cell, rows)
+            chosen = [r.trial for r in top(rows, REPORTED)]
+            tested = executor.submit(test_trials, cell, chosen).result()
+        accuracies = dict(zip(chosen, tested, strict=True))
         write_outputs(cell, rows, accuracies)
         best = top(rows, 1)[0]
         print(

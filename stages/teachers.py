@@ -9,24 +9,10 @@ and metrics/teachers.csv, one line a trial.
 from __future__ import annotations
 
 import functools
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
-from stages.fit.checkpoint import Checkpoint
-from stages.fit.device import choose_device, set_up_torch
-from stages.fit.evaluate import accuracy, logits
-from stages.fit.loop import Epoch, Recipe, train
-from stages.images.draws import draw, order
-from stages.images.hsv import Jitter
-from stages.images.views import Views
-from stages.nets.initial import glorot_
-from stages.nets.layers import teacher_params, teacher_widths
-from stages.nets.teacher import build_teacher
 from stages.search.executors import from_settings
 from stages.search.journal import Journal
 from stages.search.propose import Settings
@@ -38,19 +24,14 @@ from stages.settings.sweeps import split_space
 from stages.settings.teachers import Teachers, teachers
 from stages.store import door
 from stages.store.atomic import link_or_copy, write_json
-from stages.store.prepared import read_test, read_train, read_validation
 from stages.store.progress import SweepProgress
-from stages.store.tensors import write_tensors
 from stages.store.trials import TrialFolder, total_seconds, write_table
-from stages.store.weights import load_weights, save_weights
-from stages.store.work import fresh_folder, read_manifest, work_folder, write_manifest
+from stages.store.work import fresh_folder, work_folder, write_manifest
 
 PREPARED = Path("data/prepared")
 OUT = Path("data/teachers")
 METRICS = Path("metrics")
-DROPOUTS = ("DOc1", "DOc2", "DOc3", "DOf1", "DOf2")
-JITTER = ("D_h", "D_s", "D_v", "A_s", "A_v")
-PRELOAD = "stages.teachers"
+PRELOAD = ("stages.teachers_trial", "stages.search.sweep", "stages.settings.teachers")
 REPORTED = 5
 """Trials whose test accuracy is reported: the best by validation error."""
 
@@ -69,118 +50,17 @@ class Job:
 
 
 def train_trial(job: Job, trial: int, values: dict[str, Any], seed: int) -> dict[str, Any]:
-    """Train one teacher; its result as plain JSON data, the weights and outputs in its folder."""
-    folder = TrialFolder(job.work, trial)
-    if (done := folder.finished(values, seed)) is not None:
-        return done
-    started = time.monotonic()
-    values = {**job.fixed, **values}
-    device = choose_device(job.execution.device)
-    set_up_torch(job.numerics.threads, device)
-    train_images, train_labels, header = read_train(job.prepared)
-    images, labels, _ = read_validation(job.prepared)
-    validation = torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device)
-    widths = teacher_widths(values, asdict(job.section.boxes))
-    description = {
-        "widths": list(widths),
-        "dropout": [values[name] for name in DROPOUTS],
-        "classes": len(header["classes"]),
-        "size_px": images.shape[1],
-    }
-    net = build_teacher(**description)
-    glorot_(net, values["init_scale"], torch.Generator().manual_seed(seed))
-    net = net.to(device, memory_format=torch.channels_last)
-    jitter = Jitter(*(values[name] for name in JITTER))
-    views = Views(train_images, device, jitter, job.images.crop_min_px)
-    checkpoint = Checkpoint(
-        folder.checkpoint, save_weights, load_weights, job.execution.checkpoint_seconds
-    )
-    outcome = train(
-        net,
-        _recipe(job, values),
-        _epochs(views, train_labels, seed, job.images),
-        validation,
-        seed,
-        checkpoint,
-        folder.report,
-    )
-    result = {
-        "value": outcome.value,
-        "reason": outcome.reason,
-        "why": outcome.why,
-        "widths": list(widths),
-        "params": teacher_params(widths, description["classes"], description["size_px"]),
-        "best_epoch": outcome.best_epoch,
-        "errors": outcome.errors,
-        "losses": outcome.losses,
-    }
-    if outcome.state is not None:
-        net.load_state_dict(outcome.state)
-        save_weights(folder.weights, outcome.state, description)
-        outputs = logits(net, validation[0], job.numerics.eval_batch, job.numerics.precision)
-        write_tensors(folder.folder / "validation.safetensors", {"logits": outputs.cpu().numpy()}, {})
-    folder.finish(_own(job, values), seed, result, time.monotonic() - started)
-    checkpoint.clear()
-    return result
+    """One trial, in its own process: torch is imported there and not here."""
+    from stages.teachers_trial import train_teacher
+
+    return train_teacher(job, trial, values, seed)
 
 
-def _own(job: Job, values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if name not in job.fixed}
+def test_trials(job: Job, trials: list[int]) -> list[float]:
+    """Test accuracies of these trials, in a process of their own; called when the search is over."""
+    from stages.teachers_trial import test_accuracies
 
-
-def _recipe(job: Job, values: dict[str, Any]) -> Recipe:
-    return Recipe(
-        loss="cross_entropy",
-        lr=values["lr"],
-        momentum=values["momentum"],
-        weight_decay=values["weight_decay"],
-        batch_size=job.section.training.batch_size,
-        max_epochs=job.section.training.max_epochs,
-        precision=job.numerics.precision,
-        eval_batch=job.numerics.eval_batch,
-    )
-
-
-def _epochs(views: Views, labels: np.ndarray, seed: int, images: common.Images) -> Epoch:
-    """Augmented epochs of one trial, each drawn from (seed, epoch) (section 2.5)."""
-    targets = torch.from_numpy(labels)
-
-    def epoch_of(epoch: int) -> tuple[torch.Tensor, torch.Tensor]:
-        count = len(targets)
-        index = order(seed, epoch, "teacher", count)
-        draws = draw(
-            seed,
-            epoch,
-            "teacher",
-            count,
-            size_px=views.size_px,
-            crop_min=images.crop_min_px,
-            mirror=images.mirror,
-        )
-        return views(index, draws), targets[torch.from_numpy(index).long()].to(views.device)
-
-    return epoch_of
-
-
-def test_accuracies(job: Job, rows: list[Row]) -> dict[int, float]:
-    """Test accuracy of the best trials by validation error; called when the search is over."""
-    device = choose_device(job.execution.device)
-    set_up_torch(job.numerics.threads, device)
-    images, labels, _ = read_test(job.prepared)
-    found = {}
-    for row in top(rows, REPORTED):
-        state, description = load_weights(TrialFolder(job.work, row.trial).weights)
-        net = build_teacher(**description)
-        net.load_state_dict(state)
-        net = net.to(device, memory_format=torch.channels_last)
-        found[row.trial] = accuracy(
-            net,
-            torch.from_numpy(images),
-            torch.from_numpy(labels),
-            job.numerics.eval_batch,
-            job.numerics.precision,
-        )
-    return found
+    return test_accuracies(job, trials)
 
 
 def write_outputs(job: Job, rows: list[Row], accuracies: dict[int, float]) -> None:
@@ -222,7 +102,6 @@ def main() -> None:
     params = read_params()
     section, numerics, images = teachers(params), common.numerics(params), common.images(params)
     execution, seed = common.execution(params), common.seed(params)
-    choose_device(execution.device)
     searched, fixed = split_space(section.space)
     space, sweep = Space.from_params(searched), section.sweep
     settings = {
@@ -231,13 +110,12 @@ def main() -> None:
         "numerics": asdict(numerics),
         "images": asdict(images),
     }
-    read_manifest(PREPARED)
-    with work_folder("teachers", settings, [PREPARED]) as work:
+    with work_folder("teachers", settings, [PREPARED], __file__) as work:
         job = Job(work, PREPARED, section, fixed, numerics, execution, images)
         journal = Journal.open(work / "journal.jsonl", {"space": space.fingerprint(), "settings": settings})
         name, bound = "teachers", section.training.max_epochs
         with (
-            from_settings(execution.engine, execution.slots, preload=[PRELOAD]) as executor,
+            from_settings(execution.engine, execution.slots, preload=PRELOAD) as executor,
             SweepProgress(name, sweep.trials, bound, lambda i: TrialFolder(work, i).progress) as progress,
         ):
             rows = run(
@@ -250,7 +128,9 @@ def main() -> None:
                 slots=execution.slots,
                 on_event=progress.event,
             )
-        accuracies = test_accuracies(job, rows)
+            chosen = [r.trial for r in top(rows, REPORTED)]
+            tested = executor.submit(test_trials, job, chosen).result()
+        accuracies = dict(zip(chosen, tested, strict=True))
         write_outputs(job, rows, accuracies)
         best = top(rows, 1)[0]
         print(

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from stages.store.code import code_files
+
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = ROOT / "stages"
 DVC = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
@@ -68,8 +70,17 @@ def test_code_deps_are_the_import_closure(name: str) -> None:
 
 @pytest.mark.parametrize("door", DOORS)
 def test_doors_do_not_import_doors(door: str) -> None:
-    files = {f.relative_to(STAGES).as_posix() for f in imported(STAGES / f"{door}.py")}
-    assert all("/" in file for file in files)
+    """But for NAME_trial.py: the part of the door NAME that runs in the trial's process."""
+    own = {door.removesuffix("_trial"), f"{door}_trial"}
+    for file in imported(STAGES / f"{door}.py"):
+        assert file.parent != STAGES or file.stem in own, f"{door} imports {file.stem}"
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_work_folders_are_keyed_by_the_same_code(door: str) -> None:
+    path = STAGES / f"{door}.py"
+    keyed = {file.relative_to(ROOT).as_posix() for file in code_files(path)}
+    assert keyed == {name for name in closure(path) if name.endswith(".py")}
 
 
 @pytest.mark.parametrize("room", ROOMS)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.optim.sgd import sgd
 
 from stages.fit.checkpoint import Checkpoint
 from stages.fit.evaluate import autocast, error
@@ -99,7 +100,7 @@ def train(
     A loss that is NaN or infinite ends the run as failed; nothing is raised.
     """
     schedule, losses, errors = Schedule(recipe.max_epochs), [], []
-    optimizer = _optimizer(net, recipe)
+    optimizer = SGD(net, recipe.momentum, recipe.weight_decay)
     best = {name: tensor.detach().clone() for name, tensor in net.state_dict().items()}
     if checkpoint is not None and (saved := checkpoint.load()) is not None:
         errors, losses = saved.errors, saved.losses
@@ -107,9 +108,8 @@ def train(
         _restore(net, optimizer, best, saved.tensors)
     while schedule.why is None:
         epoch = schedule.epoch + 1
-        _set_rate(optimizer, recipe.lr * schedule.factor)
         _seed(seed, epoch)
-        loss = _run_epoch(net, optimizer, recipe, *epochs(epoch))
+        loss = _run_epoch(net, optimizer, recipe, recipe.lr * schedule.factor, *epochs(epoch))
         if not math.isfinite(loss):
             return Outcome(None, -1, errors, losses, "failed", f"loss is {loss} in epoch {epoch}")
         errors.append(error(net, *validation, recipe.eval_batch, recipe.precision))
@@ -125,25 +125,42 @@ def train(
     return Outcome(state, schedule.best_epoch, errors, losses, schedule.why, None)
 
 
-def _optimizer(net: nn.Module, recipe: Recipe) -> torch.optim.SGD:
-    weights = [p for p in net.parameters() if p.dim() > 1]
-    biases = [p for p in net.parameters() if p.dim() <= 1]
-    groups = [
-        {"params": weights, "weight_decay": recipe.weight_decay},
-        {"params": biases, "weight_decay": 0.0},
-    ]
-    return torch.optim.SGD(
-        groups,
-        lr=recipe.lr,
-        momentum=recipe.momentum,
-        nesterov=recipe.momentum > 0,
-        fused=True,
-    )
+class SGD:
+    """SGD with Nesterov momentum: the update of `torch.optim.SGD`, by torch's own fused function.
 
+    The class itself is not used: making one imports torch's compiler, a second or more for every trial.
+    """
 
-def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = rate
+    def __init__(self, net: nn.Module, momentum: float, weight_decay: float) -> None:
+        self.momentum = momentum
+        named = list(net.named_parameters())
+        self.parameters = [parameter for _, parameter in named]
+        weights = [(n, p) for n, p in named if p.dim() > 1]
+        biases = [(n, p) for n, p in named if p.dim() <= 1]
+        self.groups = [(group, decay) for group, decay in ((weights, weight_decay), (biases, 0.0)) if group]
+        self.buffers: dict[str, Tensor] = {}
+
+    @torch.no_grad()
+    def step(self, lr: float) -> None:
+        """One update from the gradients, which are then dropped."""
+        for group, decay in self.groups:
+            buffers: list[Tensor | None] = [self.buffers.get(name) for name, _ in group]
+            sgd(
+                [parameter for _, parameter in group],
+                [parameter.grad for _, parameter in group],
+                buffers,
+                fused=True,
+                weight_decay=decay,
+                momentum=self.momentum,
+                lr=lr,
+                dampening=0.0,
+                nesterov=self.momentum > 0,
+                maximize=False,
+            )
+            if self.momentum > 0:
+                self.buffers.update({name: b for (name, _), b in zip(group, buffers, strict=True)})
+        for parameter in self.parameters:
+            parameter.grad = None
 
 
 def _seed(seed: int, epoch: int) -> None:
@@ -152,7 +169,7 @@ def _seed(seed: int, epoch: int) -> None:
 
 
 def _run_epoch(
-    net: nn.Module, optimizer: torch.optim.SGD, recipe: Recipe, images: Tensor, targets: Tensor
+    net: nn.Module, optimizer: SGD, recipe: Recipe, lr: float, images: Tensor, targets: Tensor
 ) -> float:
     """One pass over an epoch's images in their order; returns the mean loss."""
     loss_of = LOSSES[recipe.loss]
@@ -164,32 +181,24 @@ def _run_epoch(
         with autocast(images.device, recipe.precision):
             outputs = net(part)
         loss = loss_of(outputs.float(), target)
-        optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        optimizer.step()
+        optimizer.step(lr)
         total += loss.detach() * len(part)
     return total.item() / len(images)
 
 
-def _tensors(net: nn.Module, optimizer: torch.optim.SGD, best: dict[str, Tensor]) -> dict[str, Tensor]:
+def _tensors(net: nn.Module, optimizer: SGD, best: dict[str, Tensor]) -> dict[str, Tensor]:
     held = {f"net.{name}": tensor for name, tensor in net.state_dict().items()}
     held |= {f"best.{name}": tensor for name, tensor in best.items()}
+    return held | {f"momentum.{name}": tensor for name, tensor in optimizer.buffers.items()}
+
+
+@torch.no_grad()
+def _restore(net: nn.Module, optimizer: SGD, best: dict[str, Tensor], held: dict[str, Tensor]) -> None:
+    for name, tensor in net.state_dict().items():
+        tensor.copy_(held[f"net.{name}"])
+    for name, tensor in best.items():
+        tensor.copy_(held[f"best.{name}"])
     for name, parameter in net.named_parameters():
-        buffer = optimizer.state[parameter].get("momentum_buffer")
-        if buffer is not None:
-            held[f"momentum.{name}"] = buffer
-    return held
-
-
-def _restore(
-    net: nn.Module, optimizer: torch.optim.SGD, best: dict[str, Tensor], held: dict[str, Tensor]
-) -> None:
-    with torch.no_grad():
-        for name, tensor in net.state_dict().items():
-            tensor.copy_(held[f"net.{name}"])
-        for name, tensor in best.items():
-            tensor.copy_(held[f"best.{name}"])
-        for name, parameter in net.named_parameters():
-            if f"momentum.{name}" in held:
-                buffer = torch.empty_like(parameter).copy_(held[f"momentum.{name}"])
-                optimizer.state[parameter]["momentum_buffer"] = buffer
+        if f"momentum.{name}" in held:
+            optimizer.buffers[name] = torch.empty_like(parameter).copy_(held[f"momentum.{name}"])

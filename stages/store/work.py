@@ -12,34 +12,15 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from stages.store.atomic import read_json, write_json
+from stages.store.code import code_hash
 
 DONE = "complete"
-
-
-def code_hash() -> str:
-    """sha256 over the source of every module of this project that is loaded."""
-    files = {
-        str(Path(module.__file__).resolve())
-        for name, module in sys.modules.items()
-        if name.split(".")[0] == "stages" and getattr(module, "__file__", None)
-    }
-    main = getattr(sys.modules.get("__main__"), "__file__", None)
-    if main and "stages" in Path(main).parts:
-        files.add(str(Path(main).resolve()))
-    root = Path(__file__).resolve().parents[2]
-    state = hashlib.sha256()
-    for file in sorted(files):
-        path = Path(file)
-        state.update((str(path.relative_to(root)) if path.is_relative_to(root) else path.name).encode())
-        state.update(path.read_bytes())
-    return state.hexdigest()
 
 
 def folder_hash(folder: Path) -> str:
@@ -78,9 +59,16 @@ def file_hash(path: Path) -> str:
 
 @contextmanager
 def work_folder(
-    stage: str, settings: Mapping[str, Any], inputs: list[Path], root: Path = Path("work")
+    stage: str, settings: Mapping[str, Any], inputs: list[Path], door: str, root: Path = Path("work")
 ) -> Iterator[Path]:
     """The locked work folder of this computation; older finished ones of the stage are removed.
+
+    Args:
+        stage: name of the stage, with the cell where it has several.
+        settings: the parameters that the result depends on, as plain JSON data.
+        inputs: data folders that are read.
+        door: `__file__` of the door; all code that it runs is part of the key.
+        root: where work folders are kept.
 
     Raises:
         ValueError: another run holds the folder.
@@ -88,7 +76,7 @@ def work_folder(
     """
     facts = {
         "settings": settings,
-        "code": code_hash(),
+        "code": code_hash(Path(door)),
         "inputs": {str(path): folder_hash(path) for path in inputs},
     }
     text = json.dumps(facts, sort_keys=True, allow_nan=False)

@@ -1,0 +1,139 @@
+"""What one trial of students does: the part of that door that runs in the trial's process.
+
+The door itself imports no torch: it proposes, keeps the journal and starts the next process at once.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from stages.fit.checkpoint import Checkpoint
+from stages.fit.device import choose_device, set_up_torch
+from stages.fit.evaluate import accuracy
+from stages.fit.loop import Epoch, Recipe, train
+from stages.images.hsv import Jitter
+from stages.images.views import Views
+from stages.nets.families import Plan
+from stages.nets.initial import glorot_
+from stages.nets.student import build_student
+from stages.store.prepared import read_test, read_train, read_validation
+from stages.store.transfer import Rebuild, read_epoch, read_targets
+from stages.store.trials import TrialFolder
+from stages.store.weights import load_weights, save_weights
+from stages.store.work import read_manifest
+
+if TYPE_CHECKING:
+    from stages.students import Cell
+
+
+def train_student(cell: Cell, trial: int, values: dict[str, Any], seed: int) -> dict[str, Any]:
+    """Train one student; its result as plain JSON data, its weights in the trial's folder."""
+    folder = TrialFolder(cell.work, trial)
+    if (done := folder.finished(values, seed)) is not None:
+        return done
+    started = time.monotonic()
+    everything = {**cell.fixed, **values}
+    device = choose_device(cell.execution.device)
+    set_up_torch(cell.numerics.threads, device)
+    images, labels, _ = read_validation(cell.prepared)
+    widths = cell.plan(everything)
+    description = {
+        "plan": widths.to_json(),
+        "input_scale": everything["input_scale"],
+        "dropout": [everything[name] for name in cell.dropouts],
+    }
+    net = build(description)
+    glorot_(net, everything["init_scale"], torch.Generator().manual_seed(seed))
+    net = net.to(device, memory_format=torch.channels_last)
+    checkpoint = Checkpoint(
+        folder.checkpoint, save_weights, load_weights, cell.execution.checkpoint_seconds
+    )
+    outcome = train(
+        net,
+        _recipe(cell, everything),
+        _epochs(cell, device),
+        (torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device)),
+        seed,
+        checkpoint,
+        folder.report,
+    )
+    if outcome.state is not None:
+        save_weights(folder.weights, outcome.state, description)
+    result = {
+        "value": outcome.value,
+        "reason": outcome.reason,
+        "why": outcome.why,
+        "widths": list(widths.widths),
+        "dependent": widths.dependent,
+        "params": widths.params,
+        "best_epoch": outcome.best_epoch,
+        "errors": outcome.errors,
+        "losses": outcome.losses,
+    }
+    folder.finish(values, seed, result, time.monotonic() - started)
+    checkpoint.clear()
+    return result
+
+
+def build(description: dict[str, Any]) -> torch.nn.Module:
+    """The net that a weights file describes."""
+    return build_student(
+        Plan.from_json(description["plan"]), description["input_scale"], description["dropout"]
+    )
+
+
+def _recipe(cell: Cell, values: dict[str, Any]) -> Recipe:
+    return Recipe(
+        loss="l2_on_logits" if cell.target == "mimic" else "cross_entropy",
+        lr=values["lr"],
+        momentum=values["momentum"],
+        weight_decay=cell.section.training.weight_decay,
+        batch_size=cell.section.training.batch_size,
+        max_epochs=cell.section.training.max_epochs,
+        precision=cell.numerics.precision,
+        eval_batch=cell.numerics.eval_batch,
+    )
+
+
+def _epochs(cell: Cell, device: torch.device) -> Epoch:
+    """Stored epoch e mod n, the same images in the same order for every net (section 2.5; assumption 12)."""
+    rebuild = rebuilder(cell, device)
+
+    def epoch_of(epoch: int) -> tuple[torch.Tensor, torch.Tensor]:
+        stored = epoch % cell.epochs
+        shard = read_epoch(cell.augmented, stored, rebuild)
+        targets = read_targets(cell.logits, stored, shard) if cell.target == "mimic" else shard.labels
+        return torch.from_numpy(shard.images).to(device), torch.from_numpy(targets).to(device)
+
+    return epoch_of
+
+
+def rebuilder(cell: Cell, device: torch.device) -> Rebuild | None:
+    """What makes images from draws, where the shards hold draws only."""
+    facts = read_manifest(cell.augmented)
+    if facts["store"] == "images":
+        return None
+    views = Views(
+        read_train(cell.prepared)[0], device, Jitter(*facts["hsv"].values()), facts["crop_min_px"]
+    )
+    return lambda index, draws: views(index, draws).cpu().numpy()
+
+
+def test_accuracies(cell: Cell, trials: list[int]) -> list[float]:
+    """Test accuracy of the nets of these trials, at their best validation epochs."""
+    device = choose_device(cell.execution.device)
+    set_up_torch(cell.numerics.threads, device)
+    images, labels, _ = read_test(cell.prepared)
+    pixels, classes = torch.from_numpy(images), torch.from_numpy(labels)
+    found = []
+    for trial in trials:
+        state, description = load_weights(TrialFolder(cell.work, trial).weights)
+        net = build(description)
+        net.load_state_dict(state)
+        net = net.to(device, memory_format=torch.channels_last)
+        numerics = cell.numerics
+        found.append(accuracy(net, pixels, classes, numerics.eval_batch, numerics.precision))
+    return found

@@ -1,0 +1,62 @@
+"""The pipeline at a size for tests: the smoke scale with next to nothing of everything."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from stages.scale import compose
+
+ROOT = Path(__file__).resolve().parents[1]
+
+POCKET: dict[str, Any] = {
+    "prepare.train": 60,
+    "prepare.validation": 50,
+    "prepare.test": 40,
+    "teachers.sweep": {"trials": 4, "start": 3, "lag": 2, "engine": "gpyopt"},
+    "teachers.training.max_epochs": 2,
+    "teachers.boxes": {"C1": [3, 5], "C2": [4, 6], "C3": [5, 8], "H1": [8, 12]},
+    "teachers.space.DOf1": {"low": 0.0, "high": 0.2},
+    "augment.epochs": 3,
+    "augment.hsv": {"D_h": 0.06, "D_s": 0.26, "D_v": 0.20, "A_s": 0.21, "A_v": 0.13},
+    "ensemble.members": 2,
+    "students.rows": ["mlp2", "conv1"],
+    "students.budgets": ["60k"],
+    "students.sweep": {"trials": 3, "start": 2, "lag": 2, "engine": "sobol"},
+    "students.training.max_epochs": 3,
+    "hard.rows": ["conv2"],
+    "hard.budgets": ["180k"],
+    "hard.sweep": {"trials": 2, "start": 2, "lag": 1, "engine": "sobol"},
+    "hard.training.max_epochs": 2,
+    "hard_rows.conv2.boxes": {"180k": [[4, 6], [6, 8]]},
+    "execution.engine": "serial",
+}
+
+
+def pocket_params(changes: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The composed smoke scale with POCKET and `changes` ('section.key': value) laid over it."""
+    import os
+
+    before = Path.cwd()
+    os.chdir(ROOT)
+    try:
+        params = YAML(typ="safe").load(compose("smoke"))
+    finally:
+        os.chdir(before)
+    for path, value in {**POCKET, **(changes or {})}.items():
+        *parents, last = path.split(".")
+        node = params
+        for name in parents:
+            node = node[name]
+        node[last] = value
+    return params
+
+
+def write_params(folder: Path, changes: dict[str, Any] | None = None) -> None:
+    """Write params.yaml of the pocket pipeline into `folder`."""
+    yaml, text = YAML(), io.StringIO()
+    yaml.dump(pocket_params(changes), text)
+    (folder / "params.yaml").write_text(text.getvalue())

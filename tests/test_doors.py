@@ -1,0 +1,307 @@
+"""Every door called as a function on a folder of its own, and what no selection may do: look at the test set."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pocket import write_params
+
+from stages import augment, draw, ensemble, label, prepare, students, tabulate, teachers
+from stages.store.prepared import read_test, write_split
+from stages.store.shards import read_images, shard_path
+from stages.store.tensors import read_tensors
+from stages.store.transfer import read_epoch
+from stages.store.work import read_manifest, write_manifest
+
+
+def cell(target: str, row: str, budget: str) -> None:
+    argv, sys.argv = sys.argv, ["students", target, row, budget]
+    try:
+        students.main()
+    finally:
+        sys.argv = argv
+
+
+def run_training() -> None:
+    teachers.main()
+    ensemble.main()
+    augment.main()
+    label.main()
+    cell("mimic", "mlp2", "60k")
+    cell("mimic", "conv1", "60k")
+    cell("hard", "conv2", "180k")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the whole pocket pipeline has run, in this process."""
+    folder = tmp_path_factory.mktemp("pipeline")
+    write_params(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        prepare.main()
+        run_training()
+        tabulate.main()
+        draw.main()
+    return folder
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_tables_and_figures_are_there(finished: Path) -> None:
+    tables = json.loads((finished / "metrics/tables.json").read_text())
+    assert set(tables) == {"mlp2", "conv1", "hard-conv2", "teacher", "ensemble"}
+    assert set(tables["mlp2"]) == {"60k"} and set(tables["hard-conv2"]) == {"180k"}
+    for name in ("figure1.svg", "figure1.png", "sweeps.png", "augmentation.png"):
+        assert (finished / "plots" / name).stat().st_size > 1000
+    for name in ("table1.csv", "table2.csv", "table1.md", "table2.md", "figure1.csv"):
+        assert (finished / "metrics" / name).stat().st_size > 50
+
+
+def test_reported_cell_is_the_best_by_validation(finished: Path) -> None:
+    rows = table(finished / "metrics/students/conv1-60k.csv")
+    best = min(rows, key=lambda row: (float(row["validation_error"]), int(row["trial"])))
+    facts = json.loads((finished / "metrics/students/conv1-60k.json").read_text())
+    assert facts["test_accuracy"] == float(best["test_accuracy"])
+    assert facts["validation_accuracy"] == pytest.approx(1 - float(best["validation_error"]))
+    assert len(rows) == 3 and [row["trial"] for row in rows] == ["0", "1", "2"]
+
+
+def test_stored_weights_give_the_reported_accuracy(finished: Path) -> None:
+    import torch
+
+    from stages.fit.evaluate import accuracy
+    from stages.nets.families import Plan
+    from stages.nets.student import build_student
+    from stages.store.weights import load_weights
+
+    state, about = load_weights(finished / "data/students/conv1-60k/weights.safetensors")
+    net = build_student(Plan.from_json(about["plan"]), about["input_scale"], about["dropout"])
+    net.load_state_dict(state)
+    images, labels, _ = read_test(finished / "data/prepared")
+    found = accuracy(net, torch.from_numpy(images), torch.from_numpy(labels), 7)
+    assert found == json.loads((finished / "metrics/students/conv1-60k.json").read_text())["test_accuracy"]
+
+
+def test_logits_are_the_mean_over_members_of_exactly_these_images(finished: Path) -> None:
+    import torch
+
+    members = label.load_members(finished / "data/ensemble", torch.device("cpu"))
+    assert len(members) == 2
+    shard = read_epoch(finished / "data/augmented", 1, None)
+    with torch.inference_mode():
+        outputs = [net.eval()(torch.from_numpy(shard.images)).double().numpy() for net in members]
+    stored = read_tensors(shard_path(finished / "data/logits", 1))[0]["logits"]
+    np.testing.assert_allclose(stored, np.mean(outputs, axis=0), rtol=1e-4, atol=1e-5)
+
+
+def test_samples_are_the_stored_views(finished: Path) -> None:
+    samples = read_tensors(finished / "data/samples/augmented.safetensors")[0]
+    arrays, _ = read_images(finished / "data/augmented", 2)
+    place = int(np.flatnonzero(arrays["index"] == 4)[0])
+    np.testing.assert_array_equal(samples["views"][4, 2], arrays["images"][place])
+
+
+def test_a_second_run_of_a_stage_repeats_no_trial(
+    finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(finished)
+    before = (finished / "metrics/teachers.csv").read_bytes()
+    monkeypatch.setattr("stages.teachers_trial.train", _never)
+    teachers.main()
+    assert (finished / "metrics/teachers.csv").read_bytes() == before
+    assert "4 trials" in capsys.readouterr().out
+
+
+def _never(*args: Any, **kwargs: Any) -> None:
+    raise AssertionError("a finished trial was trained again")
+
+
+def outputs_without_test(folder: Path) -> dict[str, Any]:
+    """Everything that a run chose: tables without the test column, and bytes of weights and logits."""
+    found: dict[str, Any] = {}
+    for path in sorted((folder / "metrics").rglob("*.csv")):
+        if path.name not in ("table1.csv", "table2.csv", "figure1.csv"):
+            found[str(path.relative_to(folder))] = [
+                {k: v for k, v in row.items() if k != "test_accuracy"} for row in table(path)
+            ]
+    for path in sorted((folder / "data").rglob("*.safetensors")):
+        if path.parent.name != "prepared":
+            found[str(path.relative_to(folder))] = path.read_bytes()
+    return found
+
+
+def test_no_selection_reads_the_test_set(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With other test images and labels every choice is the same; only the reported accuracies differ."""
+    write_params(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    prepare.main()
+    folder = tmp_path / "data/prepared"
+    images, labels, header = read_test(folder)
+    write_split(folder, "test", 255 - images, ((labels + 1) % 10).astype(np.uint8), header)
+    facts = {k: v for k, v in read_manifest(folder).items() if k != "files"}
+    write_manifest(folder, facts)
+    run_training()
+    assert outputs_without_test(tmp_path) == outputs_without_test(finished)
+    other = json.loads((tmp_path / "metrics/ensemble.json").read_text())
+    assert other["test_accuracy"] != json.loads((finished / "metrics/ensemble.json").read_text())["test_accuracy"]
+
+
+def test_draws_give_the_same_students_as_images(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_params(tmp_path, {"augment.store": "draws", "students.rows": ["mlp2"]})
+    monkeypatch.chdir(tmp_path)
+    prepare.main()
+    teachers.main()
+    ensemble.main()
+    augment.main()
+    label.main()
+    cell("mimic", "mlp2", "60k")
+    stored = (tmp_path / "data/augmented/epoch-000.safetensors").stat().st_size
+    assert stored * 20 < (finished / "data/augmented/epoch-000.safetensors").stat().st_size
+    for name in ("data/logits/epoch-002.safetensors", "data/students/mlp2-60k/weights.safetensors"):
+        assert (tmp_path / name).read_bytes() == (finished / name).read_bytes()
+
+
+def test_greedy_selection_by_hand() -> None:
+    labels = np.array([0, 1, 1, 0])
+    right = np.eye(2)[labels] * 2.0
+    outputs = np.stack([right * [[1], [1], [-1], [-1]], right * [[1], [1], [1], [-1]], right * [[-1], [-1], [-1], [3]]])
+    chosen, path = ensemble.select(outputs, labels, 3)
+    assert chosen[0] == 1 and path[0] == 0.75
+    assert sorted(chosen) == [0, 1, 2]
+    assert chosen[1] == 2  # its fourth image outweighs the first net's; the first would leave it wrong
+    with pytest.raises(ValueError, match=r"ensemble.members is 4, only 3"):
+        ensemble.select(outputs, labels, 4)
+
+
+def test_ties_go_to_the_lower_index() -> None:
+    outputs = np.zeros((3, 4, 2))
+    assert ensemble.select(outputs, np.zeros(4, int), 3)[0] == [0, 1, 2]
+
+
+BROKEN: list[tuple[str, Callable[[Path], None], Callable[[], None], str]] = [
+    ("no prepared data", lambda f: _remove(f / "data/prepared/manifest.json"), teachers.main, "data/prepared"),
+    ("damaged images", lambda f: _flip(f / "data/prepared/train.safetensors"), augment.main, "train.safetensors"),
+    ("no teachers", lambda f: _remove(f / "data/teachers/manifest.json"), ensemble.main, "data/teachers"),
+    ("damaged member", lambda f: _flip(f / "data/ensemble/member-00.safetensors"), label.main, "member-00"),
+    (
+        "logits of other images",
+        lambda f: _swap(f / "data/logits/epoch-000.safetensors", f / "data/logits/epoch-001.safetensors"),
+        lambda: cell("mimic", "mlp2", "60k"),
+        "holds the logits of other images",
+    ),
+    ("no such row", lambda f: None, lambda: cell("mimic", "conv9", "60k"), "did you mean 'conv"),
+    ("no box for the budget", lambda f: None, lambda: cell("mimic", "conv1", "70k"), "no box for budget '70k'"),
+    ("cell not run", lambda f: _remove(f / "metrics/students/conv1-60k.csv"), tabulate.main, "conv1-60k.csv"),
+    ("damaged table", lambda f: _cut(f / "metrics/teachers.json"), tabulate.main, "teachers.json"),
+]
+
+
+def _remove(path: Path) -> None:
+    path.unlink()
+
+
+def _flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-5] ^= 1
+    path.unlink()  # a hard link may lead to the work folder
+    path.write_bytes(data)
+
+
+def _cut(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+
+
+def _swap(one: Path, other: Path) -> None:
+    data = other.read_bytes()
+    one.unlink()
+    one.write_bytes(data)
+
+
+@pytest.mark.parametrize(("what", "harm", "action", "message"), BROKEN, ids=[b[0] for b in BROKEN])
+def test_broken_inputs_are_refused_in_one_line(
+    what: str,
+    harm: Callable[[Path], None],
+    action: Callable[[], None],
+    message: str,
+    finished: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import shutil
+
+    shutil.copytree(finished, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    harm(Path.cwd())
+    with pytest.raises((ValueError, OSError)) as caught:
+        action()
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"prepare.source": "parquet", "prepare.path": "nowhere"}, "nowhere"),
+        ({"prepare.source": "image-folder", "prepare.path": "nowhere"}, "nowhere"),
+        ({"images.crop_min_px": 33}, "crop_min_px is 33"),
+        ({"students.space.lr": 7}, None),
+        ({"students.rows": ["conv1", "conv7"]}, "rows has no row 'conv7'"),
+        ({"rows.conv1": {"boxes": {"60k": [[6, 12]]}}}, None),
+        ({"prepare.split": "content"}, "split is 'content'"),
+        ({"hard.space.momentum": 1.5}, "hard.space.momentum"),
+    ],
+)
+def test_prepare_checks_all_params_before_anything_is_made(
+    changes: dict[str, Any], message: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_params(tmp_path, changes)
+    monkeypatch.chdir(tmp_path)
+    if message is None:
+        prepare.main()
+        return
+    with pytest.raises((ValueError, OSError), match=message):
+        prepare.main()
+    assert not (tmp_path / "data/prepared").exists()
+
+
+def test_content_split_does_not_depend_on_the_order_of_the_source() -> None:
+    from stages.images.sources.labelled import Labelled
+
+    rng = np.random.default_rng(3)
+    images, labels = rng.integers(0, 256, (50, 8, 8, 3)).astype(np.uint8), rng.integers(0, 10, 50)
+    shuffle = rng.permutation(50)
+    one = prepare.by_content(Labelled(images, labels))
+    other = prepare.by_content(Labelled(images[shuffle], labels[shuffle]))
+    np.testing.assert_array_equal(one.images, other.images)
+    np.testing.assert_array_equal(one.labels, other.labels)
+
+
+def test_split_takes_the_papers_batches() -> None:
+    from stages.images.sources.labelled import Labelled
+    from stages.settings.prepare import Prepare
+
+    pool = Labelled(np.zeros((50_000, 8, 8, 3), np.uint8), np.arange(50_000))
+    test = Labelled(np.zeros((10_000, 8, 8, 3), np.uint8), np.arange(10_000))
+    settings = Prepare("cifar10", "x", "order", 40_000, 10_000, 10_000, 32)
+    parts = prepare.split(settings, pool, test)
+    assert (parts["train"].labels == np.arange(40_000)).all()
+    assert (parts["validation"].labels == np.arange(40_000, 50_000)).all()
+    with pytest.raises(ValueError, match="lower one of them"):
+        prepare.split(Prepare("cifar10", "x", "order", 45_000, 10_000, 10, 32), pool, test)
+    with pytest.raises(ValueError, match=r"prepare.test is 10001"):
+        prepare.split(Prepare("cifar10", "x", "order", 4, 1, 10_001, 32), pool, test)
