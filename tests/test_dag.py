@@ -108,7 +108,7 @@ def test_tables_and_figures_import_no_torch(door: str) -> None:
 def test_training_does_not_depend_on_drawing() -> None:
     for stage in ("teachers", "students", "hard", "label", "augment"):
         deps = DVC[stage]["deps"]
-        assert not any("report" in dep or "draw" in dep or "tabulate" in dep for dep in deps)
+        assert not any(dep.startswith(("stages/report/", "stages/draw.py", "stages/tabulate.py")) for dep in deps)
     assert "stages/nets/cnn.py" not in DVC["teachers"]["deps"]
 
 
@@ -116,5 +116,7 @@ def test_every_output_is_ignored_by_git() -> None:
     ignored = (ROOT / ".gitignore").read_text().split()
     for name, stage in DVC.items():
         for out in stage.get("outs", []):
+            if isinstance(out, dict):  # cache: false, kept by git
+                continue
             first = "/".join(out.split("/")[:2])
             assert f"/{first}/" in ignored or f"/{first}" in ignored, f"{name}: {out} is not in .gitignore"

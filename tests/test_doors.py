@@ -179,11 +179,11 @@ def test_draws_give_the_same_students_as_images(
 def test_greedy_selection_by_hand() -> None:
     labels = np.array([0, 1, 1, 0])
     right = np.eye(2)[labels] * 2.0
-    outputs = np.stack([right * [[1], [1], [-1], [-1]], right * [[1], [1], [1], [-1]], right * [[-1], [-1], [-1], [3]]])
+    confidence = [[1, 1, -1, -1], [1, 1, 1, -1], [-0.5, -0.5, -0.5, 3]]
+    outputs = np.stack([right * np.array(row)[:, None] for row in confidence])
     chosen, path = ensemble.select(outputs, labels, 3)
-    assert chosen[0] == 1 and path[0] == 0.75
-    assert sorted(chosen) == [0, 1, 2]
-    assert chosen[1] == 2  # its fourth image outweighs the first net's; the first would leave it wrong
+    assert chosen == [1, 2, 0]  # alone the third is the worst, but it is sure where the best one errs
+    assert path == [0.75, 1.0, 0.75]
     with pytest.raises(ValueError, match=r"ensemble.members is 4, only 3"):
         ensemble.select(outputs, labels, 4)
 

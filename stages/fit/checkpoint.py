@@ -65,7 +65,10 @@ class Checkpoint:
         for path in (self.path, self.previous):
             try:
                 tensors, header = self.read(path)
-            except (FileNotFoundError, ValueError):
+            except FileNotFoundError:
+                continue
+            except ValueError:
+                path.unlink()  # else the next save would put it in the place of the whole one
                 continue
             return Saved(list(header["errors"]), list(header["losses"]), tensors)
         return None

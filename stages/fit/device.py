@@ -1,4 +1,4 @@
-"""The device a trial runs on, and the state of torch in its process; used by the doors that train or label."""
+"""The device a trial runs on, and torch's state in its process; used by the doors that train or label."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def set_up_torch(threads: int, device: torch.device) -> None:
     """Make torch deterministic in this process and set its number of threads.
 
     Same machine, torch, device and thread count then give the same bytes. TF32 stays off, so that fp32 means
-    fp32. Maximum pooling is only warned about by torch; its windows do not overlap here, so that its gradient has
-    one contribution an element.
+    fp32. Maximum pooling is only warned about by torch; its windows do not overlap here, so that its gradient
+    has one contribution an element.
     """
     torch.set_num_threads(threads)
     if device.type == "cuda":

@@ -1,8 +1,8 @@
 """One training run: SGD with Nesterov momentum under the paper's schedule; used by teachers and students.
 
-Data reach the loop an epoch at a time, on the device, as uint8 images in their order of presentation. There is
-no synchronisation with the device inside an epoch. After each epoch the state can be saved, and a run that goes
-on from there ends with the same bytes as an unbroken one: the generators are seeded from (seed, epoch).
+Data reach the loop an epoch at a time, on the device, as uint8 images in their order of presentation. There
+is no synchronisation with the device inside an epoch. After each epoch the state can be saved, and a run that
+goes on from there ends with the same bytes as an unbroken one: the generators are seeded from (seed, epoch).
 """
 
 from __future__ import annotations

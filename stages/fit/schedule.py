@@ -90,7 +90,7 @@ def replay(errors: Sequence[float], max_epochs: int | None = None) -> Schedule:
 def main() -> None:
     """Print what the schedule does with a list of validation errors, as one JSON line."""
     parser = argparse.ArgumentParser(prog="python -m stages.fit.schedule", description=main.__doc__)
-    parser.add_argument("errors", type=Path, help="JSON file: a list of validation errors, 0 .. 1, one an epoch")
+    parser.add_argument("errors", type=Path, help="JSON file: a list of errors, 0 .. 1, one an epoch")
     parser.add_argument("--max-epochs", type=int, default=None, help="a bound on the epochs")
     arguments = parser.parse_args()
     try:

@@ -12,6 +12,10 @@ NUMBER_SHOWN = 5
 """Figure 1 shows the mean of this many trials of a cell, the best by validation error."""
 
 
+COLUMNS = ["trial", "validation_error", "best_so_far", "test_accuracy", "params"]
+"""What every trial table has."""
+
+
 @dataclass(frozen=True)
 class CellResult:
     """One cell: its accuracies (fractions) and its trials in order of their number.
@@ -59,7 +63,7 @@ def read_sweep(stem: Path) -> tuple[pd.DataFrame, dict[str, float]]:
     try:
         frame = pd.read_csv(table)
         facts = json.loads(metrics.read_text())
-        facts["test_accuracy"], frame["validation_error"], frame["params"]  # noqa: B018
-    except (ValueError, KeyError) as error:
-        raise ValueError(f"{table} or {metrics} is damaged ({error}): delete both, run 'dvc repro'") from error
+        facts["test_accuracy"], frame[COLUMNS]  # noqa: B018
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{table} or {metrics} is damaged ({error}): run 'dvc repro --force'") from error
     return frame, facts

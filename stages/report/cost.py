@@ -1,4 +1,4 @@
-"""What a scale will cost, before it is run: floating-point operations, bytes on disk, hours; used by scale."""
+"""What a scale will cost, before it is run: floating-point operations, bytes, hours; used by scale."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ DEVICES = {
     "one CPU core": 25e9,
     "one H200": 2e13,
 }
-"""Sustained operations a second. CPU core: measured (AMD EPYC, torch 2.15, fp32, smoke scale's nets). H200: assumed,
-about a third of its fp32 peak."""
+"""Sustained operations a second. CPU core: measured (AMD EPYC, torch 2.15, fp32, smoke scale's nets). H200:
+assumed, about a third of its fp32 peak."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Job:
 
 
 def transfer_bytes(epochs: int, images: int, size_px: int, classes: int, pixels: bool) -> int:
-    """Bytes of the transfer set: uint8 pixels where stored, int32 index, uint16 label and draws, float32 logits."""
+    """Bytes of the transfer set: uint8 pixels if stored, int32 index, uint16 label and draws, float32 logits."""
     per_image = (3 * size_px**2 if pixels else 0) + 4 + 2 + 18 + 4 * classes
     return epochs * images * per_image
 

@@ -6,6 +6,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 
+import re
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -43,7 +44,7 @@ def row_colors(rows: list[str]) -> dict[str, tuple[float, float, float]]:
 def label(row: str) -> str:
     """A row's name as Table 2 prints it, with where the paper says so the words for its depth."""
     printed = paper_values()["table2"]["rows"]
-    return printed[row]["label"].split(", 1 max")[0].split(", 2 max")[0].split(", 3 max")[0] if row in printed else row
+    return re.split(r", \d max", printed[row]["label"])[0] if row in printed else row
 
 
 def figure1(numbers: pd.DataFrame, ensemble_accuracy: float, where: str) -> Figure:
@@ -63,7 +64,8 @@ def figure1(numbers: pd.DataFrame, ensemble_accuracy: float, where: str) -> Figu
     for row in reversed(rows):
         part = mimic[mimic.row == row]
         x = centre[part.budget].to_numpy()
-        axes.plot(x, part["mean"], marker=markers[row], ms=5, lw=1.8, color=colors[row], label=label(row), zorder=3)
+        form = {"marker": markers[row], "ms": 5, "lw": 1.8, "color": colors[row], "zorder": 3}
+        axes.plot(x, part["mean"], label=label(row), **form)
         for edge in ("best", "fifth"):
             axes.plot(x, part[edge], ls=(0, (4, 3)), lw=0.9, color=colors[row], alpha=0.8, zorder=2)
     for entry in hard.itertuples():
@@ -126,7 +128,8 @@ def sweeps(tables: dict[str, dict[str, pd.DataFrame]], where: str) -> Figure:
             axes.legend(fontsize=6.5, frameon=False)
     figure.supxlabel("trial", fontsize=9)
     figure.supylabel("validation error", fontsize=9)
-    figure.suptitle(f"Search: every trial (dots) and the best so far (line). {where}", fontsize=9, x=0.01, ha="left")
+    title = f"Search: every trial (dots) and the best so far (line). {where}"
+    figure.suptitle(title, fontsize=9, x=0.01, ha="left")
     seaborn.despine(figure)
     return figure
 
@@ -140,9 +143,8 @@ def augmentation(originals: np.ndarray, views: np.ndarray, where: str) -> Figure
         where: data and scale, for the title.
     """
     count, epochs = views.shape[:2]
-    figure, grid = plt.subplots(
-        count, epochs + 1, figsize=(1.0 * (epochs + 1), 1.02 * count + 0.5), squeeze=False, layout="constrained"
-    )
+    size = (1.0 * (epochs + 1), 1.02 * count + 0.5)
+    figure, grid = plt.subplots(count, epochs + 1, figsize=size, squeeze=False, layout="constrained")
     for i in range(count):
         for j, image in enumerate([originals[i], *views[i]]):
             grid[i, j].imshow(image, interpolation="nearest")

@@ -74,8 +74,8 @@ def table1(
         architecture = teacher_architecture(entry["widths"])
         rows.append((name, architecture, entry["params"], entry["test_accuracy"], printed[name]))
     name = f"Ensemble of {members} CNNs"
-    printed_ensemble = printed["Ensemble of 16 CNNs"]
-    rows.append((name, "c²-mp-c²-mp-c⁴-mp-fc²", ensemble["params"], ensemble["test_accuracy"], printed_ensemble))
+    facts = ensemble["params"], ensemble["test_accuracy"], printed["Ensemble of 16 CNNs"]
+    rows.append((name, "c²-mp-c²-mp-c⁴-mp-fc²", *facts))
     frame = pd.DataFrame(
         [(n, a, int(p), 100 * t, at["test_accuracy_pct"] if at else None) for n, a, p, t, at in rows],
         columns=["model", "architecture", "params", "accuracy_pct", "paper_pct"],
@@ -87,8 +87,8 @@ def table2(cells: list[CellResult], comparable: bool) -> pd.DataFrame:
     """Test accuracy of the mimic nets, one line a cell.
 
     Returns:
-        columns row, label, budget, params, accuracy_pct, paper_pct, difference_pct; the paper's value is empty
-        where the paper has no such row or budget.
+        columns row, label, budget, params, accuracy_pct, paper_pct, difference_pct; the paper's value is
+        empty where the paper has no such row or budget.
     """
     printed = paper_values()["table2"]["rows"]
     lines = []

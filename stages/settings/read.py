@@ -24,6 +24,9 @@ strict = pydantic_dataclass(
 )
 """Decorator of every settings dataclass: frozen, strict types, unknown keys refused."""
 
+LONGEST_SHOWN = 120
+"""Characters of a bad value that an error message repeats."""
+
 SECTIONS = (
     "scale",
     "seed",
@@ -58,8 +61,18 @@ def read_params(path: Path | str = "params.yaml") -> dict[str, Any]:
         )
     try:
         params = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    except (YAMLError, UnicodeDecodeError) as error:
+    except (YAMLError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise ValueError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    check_sections(params, path)
+    return params
+
+
+def check_sections(params: Any, path: Path | str = "params.yaml") -> None:
+    """`params` is a mapping with every section and no other.
+
+    Raises:
+        ValueError: one line naming `path` and the section.
+    """
     if not isinstance(params, dict):
         raise ValueError(f"{path} holds {type(params).__name__}, allowed is a mapping of sections")
     for key in params:
@@ -68,7 +81,6 @@ def read_params(path: Path | str = "params.yaml") -> dict[str, Any]:
     for key in SECTIONS:
         if key not in params:
             raise ValueError(f"{path}: section '{key}' is missing")
-    return params
 
 
 def nearest(word: object, allowed: typing.Iterable[str]) -> str:
@@ -85,11 +97,12 @@ def parse(kind: type[T], values: Any, where: str) -> T:
         ValueError: one line with the first fault: path, what was got, what is allowed.
     """
     try:
-        text = json.dumps(values)
-    except (TypeError, ValueError) as error:
+        # what YAML knows and JSON does not (a date) becomes a mapping, which no field takes
+        text = json.dumps(values, default=lambda value: {type(value).__name__: str(value)})
+    except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"params.yaml: {where}: {error}") from error
     try:
-        return TypeAdapter(kind).validate_json(text)
+        return TypeAdapter(kind).validate_json(text, strict=True)
     except ValidationError as error:
         raise ValueError(f"params.yaml: {_describe(kind, error, where)}") from None
 
@@ -104,7 +117,12 @@ def _describe(kind: Any, error: ValidationError, where: str) -> str:
     if first["type"] == "missing":
         return f"'{path}' is missing"
     message = first["msg"].removeprefix("Value error, ")
-    return f"{path} is {json.dumps(first['input'])}: {message[0].lower()}{message[1:]}"
+    if first["type"] == "dataclass_type":
+        union = len(location) < len(first["loc"])  # the tag of one of several types was left out
+        message = f"input should be a {'number or a ' if union else ''}mapping"
+    got = json.dumps(first["input"])
+    got = got if len(got) <= LONGEST_SHOWN else f"{got[:LONGEST_SHOWN]}..."
+    return f"{path} is {got}: {message[0].lower()}{message[1:]}"
 
 
 def _fields(kind: Any, location: list[Any]) -> list[str]:

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from stages.settings.common import Count
 from stages.settings.read import nearest, parse, strict
-from stages.settings.sweeps import Box, Range, Sweep, check_space
+from stages.settings.sweeps import Box, Range, Sweep, check_space, ordered
 
 SPACE = ("lr", "momentum", "input_scale", "init_scale", "DOc1", "DOc2", "DOc3", "DOf1")
 REQUIRED = ("lr", "momentum", "input_scale", "init_scale")
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
-Budget = Annotated[str, Field(pattern=r"^[0-9][0-9.]*[kM]?$")]
+Budget = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?[kM]?$")]
+Share = Annotated[float, Field(gt=0, le=1)]
+
+
+def different(names: tuple[str, ...]) -> tuple[str, ...]:
+    """`names` if none is given twice; a validator of lists."""
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            raise ValueError(f"'{name}' is given twice")
+    return names
 
 
 @strict
@@ -30,8 +39,8 @@ class StudentTraining:
 class Matrix:
     """The section `students` or `hard`: cells, search and training (sections 2.8, 6.2 and 6.3)."""
 
-    rows: Annotated[tuple[Name, ...], Field(min_length=1)]
-    budgets: Annotated[tuple[Budget, ...], Field(min_length=1)]
+    rows: Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(different)]
+    budgets: Annotated[tuple[Budget, ...], Field(min_length=1), AfterValidator(different)]
     sweep: Sweep
     training: StudentTraining
     space: dict[str, Range | float]
@@ -43,7 +52,7 @@ class Row:
 
     net: str | None = None
     boxes: dict[Budget, tuple[Box, ...]] | None = None
-    ratios: tuple[Annotated[float, Field(gt=0, le=1)], Annotated[float, Field(gt=0, le=1)]] | None = None
+    ratios: Annotated[tuple[Share, Share], AfterValidator(ordered)] | None = None
     space: dict[str, Range | float] = Field(default_factory=dict)
 
 

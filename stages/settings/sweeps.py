@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from stages.settings.common import Count
 from stages.settings.read import strict
@@ -45,10 +45,23 @@ class Range:
             raise ValueError(f"low {self.low} must be below high {self.high}")
         if self.log and self.low <= 0:
             raise ValueError(f"low {self.low} must be above 0 on a log scale")
+        if self.integer and not (self.low.is_integer() and self.high.is_integer()):
+            raise ValueError(f"low {self.low} and high {self.high} must be whole numbers of an integer")
         return self
 
 
-Box = tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]]
+
+
+def ordered(ends: tuple[float, float]) -> tuple[float, float]:
+    """`ends` if the first is not above the second; a validator of pairs."""
+    if ends[0] > ends[1]:
+        raise ValueError(f"low {ends[0]} must not be above high {ends[1]}")
+    return ends
+
+
+Box = Annotated[
+    tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]], AfterValidator(ordered)
+]
 """Low and high of a layer's width."""
 
 LIMITS = {
@@ -60,8 +73,12 @@ LIMITS = {
     "dropout": (0.0, 1.0),
     "width": (0.0, 1.0),
     "D_h": (0.0, 0.5),
+    "D_s": (0.0, 1.0),
+    "D_v": (0.0, 1.0),
     "hsv": (0.0, math.inf),
 }
+ABOVE_ZERO = ("lr", "init_scale", "input_scale")
+"""What stops all learning where it is 0."""
 
 
 def _limits(name: str) -> tuple[float, float]:
@@ -83,9 +100,10 @@ def check_space(space: dict[str, Range | float], where: str) -> dict[str, Range 
         floor, ceiling = _limits(name)
         open_ended = name == "momentum" or name.startswith("DO")
         above = high >= ceiling if open_ended else high > ceiling
-        if low < floor or above or (name == "lr" and low <= 0):
+        if low < floor or above or (name in ABOVE_ZERO and low <= 0):
             got = f"{low} .. {high}" if isinstance(entry, Range) else f"{low}"
             allowed = f"{floor} .. {ceiling}{' (excluded)' if open_ended else ''}"
+            allowed = f"above {floor}" if name in ABOVE_ZERO else allowed
             raise ValueError(f"params.yaml: {where}.{name} is {got}: allowed is {allowed}")
     return space
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stages.settings import common, prepare, results, students, teachers
+from stages.settings.read import check_sections
 
 
 def check(params: dict[str, Any]) -> None:
@@ -13,11 +14,13 @@ def check(params: dict[str, Any]) -> None:
     Raises:
         ValueError: one line with the first fault.
     """
+    check_sections(params)
     common.seed(params)
     common.numerics(params)
     common.execution(params)
-    common.images(params)
-    prepare.prepare(params)
+    crop, size = common.images(params).crop_min_px, prepare.prepare(params).size_px
+    if crop > size:
+        raise ValueError(f"params.yaml: images.crop_min_px is {crop}, more than prepare.size_px {size}")
     trials = teachers.teachers(params).sweep.trials
     members = prepare.ensemble(params).members
     if members > trials:
@@ -28,7 +31,11 @@ def check(params: dict[str, Any]) -> None:
     for target in ("mimic", "hard"):
         section = students.matrix(params, target)
         for name in section.rows:
-            students.row(params, target, name)
+            boxes = students.row(params, target, name).boxes
+            for budget in section.budgets if boxes is not None else ():
+                if budget not in boxes:
+                    where = f"{students.ROWS[target]}.{name}.boxes.{budget}"
+                    raise ValueError(f"params.yaml: '{where}' is missing")
     results.tabulate(params)
     results.draw(params)
     results.scale(params)

@@ -1,4 +1,4 @@
-"""Which files of this project a module runs; used by work folders, so that other code's results are not believed."""
+"""Which files of this project a module runs; part of a work folder's key, so that no other code is believed."""
 
 from __future__ import annotations
 
@@ -40,5 +40,6 @@ def _imports(path: Path) -> list[Path]:
             above = package[: len(package) - node.level + 1] if node.level else ()
             base = ".".join([*above, *([node.module] if node.module else [])])
             names |= {base} | {f"{base}.{alias.name}" for alias in node.names}
-    files = (ROOT.joinpath(*name.split(".")).with_suffix(".py") for name in names if name.startswith("stages."))
+    ours = (name for name in names if name.startswith("stages."))
+    files = (ROOT.joinpath(*name.split(".")).with_suffix(".py") for name in ours)
     return [file for file in files if file.is_file()]

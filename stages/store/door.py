@@ -30,7 +30,8 @@ def run(main: Callable[[], None]) -> None:
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
-    print("terminated; 'dvc repro' goes on where it was", file=sys.stderr)
+    # not print: the signal may have come in the middle of one, and that raises
+    os.write(2, b"terminated; 'dvc repro' goes on where it was\n")
     raise SystemExit(143)
 
 
@@ -38,7 +39,7 @@ def _keep_traceback() -> str:
     path = Path("work/last-error.txt")
     try:
         path.parent.mkdir(exist_ok=True)
-        path.write_text(traceback.format_exc())
+        path.write_text(traceback.format_exc(), encoding="utf-8", errors="backslashreplace")
     except OSError:
         return ""
     return f" (details: {path})"

@@ -53,8 +53,17 @@ def write_logits(folder: Path, epoch: int, logits: np.ndarray, images_sha256: st
 
 
 def read_images(folder: Path, epoch: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Arrays and header of one image shard, checked against its checksum."""
-    return read_tensors(shard_path(folder, epoch))
+    """Arrays and header of one image shard, checked against its checksum.
+
+    Raises:
+        FileNotFoundError: no such shard.
+        ValueError: the file is damaged, is no image shard, or holds another epoch.
+    """
+    arrays, header = read_tensors(shard_path(folder, epoch))
+    _check_epoch(folder, epoch, header)
+    if not {"index", "labels", "draws"} <= arrays.keys():
+        raise ValueError(f"{shard_path(folder, epoch)} holds no image shard: run 'dvc repro augment'")
+    return arrays, header
 
 
 def read_logits(folder: Path, epoch: int, images_sha256: str) -> np.ndarray:
@@ -77,7 +86,16 @@ def check_pairs(images: Path, logits: Path, epochs: int) -> None:
     """
     for epoch in range(epochs):
         header = read_header(shard_path(images, epoch))
+        _check_epoch(images, epoch, header)
         _match(logits, epoch, read_header(shard_path(logits, epoch)), header["images_sha256"])
+
+
+def _check_epoch(folder: Path, epoch: int, header: dict[str, Any]) -> None:
+    if header.get("epoch") != epoch or "images_sha256" not in header:
+        raise ValueError(
+            f"{shard_path(folder, epoch)} holds epoch {header.get('epoch')} of the transfer set, "
+            f"needed is {epoch}: run 'dvc repro augment'"
+        )
 
 
 def _match(folder: Path, epoch: int, header: dict[str, Any], images_sha256: str) -> None:

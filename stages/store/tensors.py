@@ -25,17 +25,25 @@ def digest(arrays: Mapping[str, np.ndarray]) -> str:
     """sha256 over names, dtypes, shapes and bytes of `arrays`, in the order of their names."""
     state = hashlib.sha256()
     for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
+        # asarray and not ascontiguousarray, which makes a vector of a scalar
+        array = np.asarray(arrays[name], order="C")
         state.update(f"{name}:{array.dtype.str}:{array.shape};".encode())
-        state.update(array.data.cast("B") if array.size else b"")
+        state.update(array.reshape(-1).data.cast("B") if array.size else b"")
     return state.hexdigest()
+
+
+def _text_hash(header: Any) -> str:
+    """sha256 of a header as canonical JSON."""
+    return hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()
 
 
 def write_tensors(path: Path, arrays: Mapping[str, np.ndarray], header: Mapping[str, Any]) -> str:
     """Write `arrays` and a JSON `header` to `path` (whole or not at all); returns their digest."""
-    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     checksum = digest(arrays)
-    text = json.dumps({"header": header, "sha256": checksum}, sort_keys=True, allow_nan=False)
+    header = json.loads(json.dumps(header, allow_nan=False))
+    meta = {"header": header, "header_sha256": _text_hash(header), "sha256": checksum}
+    text = json.dumps(meta, sort_keys=True)
     write_bytes(path, save(dict(arrays), metadata={KEY: text}))
     return checksum
 
@@ -45,7 +53,7 @@ def read_header(path: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: the file is truncated, or not one of ours.
+        ValueError: the file is truncated, not one of ours, or its header does not match its checksum.
     """
     return _open(path)[0]["header"]
 
@@ -71,9 +79,11 @@ def _open(path: Path, arrays: bool = False) -> tuple[dict[str, Any], dict[str, n
     try:
         with safe_open(path, framework="numpy") as file:
             meta = json.loads((file.metadata() or {})[KEY])
+            if _text_hash(meta["header"]) != meta["header_sha256"]:
+                raise ValueError("its header does not match its checksum")
             held = {name: file.get_tensor(name) for name in file.keys()} if arrays else {}  # noqa: SIM118
             return {"header": meta["header"], "sha256": meta["sha256"]}, held
-    except (SafetensorError, json.JSONDecodeError, KeyError, TypeError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{path} is truncated or not a file of this pipeline ({error}): "
             "delete it and run 'dvc repro' again"

@@ -53,8 +53,8 @@ class TrialFolder:
             held = read_json(self.folder / "result.json")
         except (FileNotFoundError, ValueError):
             return None
-        same = held.get("values") == dict(values) and held.get("seed") == seed
-        return held["result"] if same else None
+        same = isinstance(held, dict) and held.get("values") == dict(values) and held.get("seed") == seed
+        return held.get("result") if same else None
 
     def finish(self, values: Mapping[str, Any], seed: int, result: dict[str, Any], seconds: float) -> None:
         """Store the result; everything else of the trial must be on disk before. Seconds are kept apart."""

@@ -7,6 +7,7 @@ found there belongs to exactly this computation. A lock refuses a second run in 
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -31,7 +32,7 @@ def folder_hash(folder: Path) -> str:
     """
     manifest = folder / "manifest.json"
     if not manifest.is_file():
-        raise FileNotFoundError(f"{manifest} not found: run 'dvc repro' (or 'dvc pull') to have {folder} made")
+        raise FileNotFoundError(f"{manifest} not found: run 'dvc repro' or 'dvc pull' to have {folder} made")
     return hashlib.sha256(manifest.read_bytes()).hexdigest()
 
 
@@ -83,6 +84,8 @@ def work_folder(
     folder = root / stage / hashlib.sha256(text.encode()).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder):
+        # a finished folder that is used again must not be pruned by another run of the stage
+        (folder / DONE).unlink(missing_ok=True)
         _prune(folder)
         write_json(folder / "key.json", facts)
         yield folder
@@ -109,7 +112,9 @@ def _locked(folder: Path) -> Iterator[None]:
 def _prune(current: Path) -> None:
     """Remove finished work folders of the same stage: their outputs are in the DVC cache."""
     for folder in current.parent.iterdir():
-        if folder != current and (folder / DONE).is_file():
+        if folder == current or not (folder / DONE).is_file():
+            continue
+        with contextlib.suppress(ValueError, OSError), _locked(folder):
             shutil.rmtree(folder, ignore_errors=True)
 
 

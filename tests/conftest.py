@@ -1,0 +1,20 @@
+"""Options of the whole test suite."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--device cuda` runs the tests of training on a GPU."""
+    parser.addoption("--device", default="cpu", choices=("cpu", "cuda"), help="device of the tests of fit")
+
+
+@pytest.fixture(scope="session")
+def device(request: pytest.FixtureRequest) -> torch.device:
+    """The device asked for; tests that need an absent one are skipped."""
+    name = request.config.getoption("--device")
+    if name == "cuda" and not torch.cuda.is_available():
+        pytest.skip("torch sees no CUDA device")
+    return torch.device(name)

@@ -1,0 +1,636 @@
+"""store: files that are whole or absent, checked when read; work folders; how a door ends."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from stages.fit.checkpoint import Checkpoint
+from stages.store import atomic, door, shards, work
+from stages.store.code import code_files, code_hash
+from stages.store.prepared import read_train, write_split
+from stages.store.progress import SweepProgress
+from stages.store.shards import check_pairs, images_hash, read_logits, shard_path, write_images, write_logits
+from stages.store.tensors import digest, read_header, read_tensors, write_tensors
+from stages.store.transfer import read_epoch, read_targets
+from stages.store.trials import TABLE_COLUMNS, TrialFolder, total_seconds, write_table
+from stages.store.weights import load_weights, save_weights
+from stages.store.work import DONE, folder_hash, fresh_folder, read_manifest, work_folder, write_manifest
+
+ROOT = Path(__file__).resolve().parents[1]
+ARRAYS = {
+    "images": np.arange(48, dtype=np.uint8).reshape(4, 4, 3),
+    "index": np.array([3, 1, 2], dtype=np.int32),
+    "empty": np.zeros((0, 5), dtype=np.float32),
+    "scalar": np.array(2.5, dtype=np.float64),
+    "flags": np.array([True, False]),
+}
+HEADER = {"epoch": 3, "names": ["a", "ü"], "loss": 0.1, "nothing": None, "by_size": {"10": 1, "9": 2}}
+
+
+def python(code: str, *arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Run `code` in a new interpreter that sees the project."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=60)
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+# atomic
+
+
+@pytest.mark.parametrize("broken", ["replace", "fsync", "chmod"])
+def test_failed_write_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    path = tmp_path / "file.json"
+    atomic.write_text(path, "old")
+
+    def fail(*arguments: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(atomic.os, broken, fail)
+    with pytest.raises(OSError, match="No space"):
+        atomic.write_text(path, "new")
+    monkeypatch.undo()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_interrupted_write_leaves_no_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(handle: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(atomic.os, "fsync", stop)
+    with pytest.raises(KeyboardInterrupt):
+        atomic.write_bytes(tmp_path / "file", b"new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_write_replaces_read_only_links_and_not_what_they_point_to(tmp_path: Path) -> None:
+    """DVC's outputs may be read-only hard links into its cache."""
+    cached, path = tmp_path / "cache", tmp_path / "deep" / "file"
+    cached.write_bytes(b"old")
+    cached.chmod(0o444)
+    atomic.link_or_copy(cached, path)
+    assert path.samefile(cached)
+    atomic.write_bytes(path, b"new")
+    assert (cached.read_bytes(), path.read_bytes()) == (b"old", b"new")
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_link_or_copy_copies_where_links_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, target = tmp_path / "a", tmp_path / "b"
+    source.write_bytes(b"x")
+    target.write_bytes(b"old")
+    monkeypatch.setattr(atomic.os, "link", lambda *a: (_ for _ in ()).throw(OSError("cross-device")))
+    atomic.link_or_copy(source, target)
+    assert target.read_bytes() == b"x" and not target.samefile(source)
+
+
+def test_json_round_trip_and_its_errors(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    atomic.write_json(path, {"b": 0.1, "a": [1, None, "ü"]})
+    assert list(atomic.read_json(path)) == ["b", "a"]
+    assert atomic.read_json(path) == {"b": 0.1, "a": [1, None, "ü"]}
+    with pytest.raises(ValueError, match="JSON compliant"):
+        atomic.write_json(path, float("nan"))
+    assert atomic.read_json(path)["b"] == 0.1
+    for bad in (b"{", b"\xff", b""):
+        path.write_bytes(bad)
+        with pytest.raises(ValueError, match="x.json is not valid JSON"):
+            atomic.read_json(path)
+    with pytest.raises(FileNotFoundError, match="y.json"):
+        atomic.read_json(tmp_path / "y.json")
+
+
+# tensors
+
+
+def test_tensors_round_trip(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "t.safetensors"
+    strided = ARRAYS["images"][:, ::2]
+    checksum = write_tensors(path, {**ARRAYS, "strided": strided}, HEADER)
+    arrays, header = read_tensors(path)
+    assert header == HEADER == read_header(path)
+    assert set(arrays) == {*ARRAYS, "strided"}
+    for name, array in {**ARRAYS, "strided": strided}.items():
+        assert arrays[name].dtype == array.dtype and arrays[name].shape == array.shape
+        np.testing.assert_array_equal(arrays[name], array)
+    assert checksum == digest(arrays)
+
+
+def test_digest_sees_names_types_shapes_and_values() -> None:
+    base = np.arange(6, dtype=np.int32)
+    variants = [
+        {"a": base},
+        {"b": base},
+        {"a": base.reshape(2, 3)},
+        {"a": base.view(np.uint32)},
+        {"a": base + 1},
+        {"a": base[:3], "b": base[3:]},
+        {"a": np.array(0, dtype=np.int32)},
+        {"a": np.array([0], dtype=np.int32)},
+    ]
+    assert len({digest(v) for v in variants}) == len(variants)
+    assert digest({"a": base, "b": base}) == digest({"b": base, "a": base})
+
+
+def test_every_flipped_bit_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "t.safetensors"
+    write_tensors(path, {"x": np.arange(4, dtype=np.int32)}, {"errors": [0.25, 0.5], "epoch": 7})
+    whole = path.read_bytes()
+    for place in range(len(whole)):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << (place % 7)
+        path.write_bytes(flipped)
+        with pytest.raises(ValueError, match=r"t\.safetensors"):
+            read_tensors(path)
+
+
+def test_every_truncation_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "t.safetensors"
+    write_tensors(path, {"x": np.arange(4, dtype=np.int32)}, {"epoch": 7})
+    whole = path.read_bytes()
+    for size in range(len(whole)):
+        path.write_bytes(whole[:size])
+        for read in (read_header, read_tensors):
+            with pytest.raises(ValueError, match=r"t\.safetensors"):
+                read(path)
+
+
+def test_header_is_checked_without_the_arrays(tmp_path: Path) -> None:
+    path = tmp_path / "t.safetensors"
+    write_tensors(path, {"x": np.zeros(3)}, {"images_sha256": "abc"})
+    path.write_bytes(path.read_bytes().replace(b'images_sha256\\": \\"abc', b'images_sha256\\": \\"abd'))
+    with pytest.raises(ValueError, match="header does not match"):
+        read_header(path)
+
+
+def test_foreign_and_missing_files(tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    path = tmp_path / "t.safetensors"
+    for read in (read_header, read_tensors):
+        with pytest.raises(FileNotFoundError, match=r"t\.safetensors not found"):
+            read(path)
+    for metadata in (None, {"json": "[]"}, {"json": "{"}, {"json": '{"header": {}}'}, {"other": "x"}):
+        save_file({"x": np.zeros(3)}, path, metadata=metadata)
+        with pytest.raises(ValueError, match=r"t\.safetensors"):
+            read_tensors(path)
+    path.write_bytes(b"PK\x03\x04 a zip file, or a pickle")
+    with pytest.raises(ValueError, match=r"t\.safetensors") as caught:
+        read_tensors(path)
+    assert "\n" not in str(caught.value)
+
+
+WRITE = """
+import sys, numpy as np
+from pathlib import Path
+from stages.store.tensors import write_tensors
+arrays = {name: np.arange(50, dtype=t) for name, t in zip("fbdace", ("f4", "u1", "i8", "f8", "u2", "i4"))}
+if sys.argv[2] == "other order":
+    arrays = dict(reversed(arrays.items()))
+write_tensors(Path(sys.argv[1]), arrays, {"z": 1, "a": {"y": [1.5], "b": None}})
+"""
+
+
+def test_bytes_do_not_change_between_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashes = set()
+    for i in range(3):
+        monkeypatch.setenv("PYTHONHASHSEED", str(i))
+        done = python(WRITE, str(tmp_path / f"{i}.st"), "other order" if i == 1 else "")
+        assert done.returncode == 0, done.stderr
+        hashes.add(sha256(tmp_path / f"{i}.st"))
+    for i in range(2):
+        monkeypatch.setattr(sys, "argv", ["", str(tmp_path / f"here{i}.st"), ""])
+        exec(WRITE, {})  # noqa: S102
+        hashes.add(sha256(tmp_path / f"here{i}.st"))
+    assert len(hashes) == 1
+
+
+def test_weights_round_trip_in_any_memory_format(tmp_path: Path) -> None:
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
+    net = net.to(memory_format=torch.channels_last)
+    checksum = save_weights(tmp_path / "w.safetensors", net.state_dict(), {"widths": [4]})
+    state, description = load_weights(tmp_path / "w.safetensors")
+    assert description == {"widths": [4]}
+    assert state.keys() == net.state_dict().keys()
+    for name, tensor in net.state_dict().items():
+        assert state[name].shape == tensor.shape and state[name].dtype == tensor.dtype
+        assert torch.equal(state[name], tensor)
+    plain = {name: tensor.contiguous() for name, tensor in net.state_dict().items()}
+    assert save_weights(tmp_path / "plain.safetensors", plain, {"widths": [4]}) == checksum
+    assert sha256(tmp_path / "w.safetensors") == sha256(tmp_path / "plain.safetensors")
+
+
+def test_prepared_split_round_trip(tmp_path: Path) -> None:
+    images = np.zeros((2, 4, 4, 3), dtype=np.uint8)
+    write_split(tmp_path, "train", images, np.array([300, 1], dtype=np.uint16), {"classes": ["a"]})
+    found, labels, header = read_train(tmp_path)
+    assert labels.dtype == np.int64 and labels.tolist() == [300, 1]
+    assert np.array_equal(found, images) and header == {"classes": ["a"]}
+
+
+# shards
+
+
+def transfer_set(folder: Path, epochs: int = 2, keep_images: bool = True) -> list[np.ndarray]:
+    """Image shards under `folder`/augmented and their logits; returns the images."""
+    rng = np.random.default_rng(0)
+    views = []
+    for epoch in range(epochs):
+        images = rng.integers(0, 256, (5, 4, 4, 3), dtype=np.uint8)
+        write_images(
+            folder / "augmented",
+            epoch,
+            images=images,
+            index=rng.permutation(5),
+            labels=np.arange(5),
+            draws=rng.integers(0, 2**16, (5, 9), dtype=np.uint16),
+            keep_images=keep_images,
+        )
+        logits = rng.normal(size=(5, 3)).astype(np.float32)
+        write_logits(folder / "logits", epoch, logits, images_hash(images))
+        views.append(images)
+    return views
+
+
+def test_epoch_and_its_logits_come_back(tmp_path: Path) -> None:
+    views = transfer_set(tmp_path)
+    check_pairs(tmp_path / "augmented", tmp_path / "logits", 2)
+    for epoch, images in enumerate(views):
+        shard = read_epoch(tmp_path / "augmented", epoch, None)
+        assert np.array_equal(shard.images, images)
+        assert shard.labels.dtype == np.int64 and shard.labels.tolist() == [0, 1, 2, 3, 4]
+        targets = read_targets(tmp_path / "logits", epoch, shard)
+        assert targets.shape == (5, 3) and targets.dtype == np.float32
+
+
+def test_logits_of_other_images_are_refused(tmp_path: Path) -> None:
+    transfer_set(tmp_path)
+    first, second = (shard_path(tmp_path / "logits", i) for i in range(2))
+    first.write_bytes(second.read_bytes())
+    shard = read_epoch(tmp_path / "augmented", 0, None)
+    with pytest.raises(ValueError, match="epoch-000.*logits of other images.*dvc repro label"):
+        read_targets(tmp_path / "logits", 0, shard)
+    with pytest.raises(ValueError, match="epoch-000.*logits of other images"):
+        check_pairs(tmp_path / "augmented", tmp_path / "logits", 2)
+
+
+def test_shards_under_another_epochs_name_are_refused(tmp_path: Path) -> None:
+    """Also when their logits were moved along, so that the pair still matches."""
+    transfer_set(tmp_path)
+    for folder in ("augmented", "logits"):
+        first, second = (shard_path(tmp_path / folder, i) for i in range(2))
+        first.write_bytes(second.read_bytes())
+    with pytest.raises(ValueError, match="epoch-000.*holds epoch 1"):
+        read_epoch(tmp_path / "augmented", 0, None)
+    with pytest.raises(ValueError, match="epoch-000.*holds epoch 1"):
+        check_pairs(tmp_path / "augmented", tmp_path / "logits", 2)
+
+
+def test_missing_damaged_and_swapped_shards(tmp_path: Path) -> None:
+    transfer_set(tmp_path)
+    with pytest.raises(FileNotFoundError, match="epoch-002"):
+        check_pairs(tmp_path / "augmented", tmp_path / "logits", 3)
+    with pytest.raises(ValueError, match="epoch-000.*no image shard"):
+        read_epoch(tmp_path / "logits", 0, None)
+    path = shard_path(tmp_path / "augmented", 0)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="epoch-000.*damaged"):
+        read_epoch(tmp_path / "augmented", 0, None)
+    write_tensors(path, {"x": np.zeros(1)}, {})
+    with pytest.raises(ValueError, match="epoch-000"):
+        check_pairs(tmp_path / "augmented", tmp_path / "logits", 2)
+
+
+def test_images_are_made_again_from_their_draws(tmp_path: Path) -> None:
+    views = transfer_set(tmp_path, keep_images=False)
+    assert "images" not in shards.read_images(tmp_path / "augmented", 0)[0]
+    seen = []
+
+    def rebuild(index: np.ndarray, draws: np.ndarray) -> np.ndarray:
+        seen.append((index.dtype, index.shape, draws.dtype, draws.shape))
+        return views[1]
+
+    shard = read_epoch(tmp_path / "augmented", 1, rebuild)
+    assert seen == [(np.int32, (5,), np.uint16, (5, 9))]
+    assert np.array_equal(shard.images, views[1])
+    assert read_logits(tmp_path / "logits", 1, shard.images_sha256).shape == (5, 3)
+    with pytest.raises(ValueError, match="epoch-000.*another hash"):
+        read_epoch(tmp_path / "augmented", 0, rebuild)
+    with pytest.raises(ValueError, match="epoch-000.*draws only"):
+        read_epoch(tmp_path / "augmented", 0, None)
+
+
+# work folders
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data folder with a manifest."""
+    folder = tmp_path / "data"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "a.bin").write_bytes(b"a")
+    (folder / "deep" / "b.bin").write_bytes(b"b")
+    write_manifest(folder, {"images": 2})
+    return folder
+
+
+def test_manifest_lists_every_file(data: Path) -> None:
+    held = read_manifest(data)
+    assert held["images"] == 2
+    assert held["files"] == {"a.bin": sha256(data / "a.bin"), "deep/b.bin": sha256(data / "deep" / "b.bin")}
+    before = folder_hash(data)
+    write_manifest(data, {"images": 2})
+    assert folder_hash(data) == before
+    (data / "a.bin").write_bytes(b"c")
+    write_manifest(data, {"images": 2})
+    assert folder_hash(data) != before
+    with pytest.raises(FileNotFoundError, match="missing/manifest.json.*dvc repro"):
+        read_manifest(data / "missing")
+
+
+def test_key_changes_with_settings_code_and_inputs(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def key(settings: dict[str, Any], inputs: list[Path], door: str = door.__file__) -> str:
+        with work_folder("stage", settings, inputs, door, tmp_path / "work") as folder:
+            return folder.name
+
+    base = key({"seed": 1}, [data])
+    assert key({"seed": 1}, [data]) == base
+    others = [key({"seed": 2}, [data]), key({"seed": 1}, []), key({"seed": 1}, [data], work.__file__)]
+    write_manifest(data, {"images": 3})
+    others.append(key({"seed": 1}, [data]))
+    write_manifest(data, {"images": 2})
+    assert key({"seed": 1}, [data]) == base
+    monkeypatch.setattr(work, "code_hash", lambda path: "edited")
+    others.append(key({"seed": 1}, [data]))
+    assert len({base, *others}) == 6
+    with pytest.raises(FileNotFoundError, match="manifest.json"):
+        key({}, [tmp_path / "nothing"])
+
+
+def test_code_hash_follows_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from stages.store import code
+
+    files = {
+        "stages/door.py": "def f():\n    from stages.room.b import x\n",
+        "stages/room/b.py": "from . import c\n",
+        "stages/room/c.py": "import numpy\n",
+        "stages/room/unused.py": "",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(code, "ROOT", tmp_path.resolve())
+    start = tmp_path / "stages/door.py"
+    names = [p.relative_to(tmp_path.resolve()).as_posix() for p in code_files(start)]
+    assert names == ["stages/door.py", "stages/room/b.py", "stages/room/c.py"]
+    before = code_hash(start)
+    (tmp_path / "stages/room/unused.py").write_text("x = 1\n")
+    assert code_hash(start) == before
+    (tmp_path / "stages/room/c.py").write_text("import scipy\n")
+    assert code_hash(start) != before
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from stages.store import door
+from stages.store.work import work_folder
+with work_folder("stage", {"seed": 1}, [], door.__file__, Path(sys.argv[1])) as folder:
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_second_holder_is_refused_with_the_pid(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, **pipes) as holder:
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(ValueError, match=f"in use by process {holder.pid}:"):
+            with work_folder("stage", {"seed": 1}, [], door.__file__, tmp_path):
+                pass
+        with work_folder("stage", {"seed": 2}, [], door.__file__, tmp_path):
+            pass
+        holder.kill()
+        holder.wait()
+    with work_folder("stage", {"seed": 1}, [], door.__file__, tmp_path) as folder:
+        assert (folder / "lock").read_text() == str(os.getpid())
+        assert json.loads((folder / "key.json").read_text())["settings"] == {"seed": 1}
+
+
+def test_finished_older_folders_are_pruned_and_unfinished_kept(tmp_path: Path) -> None:
+    def use(seed: int, fail: bool = False) -> Path:
+        with work_folder("stage", {"seed": seed}, [], door.__file__, tmp_path) as folder:
+            (folder / "result").write_text("kept")
+            if fail:
+                raise InterruptedError
+        return folder
+
+    finished = use(1)
+    assert (finished / DONE).is_file()
+    with pytest.raises(InterruptedError):
+        use(2, fail=True)
+    unfinished = [f for f in (tmp_path / "stage").iterdir() if (f / "result").is_file()]
+    assert len(unfinished) == 1 and unfinished[0] != finished, "the finished one went when seed 2 started"
+    last = use(3)
+    assert sorted(tmp_path.glob("stage/*")) == sorted([unfinished[0], last])
+    assert use(2) == unfinished[0]
+    assert not last.exists()
+
+
+def test_a_finished_folder_in_use_again_is_not_pruned(tmp_path: Path) -> None:
+    def folder_of(seed: int) -> Any:
+        return work_folder("stage", {"seed": seed}, [], door.__file__, tmp_path)
+
+    with folder_of(1):
+        pass
+    with folder_of(1) as again:
+        (again / "result").write_text("x")
+        with folder_of(2):
+            assert (again / "result").is_file()
+        (again / DONE).touch()  # even so: it is locked
+        with folder_of(3):
+            assert (again / "result").is_file()
+
+
+def test_fresh_folder_is_empty(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b"
+    (fresh_folder(folder) / "x").write_text("x")
+    assert list(fresh_folder(folder).iterdir()) == []
+
+
+# trials and checkpoints
+
+
+def test_finished_only_for_the_same_values_and_seed(tmp_path: Path) -> None:
+    trial = TrialFolder(tmp_path, 7)
+    values = {"lr": 0.1 + 0.2, "momentum": 0.9, "width": 3}
+    assert trial.finished(values, 1) is None
+    trial.finish(values, 1, {"value": None, "reason": "loss is nan"}, 2.5)
+    assert trial.finished(values, 1) == {"value": None, "reason": "loss is nan"}
+    assert trial.finished(dict(reversed(values.items())), 1) is not None
+    assert trial.finished(values, 2) is None
+    assert trial.finished({**values, "lr": 0.3}, 1) is None
+    assert trial.finished({"lr": values["lr"]}, 1) is None
+    assert TrialFolder(tmp_path, 8).finished(values, 1) is None
+    result = tmp_path / "trials" / "007" / "result.json"
+    for torn in ("", '{"values"', "[]", "{}"):
+        result.write_text(torn)
+        assert trial.finished(values, 1) is None
+    TrialFolder(tmp_path, 9).finish(values, 1, {}, 1.25)
+    assert total_seconds(tmp_path) == 3.75
+
+
+def test_result_is_the_last_file_of_a_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    monkeypatch.setattr("stages.store.trials.write_json", lambda path, value: written.append(path.name))
+    TrialFolder(tmp_path, 0).finish({}, 1, {}, 1.0)
+    assert written[-1] == "result.json"
+
+
+def test_table_columns_and_best_so_far(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    errors = [None, 0.5, 0.6, None, 0.25]
+    rows = [
+        {"trial": i, "validation_error": e, "test_accuracy": None, "widths": [3, i], "why": None, "spare": 1}
+        for i, e in enumerate(errors)
+    ]
+    write_table(path, rows, ("widths", "why", "lr"))
+    with path.open(newline="") as file:
+        table = list(csv.reader(file))
+    assert tuple(table[0]) == (*TABLE_COLUMNS, "widths", "why", "lr")
+    assert [line[1] for line in table[1:]] == ["", "0.5", "0.6", "", "0.25"]
+    assert [line[2] for line in table[1:]] == ["", "0.5", "0.5", "0.5", "0.25"]
+    assert table[5] == ["4", "0.25", "0.25", "", "3 4", "", ""]
+    assert b"\r" not in path.read_bytes()
+
+
+def test_progress_file_and_bar(tmp_path: Path) -> None:
+    trial = TrialFolder(tmp_path, 0)
+    trial.report(3, float("inf"), 0.25)
+    assert json.loads(trial.progress.read_text()) == {"epoch": 3, "loss": None, "error": 0.25}
+    with SweepProgress("x", 3, 8, lambda i: TrialFolder(tmp_path, i).progress) as progress:
+        progress.event("start", 0, {})
+        progress.event("start", 1, {})
+        progress._show()
+        assert progress.bar.n == 0.5
+        assert "#0 epoch 4/8 error 0.250" in progress.bar.postfix
+        progress.event("done", 0, {"value": 0.2})
+        progress.event("done", 1, {"value": None})
+        progress._show()
+        assert progress.bar.n == 2 and progress.best == 0.2
+
+
+def test_checkpoint_falls_back_to_the_previous_file(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path / "c.safetensors", save_weights, load_weights, seconds=0)
+    assert checkpoint.load() is None
+    for epoch in range(1, 4):
+        checkpoint.save([0.1 * epoch] * epoch, [1.0 / 3] * epoch, {"net.w": torch.full((2,), float(epoch))})
+    saved = checkpoint.load()
+    assert saved.errors == [0.1 * 3] * 3 and saved.losses == [1.0 / 3] * 3
+    assert torch.equal(saved.tensors["net.w"], torch.full((2,), 3.0))
+    checkpoint.path.write_bytes(checkpoint.path.read_bytes()[:-1])
+    assert len(checkpoint.load().errors) == 2
+    # the damaged file must not take the place of the whole one
+    checkpoint.save([0.5] * 9, [0.5] * 9, {"net.w": torch.zeros(2)})
+    checkpoint.path.unlink()
+    assert len(checkpoint.load().errors) == 2
+    checkpoint.previous.write_bytes(b"")
+    assert checkpoint.load() is None
+    checkpoint.save([0.5], [0.5], {"net.w": torch.zeros(2)})
+    checkpoint.clear()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_checkpoint_is_due_after_its_seconds(tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path / "c", save_weights, load_weights, seconds=60)
+    now = time.monotonic()
+    assert not checkpoint.due(now + 30) and checkpoint.due(now + 61)
+    checkpoint.save([], [], {})
+    assert not checkpoint.due(time.monotonic() + 30)
+
+
+# door
+
+DOOR = """
+import sys, time
+from stages.store import door
+def main():
+    if sys.argv[1] == "wait":
+        print("ready", flush=True)
+        time.sleep(60)
+    if sys.argv[1] != "fine":
+        raise {"value": ValueError("lr is 9:\\n  allowed is 0 .. 1 \\u00fc"), "file": FileNotFoundError("x.json not found"),
+               "stop": KeyboardInterrupt(), "bug": KeyError("x")}[sys.argv[1]]
+door.run(main)
+"""
+
+
+@pytest.mark.parametrize(
+    ("what", "code", "line"),
+    [
+        ("fine", 0, ""),
+        ("value", 1, "error: lr is 9: allowed is 0 .. 1 ü (details: work/last-error.txt)\n"),
+        ("file", 1, "error: x.json not found (details: work/last-error.txt)\n"),
+        ("stop", 130, "stopped; 'dvc repro' goes on where it was\n"),
+    ],
+)
+def test_door_ends_with_one_line(tmp_path: Path, what: str, code: int, line: str) -> None:
+    done = python(DOOR, what, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (code, line)
+    details = tmp_path / "work" / "last-error.txt"
+    assert details.is_file() == (code == 1)
+    if code == 1:
+        assert "Traceback" in details.read_text(encoding="utf-8") and "in main" in details.read_text()
+
+
+def test_door_shows_tracebacks_of_bugs_and_when_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = python(DOOR, "bug", cwd=tmp_path)
+    assert done.returncode == 1 and "Traceback" in done.stderr
+    monkeypatch.setenv("MIMICNETS_TRACEBACK", "1")
+    done = python(DOOR, "value", cwd=tmp_path)
+    assert done.returncode == 1 and "Traceback" in done.stderr
+
+
+def test_door_in_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "work").write_text("a file is in the way")
+    done = python(DOOR, "file", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (1, "error: x.json not found\n")
+
+
+def test_door_exits_143_on_sigterm(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", DOOR, "wait"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, **pipes) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert errors == "terminated; 'dvc repro' goes on where it was\n"
