@@ -15,7 +15,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from stages.nets.budget import FAMILIES, Plan, parse_budget, plan
+from stages.nets.budget import parse_budget, plan
+from stages.nets.families import FAMILIES, Plan, control_names, dropout_names
 from stages.search.executors import from_settings
 from stages.search.journal import Journal
 from stages.search.propose import Settings
@@ -81,18 +82,6 @@ class Cell:
             size_px=self.size_px,
             ratio_min=1.0 if ratios is None else ratios[0],
         )
-
-
-def control_names(family: str) -> list[str]:
-    """Names of the hyperparameters that set a family's widths: C1, C2 or the ratios r_1, r_2, ..."""
-    known = FAMILIES[family]
-    return [f"{'r_' if known.ratios else 'C'}{i + 1}" for i in range(known.controls)]
-
-
-def dropout_names(family: str) -> list[str]:
-    """DOc1 .. for each pool and DOf1 after the fully connected layer (section 6.2); none for an MLP."""
-    pools = FAMILIES[family].layout.count("p")
-    return [*(f"DOc{i + 1}" for i in range(pools)), "DOf1"] if pools else []
 
 
 def cell_space(section: Matrix, entry: RowSettings, family: str) -> dict[str, Range | float]:

@@ -475,6 +475,12 @@ def test_a_finished_folder_in_use_again_is_not_pruned(tmp_path: Path) -> None:
         (again / DONE).touch()  # even so: it is locked
         with folder_of(3):
             assert (again / "result").is_file()
+    with folder_of(1):
+        pass
+    with pytest.raises(InterruptedError), folder_of(1):
+        raise InterruptedError
+    with folder_of(2):
+        assert again.is_dir(), "what was finished once and is now in the middle again is unfinished"
 
 
 def test_fresh_folder_is_empty(tmp_path: Path) -> None:
@@ -584,8 +590,12 @@ def main():
         print("ready", flush=True)
         time.sleep(60)
     if sys.argv[1] != "fine":
-        raise {"value": ValueError("lr is 9:\\n  allowed is 0 .. 1 \\u00fc"), "file": FileNotFoundError("x.json not found"),
-               "stop": KeyboardInterrupt(), "bug": KeyError("x")}[sys.argv[1]]
+        raise {
+            "value": ValueError("lr is 9:\\n  allowed is 0 .. 1 \\u00fc"),
+            "file": FileNotFoundError("x.json not found"),
+            "stop": KeyboardInterrupt(),
+            "bug": KeyError("x"),
+        }[sys.argv[1]]
 door.run(main)
 """
 

@@ -137,3 +137,15 @@ def layers_of(
         classes=classes,
         size_px=size_px,
     )
+
+
+def control_names(family: str) -> list[str]:
+    """Names of the hyperparameters that set a family's widths: C1, C2 or the ratios r_1, r_2, ..."""
+    known = FAMILIES[family]
+    return [f"{'r_' if known.ratios else 'C'}{i + 1}" for i in range(known.controls)]
+
+
+def dropout_names(family: str) -> list[str]:
+    """DOc1 .. for each pool and DOf1 after the fully connected layer (section 6.2); none for an MLP."""
+    pools = FAMILIES[family].layout.count("p")
+    return [*(f"DOc{i + 1}" for i in range(pools)), "DOf1"] if pools else []

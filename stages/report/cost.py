@@ -48,7 +48,7 @@ class Job:
 
 
 def transfer_bytes(epochs: int, images: int, size_px: int, classes: int, pixels: bool) -> int:
-    """Bytes of the transfer set: uint8 pixels if stored, int32 index, uint16 label and draws, float32 logits."""
+    """Bytes of the transfer set: uint8 pixels if kept, int32 index, uint16 label, draws, float32 logits."""
     per_image = (3 * size_px**2 if pixels else 0) + 4 + 2 + 18 + 4 * classes
     return epochs * images * per_image
 

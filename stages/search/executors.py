@@ -1,13 +1,14 @@
 """Where trials run: in this process, or each in a process of its own; used by the doors that sweep.
 
-Both are `concurrent.futures.Executor`. The standard ProcessPoolExecutor is not used: one worker killed breaks all
-of its futures. Here a killed worker's trial is run again, and no worker outlives its parent.
+Both are `concurrent.futures.Executor`. The standard ProcessPoolExecutor is not used: one worker killed breaks
+all of its futures. Here a killed worker's trial is run again, and no worker outlives its parent.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 import traceback
@@ -37,7 +38,7 @@ class Local(Executor):
 
     Args:
         slots: processes at a time.
-        preload: modules that the server holds from which the processes are forked: their imports are paid once.
+        preload: modules of the server from which the processes are forked: their imports are paid once.
     """
 
     def __init__(self, slots: int, preload: Sequence[str] = ()) -> None:
@@ -91,7 +92,7 @@ class Local(Executor):
         life.close()
         try:
             answer = receive.recv()
-        except EOFError:
+        except (EOFError, OSError):  # OSError: killed in the middle of its answer
             answer = None
         process.join()
         with self._lock:
@@ -111,8 +112,22 @@ def _work(send: Connection, life: Connection, fn: Callable[..., Any], args: Any,
     except Exception as error:
         error.add_note(traceback.format_exc())
         answer = (False, error)
-    send.send(answer)
+    send.send(_portable(answer))
     send.close()
+
+
+def _portable(answer: tuple[bool, Any]) -> tuple[bool, Any]:
+    """The answer, or a RuntimeError in its place if the parent could not unpickle it."""
+    try:
+        pickle.loads(pickle.dumps(answer))
+        return answer
+    except Exception as error:
+        good, value = answer
+        what = f"a result that cannot be pickled ({error})" if good else f"{type(value).__name__}: {value}"
+        substitute = RuntimeError(f"a trial gave {what}")
+        for note in getattr(value, "__notes__", []):
+            substitute.add_note(note)
+        return False, substitute
 
 
 def _die_with_parent(life: Connection) -> None:

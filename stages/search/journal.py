@@ -1,7 +1,7 @@
 """The journal of a sweep: one JSON a line, synced line by line; used by the sweep.
 
-The first line is a header that says what the trials are of. Only ever appended to. A torn last line, left by a
-kill, is dropped before the next append; a damaged line in the middle is an error.
+The first line is a header that says what the trials are of. Only ever appended to. A torn last line, left by
+a kill, is dropped before the next append; a damaged line in the middle is an error.
 """
 
 from __future__ import annotations
@@ -36,32 +36,30 @@ class Journal:
         lines = journal._whole_lines()
         if not lines:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(b"")
             journal._append_line({"header": header})
+            _sync_folder(path.parent)
             return journal
         entries = [journal._parse(number, line) for number, line in enumerate(lines, 1)]
         stored = entries[0].get("header")
         if canonical(stored) != canonical(header):
-            differing = sorted(
-                key for key in {*(stored or {}), *header} if (stored or {}).get(key) != header.get(key)
-            )
             raise ValueError(
-                f"{path} belongs to another search (its {', '.join(differing)} differ): move or delete that "
-                "file to begin anew"
+                f"{path} belongs to another search (other {', '.join(_differing(stored, header))}): move or "
+                "delete that file to begin anew"
             )
         journal.events = entries[1:]
         return journal
 
     def append(self, event: dict[str, Any]) -> None:
-        """Add an event; it is on disk when this returns."""
-        self._append_line(event)
-        self.events.append(event)
+        """Add an event; it is on disk when this returns, and in `events` as a later `open` will read it."""
+        self.events.append(json.loads(self._append_line(event)))
 
-    def _append_line(self, entry: dict[str, Any]) -> None:
+    def _append_line(self, entry: dict[str, Any]) -> str:
+        text = canonical(entry)
         with self.path.open("ab") as file:
-            file.write(canonical(entry).encode() + b"\n")
+            file.write(text.encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
+        return text
 
     def _whole_lines(self) -> list[bytes]:
         """Lines that end in a newline; what follows the last one is cut off the file."""
@@ -73,7 +71,7 @@ class Journal:
             with self.path.open("r+b") as file:
                 file.truncate(len(whole))
                 os.fsync(file.fileno())
-        return whole.splitlines()
+        return whole.split(b"\n")[:-1]
 
     def _parse(self, number: int, line: bytes) -> dict[str, Any]:
         try:
@@ -85,3 +83,21 @@ class Journal:
                 f"{self.path}, line {number} is damaged ({error}): move or delete the file to begin anew"
             ) from error
         return entry
+
+
+def _differing(stored: Any, header: Any, where: str = "header") -> list[str]:
+    """Dotted names of what is not the same in two JSON values."""
+    if not (isinstance(stored, dict) and isinstance(header, dict)):
+        return [] if canonical(stored) == canonical(header) else [where]
+    prefix = "" if where == "header" else f"{where}."
+    keys = sorted({*stored, *header})
+    return [name for k in keys for name in _differing(stored.get(k), header.get(k), f"{prefix}{k}")]
+
+
+def _sync_folder(folder: Path) -> None:
+    """A new file's name is on disk once its folder is synced."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

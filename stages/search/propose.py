@@ -1,17 +1,15 @@
 """What to try next: a Sobol start, then GPyOpt's Gaussian process as a stateless engine on the unit cube.
 
-The only import of GPyOpt in the project. `ask` is a pure function of its arguments: a new model each time, the
-global generator seeded from (seed, trial) and put back, one thread of linear algebra.
+The only import of GPyOpt in the project. `ask` is a pure function of its arguments: a new model each time,
+the global generator seeded from (seed, trial) and put back, one thread of linear algebra.
 """
 
 from __future__ import annotations
 
 import math
-import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.stats import qmc
@@ -30,9 +28,9 @@ class Settings:
     Attributes:
         engine: "gpyopt", or "sobol" for a quasi-random search.
         start: trials from the Sobol sequence before the first proposal of the model.
-        lag: trial i is proposed from the results of trials 0 .. i - lag; the trials between are taken to be at
-            the model's mean (kriging believer). The trajectory depends on it; the number of workers does not
-            matter.
+        lag: trial i is proposed from the results of trials 0 .. i - lag; the trials between are taken to
+            be at the model's mean (kriging believer). The trajectory depends on it, and not on the
+            number of workers.
     """
 
     engine: str
@@ -78,26 +76,39 @@ def ask(
     values = [value for _, value in done if value is not None]
     if not all(math.isfinite(value) for value in values):
         raise ValueError("a result is NaN or infinite: failed trials are None")
-    first = sobol_point(space, seed, i)
     if i < settings.start or settings.engine == "sobol" or len(set(values)) < 2:
-        return first
+        return sobol_point(space, seed, i)
     x = np.array([space.encode(params) for params, _ in done])
     y = np.array([max(values) if value is None else value for _, value in done])
     waiting = np.array([space.encode(params) for params in pending]).reshape(len(pending), x.shape[1])
-    proposed = space.decode(_propose(x, y, waiting, seed, i))
     tried = [params for params, _ in done] + list(pending)
-    return first if proposed in tried else proposed
+    point = _propose(x, y, waiting, seed, i)
+    proposed = None if point is None else space.decode(point)
+    return _untried_sobol_point(space, seed, i, tried) if proposed is None or proposed in tried else proposed
 
 
-def _propose(x: np.ndarray, y: np.ndarray, waiting: np.ndarray, seed: int, i: int) -> np.ndarray:
-    """Maximiser of expected improvement on the unit cube (d,), by the model of x (n, d), y (n,)."""
+def _untried_sobol_point(space: Space, seed: int, i: int, tried: Sequence[Values]) -> Values:
+    """Point i of the sequence or the next one that is new; a box of few whole numbers may have none left."""
+    for k in range(i, i + len(tried) + 1):
+        if (point := sobol_point(space, seed, k)) not in tried:
+            return point
+    return sobol_point(space, seed, i)
+
+
+def _propose(x: np.ndarray, y: np.ndarray, waiting: np.ndarray, seed: int, i: int) -> np.ndarray | None:
+    """Maximiser of expected improvement on the unit cube (d,), by the model of x (n, d), y (n,).
+
+    None if the model cannot be fitted: an exception would come back whenever the search is resumed.
+    """
     state = np.random.get_state()
-    os.environ.setdefault("MPLBACKEND", "Agg")
     np.random.seed(np.random.SeedSequence((seed, i, 0x69)).generate_state(4))
     try:
         with warnings.catch_warnings(), threadpool_limits(1):
             warnings.simplefilter("ignore")
-            return _expected_improvement(x, y, waiting)
+            point = _expected_improvement(x, y, waiting)
+            return point if np.isfinite(point).all() else None
+    except np.linalg.LinAlgError:
+        return None
     finally:
         np.random.set_state(state)
 
@@ -109,7 +120,7 @@ def _expected_improvement(x: np.ndarray, y: np.ndarray, waiting: np.ndarray) -> 
     from GPyOpt.optimization import AcquisitionOptimizer
 
     class Latent(GPModel):  # type: ignore[misc]
-        """GPyOpt's model without the noise in its predictions: improvement of what is measured, not of luck."""
+        """GPyOpt's model without noise in its predictions: improvement of what is measured, not luck."""
 
         def predict(self, X: np.ndarray, with_noise: bool = False) -> tuple[np.ndarray, np.ndarray]:
             return super().predict(X, with_noise=False)

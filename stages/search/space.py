@@ -19,8 +19,8 @@ SIGNIFICANT_DIGITS = 6
 class Dimension:
     """One hyperparameter and its bounds.
 
-    A log dimension is searched in x of exp(-x), x in [-ln high, -ln low] (Urban et al. 2017, section 2.7); the
-    unit interval is oriented so that 0 is `low`.
+    A log dimension is searched in x of exp(-x), x in [-ln high, -ln low] (Urban et al. 2017, section 2.7);
+    the unit interval is oriented so that 0 is `low`.
     """
 
     name: str
@@ -35,6 +35,10 @@ class Dimension:
             raise ValueError(f"space.{self.name}: low {self.low}, high {self.high}: allowed is low < high")
         if self.log and self.low <= 0:
             raise ValueError(f"space.{self.name}: low {self.low}: allowed is above 0 on a log scale")
+        if self.integer and math.ceil(self.low) > math.floor(self.high):
+            raise ValueError(
+                f"space.{self.name}: low {self.low}, high {self.high}: allowed is a whole number between them"
+            )
 
     def decode(self, unit: float) -> float | int:
         """Value at a place in [0, 1], snapped and inside the bounds."""
@@ -64,7 +68,8 @@ class Space:
         """From {name: {low, high, log, integer}}.
 
         Raises:
-            ValueError: nothing is searched, or bounds are no numbers, not ordered, or not above 0 on a log scale.
+            ValueError: nothing is searched, or bounds are no numbers, not ordered, not above 0 on a log
+                scale, or without a whole number between them where one is asked for.
         """
         if not mapping:
             raise ValueError("the space has no range: give at least one {low:, high:} in params.yaml")

@@ -1,8 +1,8 @@
 """The ask and tell loop of one search; used by the doors that sweep.
 
-Trial i is proposed when the result of trial i - lag is known, whatever else has finished, and journal lines are
-written in one order whatever the order of completion: start 0 .. lag - 1, then done i, start i + lag, for i = 0,
-1, .... So the journal's bytes depend on the trials and not on workers, timing or kills.
+Trial i is proposed when the result of trial i - lag is known, whatever else has finished, and journal lines
+are written in one order whatever the order of completion: start 0 .. lag - 1, then done i, start i + lag, for
+i = 0, 1, .... So the journal's bytes depend on the trials and not on workers, timing or kills.
 """
 
 from __future__ import annotations
@@ -57,27 +57,33 @@ def run(
         journal: open, with the header of this search.
         space, settings, seed: of the proposals.
         trials: how many in all.
-        submit: starts a trial; its future gives a dict with `value`, `reason` and more JSON data. It must give
-            the same result when the same trial is submitted again.
+        submit: starts a trial; its future gives a dict with `value`, `reason` and more JSON data. It must
+            give the same result when the same trial is submitted again.
         slots: trials in flight, at most `settings.lag` are.
         on_event: called with ("start" | "done", trial, facts).
 
     Raises:
-        ValueError: every trial failed.
+        ValueError: every trial failed, or the journal lacks a result between others.
         Exception: whatever a trial raised; the journal stays as it is, and the next call goes on from there.
     """
     tell = on_event or (lambda what, trial, facts: None)
     started = {e["trial"]: e for e in journal.events if e["event"] == "start"}
     rows = [_row(started[e["trial"]], e) for e in journal.events if e["event"] == "done"]
+    if [row.trial for row in rows] != list(range(len(rows))):
+        raise ValueError(f"{journal.path} lacks or repeats a trial's result: move or delete it to begin anew")
     for row in rows:
-        tell("done", row.trial, {"value": row.value})
+        tell("done", row.trial, {"value": row.value, "reason": row.reason})
     flying: dict[int, Future[dict[str, Any]]] = {}
     try:
         while len(rows) < trials:
             first = len(rows)
-            for i in range(first, min(first + settings.lag, trials)):
+            window = range(first, min(first + settings.lag, trials))
+            for i in window:
                 if i not in started:
                     started[i] = _start(journal, space, settings, seed, i, rows, started)
+            for i in window:
+                if first in flying and flying[first].done():
+                    break  # journal it before anything else: a serial executor would lose it in a kill
                 if i not in flying and sum(not future.done() for future in flying.values()) < slots:
                     tell("start", i, started[i]["params"])
                     flying[i] = submit(i, started[i]["params"], started[i]["seed"])
@@ -92,8 +98,10 @@ def run(
             future.cancel()
         raise
     if all(row.value is None for row in rows):
-        reasons = "; ".join(dict.fromkeys(str(row.reason) for row in rows[:3]))
-        raise ValueError(f"all {trials} trials failed ({reasons}): lower space.lr or space.init_scale in params.yaml")
+        reasons = "; ".join(list(dict.fromkeys(str(row.reason) for row in rows))[:3])
+        raise ValueError(
+            f"all {trials} trials failed ({reasons}): lower space.lr or space.init_scale in params.yaml"
+        )
     return rows
 
 
@@ -109,19 +117,19 @@ def _start(
     done = [(row.params, row.value) for row in rows[: max(0, i - settings.lag + 1)]]
     pending = [started[j]["params"] for j in range(len(done), i)]
     params = ask(space, settings, seed, i, done, pending)
-    event = {"event": "start", "trial": i, "params": params, "seed": trial_seed(seed, i)}
-    journal.append(event)
-    return event
+    journal.append({"event": "start", "trial": i, "params": params, "seed": trial_seed(seed, i)})
+    return journal.events[-1]
 
 
 def _finish(journal: Journal, i: int, result: dict[str, Any]) -> dict[str, Any]:
     value, reason = result.get("value"), result.get("reason")
     if value is not None and not math.isfinite(value):
         value, reason = None, reason or f"value is {value}"
+    if value is None and reason is None:
+        reason = "the trial gave no value"
     rest = {k: v for k, v in result.items() if k not in ("value", "reason")}
-    event = {"event": "done", "trial": i, "value": value, "reason": reason, "result": rest}
-    journal.append(event)
-    return event
+    journal.append({"event": "done", "trial": i, "value": value, "reason": reason, "result": rest})
+    return journal.events[-1]
 
 
 def _row(start: dict[str, Any], done: dict[str, Any]) -> Row:
@@ -131,7 +139,7 @@ def _row(start: dict[str, Any], done: dict[str, Any]) -> Row:
 
 
 def top(rows: list[Row], count: int) -> list[Row]:
-    """The `count` rows of lowest value, lowest first; ties go to the earlier trial; failed ones never count."""
+    """The `count` rows of lowest value, lowest first; ties go to the earlier; failed ones never count."""
     finite = [row for row in rows if row.value is not None]
     return sorted(finite, key=lambda row: (row.value, row.trial))[:count]
 

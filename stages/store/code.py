@@ -1,4 +1,4 @@
-"""Which files of this project a module runs; part of a work folder's key, so that no other code is believed."""
+"""Which files of this project a module runs; part of a work folder's key, with which results are found."""
 
 from __future__ import annotations
 

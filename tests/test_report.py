@@ -1,0 +1,365 @@
+"""report: tables from small hand-made sweeps, figures with fixed bytes, costs by hand, the paper's values."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from stages.report import cost, figures, tables
+from stages.report.cells import CellResult, read_cell, read_sweep
+
+ROOT = Path(__file__).resolve().parents[1]
+HEAD = "trial,validation_error,best_so_far,test_accuracy,params,widths,reason\n"
+
+
+@pytest.fixture(autouse=True)
+def _close() -> Iterator[None]:
+    yield
+    plt.close("all")
+
+
+def write_sweep(stem: Path, lines: list[str], accuracy: float = 0.5) -> None:
+    """A trial table of `lines` and its metrics."""
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    (stem.parent / f"{stem.name}.csv").write_text(HEAD + "".join(f"{line}\n" for line in lines))
+    (stem.parent / f"{stem.name}.json").write_text(json.dumps({"test_accuracy": accuracy}))
+
+
+def cell(row: str, budget: str, accuracy: float, params: int = 1000) -> CellResult:
+    """A cell of one trial."""
+    facts = {"trial": [0], "validation_error": [0.2], "best_so_far": [0.2], "test_accuracy": [accuracy]}
+    return CellResult(row, budget, accuracy, pd.DataFrame({**facts, "params": [params]}))
+
+
+# cells
+
+
+def test_shown_are_the_five_best_by_validation_error(tmp_path: Path) -> None:
+    errors = ["0.30", "0.20", "", "0.10", "0.20", "0.40", "0.25", "0.20"]
+    lines = [f"{i},{e},0.1,{0.9 - i / 100},{1000 + i},3 4," for i, e in enumerate(errors)]
+    write_sweep(tmp_path / "conv1-1M", lines, 0.87)
+    found = read_cell(tmp_path, "conv1", "1M")
+    assert list(found.shown["trial"]) == [3, 1, 4, 7, 6], "ties go to the earlier trial"
+    assert found.params == 1003 and found.test_accuracy == 0.87
+    assert (found.row, found.budget, len(found.trials)) == ("conv1", "1M", 8)
+
+
+def test_ties_go_to_the_earlier_trial_whatever_the_order_of_lines(tmp_path: Path) -> None:
+    write_sweep(tmp_path / "a-1M", [f"{i},0.5,0.5,0.4,{i},1," for i in (4, 2, 6, 0, 1, 3, 5)])
+    assert list(read_cell(tmp_path, "a", "1M").shown["trial"]) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("count", range(1, 7))
+def test_failed_trials_are_never_shown(tmp_path: Path, count: int) -> None:
+    failed = ["0,,,,500,1,loss is nan"]
+    write_sweep(tmp_path / "a-1M", failed + [f"{i + 1},0.{i + 1},0.1,0.5,7,1," for i in range(count)])
+    assert list(read_cell(tmp_path, "a", "1M").shown["trial"]) == list(range(1, min(count, 5) + 1))
+
+
+def test_missing_and_damaged_cells(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"a-1M\.csv not found: run 'dvc repro'"):
+        read_cell(tmp_path, "a", "1M")
+    write_sweep(tmp_path / "a-1M", ["0,0.1,0.1,0.5,7,1,"])
+    table, metrics = tmp_path / "a-1M.csv", tmp_path / "a-1M.json"
+    read_cell(tmp_path, "a", "1M")
+    whole = metrics.read_text()
+    for text in ("", "{", "{}", "[]", "3"):
+        metrics.write_text(text)
+        with pytest.raises(ValueError, match=r"a-1M\.json is damaged"):
+            read_cell(tmp_path, "a", "1M")
+    metrics.write_text(whole)
+    without = HEAD.replace("params,", "")
+    for text in ("", "x,y\n1,2\n", HEAD + 'a,"', HEAD.replace("trial,", ""), without):
+        table.write_text(text)
+        with pytest.raises(ValueError, match=r"a-1M\.csv or .* is damaged"):
+            read_cell(tmp_path, "a", "1M")
+    metrics.unlink()
+    with pytest.raises(FileNotFoundError, match=r"a-1M\.json"):
+        read_cell(tmp_path, "a", "1M")
+
+
+def test_budgets_with_a_point_keep_their_name(tmp_path: Path) -> None:
+    write_sweep(tmp_path / "a-3.16M", ["0,0.1,0.1,0.5,7,1,"], 0.25)
+    assert read_sweep(tmp_path / "a-3.16M")[1] == {"test_accuracy": 0.25}
+
+
+# tables
+
+TEACHERS = pd.DataFrame(
+    {
+        "trial": range(5),
+        "validation_error": [0.08, np.nan, 0.07, 0.09, 0.07],
+        "best_so_far": [0.08, 0.08, 0.07, 0.07, 0.07],
+        "test_accuracy": [0.91, np.nan, 0.92, np.nan, 0.9278],
+        "params": [10, 20, 30, 40, 50],
+        "widths": ["1 2 3 4", "5 6 7 8", "76 126 148 1200", "1 1 1 1", "96 171 128 512"],
+    }
+)
+ENSEMBLE = {"test_accuracy": 0.938, "validation_accuracy": 0.9, "params": 83_400_000}
+
+
+def test_table1_of_a_run_on_the_papers_data() -> None:
+    controls = [cell("conv1", "10M", 0.85), cell("conv3", "1M", 0.9), cell("mlp2", "10M", 0.6)]
+    frame = tables.table1(controls, TEACHERS, ENSEMBLE, 16, comparable=True)
+    assert list(frame["model"]) == [
+        "1 conv. layer",
+        "3 conv. layer, 1M",
+        "mlp2, 10M",
+        "Teacher CNN 1st",
+        "Teacher CNN 2nd",
+        "Teacher CNN 3rd",
+        "Ensemble of 16 CNNs",
+    ]
+    assert list(frame["params"]) == [1000, 1000, 1000, 30, 50, 10, 83_400_000]
+    assert list(frame["accuracy_pct"]) == [85.0, 90.0, 60.0, 92.0, 92.78, 91.0, 93.8]
+    np.testing.assert_array_equal(frame["paper_pct"], [84.6, np.nan, np.nan, 92.78, 92.77, 92.67, 93.8])
+    np.testing.assert_array_equal(
+        frame["difference_pct"], [0.4, np.nan, np.nan, -0.78, 0.01, -1.67, 0.0]
+    )
+    assert frame["architecture"][3] == "76c²-mp-126c²-mp-148c⁴-mp-1200fc²"
+    assert list(frame["architecture"][:3]) == ["c-mp-lfc-fc", "c-mp-c-mp-c-mp-fc", "mlp2"]
+
+
+def test_table1_of_other_data_shows_no_difference() -> None:
+    frame = tables.table1([cell("conv2", "180k", 0.5)], TEACHERS[:1], ENSEMBLE, 3, comparable=False)
+    assert list(frame["model"]) == ["2 conv. layer, 180k", "Teacher CNN 1st", "Ensemble of 3 CNNs"]
+    assert list(frame["paper_pct"]) == [88.9, 92.78, 93.8]
+    assert frame["difference_pct"].isna().all()
+    text = tables.markdown1(frame, "**Table 1.** x", comparable=False)
+    assert "Difference" not in text
+    assert text.splitlines()[0] == "**Table 1.** x"
+    assert "| 2 conv. layer, 180k | c-mp-c-mp-fc | 1k | 50.00 % | 88.90 % |" in text.splitlines()
+
+
+def test_table2_and_its_markdown_on_the_papers_data() -> None:
+    accuracies = {("mlp1", "1M"): 0.66, ("mlp1", "2M"): 0.67, ("odd", "1M"): 0.5, ("odd", "2M"): 0.4}
+    cells = [cell(row, budget, accuracy) for (row, budget), accuracy in accuracies.items()]
+    frame = tables.table2(cells, comparable=True)
+    assert list(frame["row"]) == ["mlp1", "mlp1", "odd", "odd"]
+    np.testing.assert_array_equal(frame["paper_pct"], [65.8, np.nan, np.nan, np.nan])
+    np.testing.assert_array_equal(frame["difference_pct"], [0.2, np.nan, np.nan, np.nan])
+    text = tables.markdown2(frame, "caption", comparable=True).splitlines()
+    assert text == [
+        "caption",
+        "",
+        "|  | 1M | paper 1M | difference | 2M |",
+        "| --- | ---: | ---: | ---: | ---: |",
+        "| Bottleneck, 1 hidden layer | 66.00 % | 65.80 % | +0.20 | 67.00 % |",
+        "| odd | 50.00 % |  |  | 40.00 % |",
+    ]
+
+
+def test_table2_on_other_data_and_budgets_gives_the_papers_range() -> None:
+    frame = tables.table2([cell("mlp1", "60k", 0.5), cell("odd", "60k", 0.4)], comparable=False)
+    assert frame["paper_pct"].isna().all() and frame["difference_pct"].isna().all()
+    assert frame["paper_pct"].dtype == np.float64
+    text = tables.markdown2(frame, "caption", comparable=False).splitlines()
+    assert text[2] == "|  | 60k | paper, 1M to 31.6M (CIFAR-10) |"
+    assert text[4] == "| Bottleneck, 1 hidden layer | 50.00 % | 65.8 to 70.2 % |"
+    assert text[5] == "| odd | 40.00 % |  |"
+
+
+def test_table2_of_the_papers_budgets_on_other_data_has_no_difference() -> None:
+    frame = tables.table2([cell("conv4", "31.6M", 0.9)], comparable=False)
+    assert list(frame["paper_pct"]) == [92.6] and frame["difference_pct"].isna().all()
+    assert "| 90.00 % | 92.60 % |" in tables.markdown2(frame, "", comparable=False)
+
+
+def test_nested_tables() -> None:
+    cells = [cell("mlp1", "1M", 0.6), cell("mlp1", "3.16M", 0.7), cell("conv1", "1M", 0.8)]
+    teachers = {"test_accuracy": 0.9, "validation_accuracy": 0.91}
+    found = tables.nested(cells, [cell("conv1", "1M", 0.75)], teachers, ENSEMBLE)
+    assert found == {
+        "mlp1": {"1M": 0.6, "3.16M": 0.7},
+        "conv1": {"1M": 0.8},
+        "hard-conv1": {"1M": 0.75},
+        "teacher": {"best": 0.9},
+        "ensemble": {"test": 0.938},
+    }
+    json.dumps(found)
+
+
+@pytest.mark.parametrize(
+    ("params", "text"),
+    [(5_339_350, "5.34M"), (31_622_777, "31.6M"), (100_000, "0.1M"), (59_922, "59.9k")],
+)
+def test_millions(params: int, text: str) -> None:
+    assert tables.millions(params) == text
+
+
+def test_papers_values() -> None:
+    values = tables.paper_values()
+    rows = values["table2"]["rows"]
+    assert rows["mlp1"]["accuracy"]["1M"] == 65.8
+    assert rows["mlp5"]["accuracy"]["31.6M"] == 71.5
+    assert rows["conv4"]["accuracy"]["31.6M"] == 92.6
+    assert rows["conv2"]["accuracy"] == {"1M": 87.9, "3.16M": 89.3, "10M": 90.0, "31.6M": 90.3}
+    assert list(rows) == [f"mlp{i}" for i in range(1, 6)] + [f"conv{i}" for i in range(1, 5)]
+    assert all(list(row["accuracy"]) == values["table2"]["budgets"] for row in rows.values())
+    first = {entry["model"]: entry["test_accuracy_pct"] for entry in values["table1"]}
+    assert first["Ensemble of 16 CNNs"] == 93.8 and first["Teacher CNN 1st"] == 92.78
+    assert [first[f"{i} conv. layer"] for i in range(1, 5)] == [84.6, 88.9, 91.2, 91.75]
+
+
+# figures
+
+
+def numbers(rows: list[str], budgets: list[str], controls: list[str], shown: int = 5) -> pd.DataFrame:
+    """Figure 1's numbers: accuracies that grow with the budget."""
+    lines = []
+    for target, group in (("mimic", rows), ("hard", controls)):
+        for i, row in enumerate(group):
+            for j, budget in enumerate(budgets):
+                mean = 0.5 + 0.03 * i + 0.02 * j
+                facts = {"params": 60_000 * 3**j + i, "trials_shown": shown, "target": target}
+                ends = {"mean": mean, "best": mean + 0.01, "fifth": mean - 0.01}
+                lines.append({"row": row, "budget": budget, **facts, **ends})
+    return pd.DataFrame(lines)
+
+
+def drawn(figure: Any, path: Path) -> str:
+    """Write `figure`; the sha256 of the file."""
+    figures.save(figure, path)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+DRAW = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from test_report import figures, numbers
+data = numbers(["mlp1", "conv1"], ["60k", "180k"], ["conv1"])
+figures.save(figures.figure1(data, 0.9, "w"), Path(sys.argv[1]))
+assert "torch" not in sys.modules
+"""
+
+
+def test_svg_has_the_same_bytes_each_time_and_needs_no_torch(tmp_path: Path) -> None:
+    data = numbers(["mlp1", "conv1"], ["60k", "180k"], ["conv1"])
+    hashes = {drawn(figures.figure1(data, 0.9, "w"), tmp_path / f"{i}.svg") for i in range(2)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "7"}
+    command = [sys.executable, "-c", DRAW, str(tmp_path / "other.svg"), str(ROOT / "tests")]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=120)
+    hashes.add(hashlib.sha256((tmp_path / "other.svg").read_bytes()).hexdigest())
+    assert len(hashes) == 1
+    assert b"<dc:date>" not in (tmp_path / "0.svg").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("rows", "budgets", "controls", "shown"),
+    [
+        (["mlp1"], ["60k"], ["conv1"], 1),
+        (["strange", "Odd-row_2"], ["180k"], ["also-odd"], 2),
+        ([f"row{i}" for i in range(14)], ["60k", "180k", "1M"], [], 5),
+    ],
+)
+def test_figure1_of_unusual_runs(
+    tmp_path: Path, rows: list[str], budgets: list[str], controls: list[str], shown: int
+) -> None:
+    figure = figures.figure1(numbers(rows, budgets, controls, shown), 0.9, "toy data, smoke scale")
+    figures.save(figure, tmp_path / "deep" / "f.png")
+    assert (tmp_path / "deep" / "f.png").read_bytes().startswith(b"\x89PNG")
+    axes = figure.axes[0]
+    names = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert set(names) == {*(figures.label(r) for r in rows), "ensemble (teacher)", "trained on hard labels"}
+    assert [t.get_text() for t in axes.get_xticklabels()] == budgets
+    assert "toy data, smoke scale" in axes.get_title(loc="left")
+    assert any(f"the {shown} best trials" in text.get_text() for text in figure.texts)
+
+
+def test_figure1_draws_the_numbers() -> None:
+    data = numbers(["mlp1", "conv4"], ["60k", "180k"], ["conv4"])
+    axes = figures.figure1(data, 0.9, "w").axes[0]
+    lines = {line.get_label(): line for line in axes.lines}
+    solid = lines["4 conv. layers"]
+    np.testing.assert_allclose(solid.get_ydata(), [0.53, 0.55])
+    assert solid.get_xdata()[1] / solid.get_xdata()[0] == pytest.approx(3, rel=1e-4)
+    thin = (line.get_ydata() for line in axes.lines if line.get_linewidth() == 0.9)
+    dashed = sorted(tuple(np.round(heights, 6)) for heights in thin)
+    assert dashed == [(0.49, 0.51), (0.51, 0.53), (0.52, 0.54), (0.54, 0.56)]
+    assert lines["ensemble (teacher)"].get_ydata() == [0.9, 0.9]
+    assert axes.get_xscale() == "log"
+    bars = [segment[0][1] for c in axes.collections for segment in c.get_segments() if len(segment)]
+    assert sorted(set(np.round(bars, 6))) == [0.51, 0.53]
+
+
+def test_labels_and_colors() -> None:
+    assert figures.label("conv4") == "4 conv. layers"
+    assert figures.label("conv1") == "1 conv. layer"
+    assert figures.label("mlp1") == "Bottleneck, 1 hidden layer"
+    assert figures.label("own") == "own"
+    colors = figures.row_colors(["mlp1", "conv1", "own", "conv2"])
+    assert len(set(colors.values())) == 4
+    assert colors["mlp1"][0] > colors["mlp1"][2] and colors["conv2"][2] > colors["conv2"][0]
+    assert figures.row_colors([]) == {}
+
+
+@pytest.mark.parametrize("count", range(1, 7))
+def test_sweeps_of_one_to_six_trials(tmp_path: Path, count: int) -> None:
+    errors = [np.nan, 0.5, 0.4, 0.6, 0.3, 0.2][:count] if count > 1 else [0.5]
+    table = pd.DataFrame({"trial": range(count), "validation_error": errors})
+    table["best_so_far"] = table["validation_error"].cummin().ffill()
+    panels = {f"panel {i}": {"60k": table, "180k": table} for i in range(2)}
+    panels["teachers"] = {"8 conv. layers": table}
+    figure = figures.sweeps(panels, "toy")
+    figures.save(figure, tmp_path / "s.png")
+    visible = [axes for axes in figure.axes if axes.get_visible()]
+    assert [axes.get_title(loc="left") for axes in visible] == list(panels)
+    steps = [line for line in visible[0].lines if line.get_label() == "60k"]
+    np.testing.assert_array_equal(steps[0].get_xdata(), np.arange(1, count + 1))
+    np.testing.assert_array_equal(steps[0].get_ydata(), table["best_so_far"])
+
+
+def test_augmentation_samples(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    originals = rng.integers(0, 256, (2, 8, 8, 3), dtype=np.uint8)
+    views = rng.integers(0, 256, (2, 3, 8, 8, 3), dtype=np.uint8)
+    figure = figures.augmentation(originals, views, "toy")
+    shown = [axes.images[0].get_array() for axes in figure.axes]
+    assert len(shown) == 8
+    np.testing.assert_array_equal(shown[4], originals[1])
+    np.testing.assert_array_equal(shown[7], views[1, 2])
+    one = drawn(figure, tmp_path / "a.png")
+    assert drawn(figures.augmentation(originals, views, "toy"), tmp_path / "b.png") == one
+    figures.save(figures.augmentation(originals[:1], views[:1, :1], "toy"), tmp_path / "c.png")
+
+
+# cost
+
+
+def test_cost_by_hand() -> None:
+    job = cost.Job("x", macs=1000, params=10, images=50, count=4)
+    assert job.flops == 1000 * 2 * 3 * 50 * 4
+    assert cost.Job("x", 1000, 10, 50, 4, training=False).flops == 1000 * 2 * 50 * 4
+    assert cost.hours(7.2e12, 1e9) == 2.0
+
+
+def test_bytes_of_the_papers_transfer_set() -> None:
+    """160 epochs of 40,000 images of 3,072 bytes: 19.7 GB of pixels, and their logits and draws."""
+    kept = cost.transfer_bytes(160, 40_000, 32, 10, pixels=True)
+    drawn_only = cost.transfer_bytes(160, 40_000, 32, 10, pixels=False)
+    assert kept - drawn_only == 160 * 40_000 * 3072
+    assert drawn_only == 160 * 40_000 * (4 + 2 + 9 * 2 + 10 * 4)
+
+
+def test_cost_as_text() -> None:
+    found = [cost.Job("teachers", 10**6, 1234567, 1000, 3), cost.Job("label", 10**6, 5, 100, 2, False)]
+    text = cost.lines(found, 2_500_000_000)
+    total = 1e6 * 2 * 3 * 1000 * 3 + 1e6 * 2 * 100 * 2
+    assert "1,234,567" in text[1] and text[1].endswith("1.80e+10")
+    assert text[3].split() == ["total", f"{total:.2e}"]
+    assert text[4] == "transfer set on disk: 2.5 GB"
+    assert len(text) == 5 + len(cost.DEVICES)
+    for line, (device, rate) in zip(text[5:], cost.DEVICES.items(), strict=True):
+        assert device in line and f"about {total / rate / 3600:.3g} hours" in line
