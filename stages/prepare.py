@@ -7,15 +7,20 @@ uint8 (n, s, s, 3) as they are (standardised only at a network's door), labels, 
 from __future__ import annotations
 
 import hashlib
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from stages.images.sources import archives, digits, folder, parquet
 from stages.images.sources.labelled import Labelled
+from stages.nets.budget import parse_budget, plan
+from stages.nets.families import FAMILIES, check_row
 from stages.settings import common, whole
 from stages.settings.prepare import Prepare, prepare
 from stages.settings.read import read_params
+from stages.settings.students import ROWS, SECTION, matrix, row
 from stages.store import door
 from stages.store.prepared import write_split
 from stages.store.work import fresh_folder, write_manifest
@@ -80,6 +85,23 @@ def split(settings: Prepare, pool: Labelled, test: Labelled) -> dict[str, Labell
     }
 
 
+def check_cells(params: dict[str, Any], classes: int, size_px: int) -> None:
+    """Every cell that is listed has a net that meets its budget; said now and not when its turn comes.
+
+    Raises:
+        ValueError: a row or budget that cannot be trained.
+    """
+    for target in SECTION:
+        section = matrix(params, target)
+        for name, budget in product(section.rows, section.budgets):
+            entry = row(params, target, name)
+            family = entry.net or name
+            check_row(f"params.yaml: {ROWS[target]}.{name}", family, budget, entry.boxes, entry.ratios)
+            box = None if entry.boxes is None else entry.boxes[budget]
+            largest = [1.0] * FAMILIES[family].controls
+            plan(family, parse_budget(budget), largest, box, classes=classes, size_px=size_px)
+
+
 def main() -> None:
     """Run the stage."""
     params = read_params()
@@ -91,6 +113,7 @@ def main() -> None:
         raise ValueError(
             f"images.crop_min_px is {common.images(params).crop_min_px}, the images are {size} px: lower it"
         )
+    check_cells(params, len(classes), size)
     parts = split(settings, pool, test)
     header = {"classes": list(classes), "source": settings.source}
     out = fresh_folder(OUT)

@@ -16,7 +16,8 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
-from stages.nets.budget import FAMILIES, forward_macs, parse_budget, plan
+from stages.nets.budget import forward_macs, parse_budget, plan
+from stages.nets.families import FAMILIES, check_row
 from stages.nets.layers import teacher_macs, teacher_params, teacher_widths
 from stages.report.cost import UNBOUNDED_EPOCHS, Job, lines, transfer_bytes
 from stages.settings import prepare, whole
@@ -106,14 +107,10 @@ def cell_jobs(params: dict[str, Any], target: Any, data: prepare.Prepare) -> lis
     for name in section.rows:
         entry = row(params, target, name)
         family = entry.net or name
-        if family not in FAMILIES:
-            raise ValueError(f"params.yaml: {ROWS[target]}.{name}.net is '{family}'{nearest(family, FAMILIES)}")
         for budget in section.budgets:
-            boxes = entry.boxes
-            if boxes is not None and budget not in boxes:
-                raise ValueError(f"params.yaml: {ROWS[target]}.{name}.boxes has no box for '{budget}'")
+            check_row(f"params.yaml: {ROWS[target]}.{name}", family, budget, entry.boxes, entry.ratios)
             middle = [0.5] * FAMILIES[family].controls
-            box = None if boxes is None else boxes[budget]
+            box = None if entry.boxes is None else entry.boxes[budget]
             made = plan(family, parse_budget(budget), middle, box, size_px=data.size_px)
             job = Job(
                 f"{SECTION[target]} {name} {budget}",

@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from stages.nets.budget import parse_budget, plan
-from stages.nets.families import FAMILIES, Plan, control_names, dropout_names
+from stages.nets.families import Plan, check_row, control_names, dropout_names
 from stages.search.executors import from_settings
 from stages.search.journal import Journal
 from stages.search.propose import Settings
 from stages.search.space import Space
 from stages.search.sweep import Row, run, top
 from stages.settings import common
-from stages.settings.read import nearest, read_params
-from stages.settings.students import SECTION, Matrix, Target, matrix, row
+from stages.settings.read import read_params
+from stages.settings.students import ROWS, SECTION, Matrix, Target, matrix, row
 from stages.settings.students import Row as RowSettings
 from stages.settings.sweeps import Range, split_space
 from stages.store import door
@@ -94,26 +94,6 @@ def cell_space(section: Matrix, entry: RowSettings, family: str) -> dict[str, Ra
     return {**space, **{name: control for name in control_names(family)}}
 
 
-def check_row(name: str, budget: str, entry: RowSettings, target: Target) -> str:
-    """The row's net family.
-
-    Raises:
-        ValueError: no such family, or boxes or ratios that do not belong to it.
-    """
-    where = f"params.yaml: {'rows' if target == 'mimic' else 'hard_rows'}.{name}"
-    family = entry.net or name
-    if family not in FAMILIES:
-        raise ValueError(f"{where}.net is '{family}'{nearest(family, FAMILIES)}")
-    if FAMILIES[family].ratios:
-        if entry.boxes is not None or entry.ratios is None:
-            raise ValueError(f"{where}: {family} takes 'ratios: [low, high]' and no 'boxes'")
-    elif entry.boxes is None or entry.ratios is not None:
-        raise ValueError(f"{where}: {family} takes 'boxes' (budget: [[low, high], ...]) and no 'ratios'")
-    elif budget not in entry.boxes:
-        raise ValueError(f"{where}.boxes has no box for budget '{budget}'{nearest(budget, entry.boxes)}")
-    return family
-
-
 def train_trial(cell: Cell, trial: int, values: dict[str, Any], seed: int) -> dict[str, Any]:
     """One trial, in its own process: torch is imported there and not here."""
     from stages.students_trial import train_student
@@ -161,7 +141,8 @@ def set_up(target: Target, name: str, budget: str) -> tuple[Cell, dict[str, Any]
     """The cell with an empty work path, what its result depends on, and its search space."""
     params = read_params()
     section, entry = matrix(params, target), row(params, target, name)
-    family = check_row(name, budget, entry, target)
+    family = entry.net or name
+    check_row(f"params.yaml: {ROWS[target]}.{name}", family, budget, entry.boxes, entry.ratios)
     searched, fixed = split_space(cell_space(section, entry, family))
     numerics, execution, seed = common.numerics(params), common.execution(params), common.seed(params)
     prepared, augmented = read_manifest(PREPARED), read_manifest(AUGMENTED)

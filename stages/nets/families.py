@@ -149,3 +149,26 @@ def dropout_names(family: str) -> list[str]:
     """DOc1 .. for each pool and DOf1 after the fully connected layer (section 6.2); none for an MLP."""
     pools = FAMILIES[family].layout.count("p")
     return [*(f"DOc{i + 1}" for i in range(pools)), "DOf1"] if pools else []
+
+
+def check_row(
+    where: str,
+    family: str,
+    budget: str,
+    boxes: Mapping[str, Any] | None,
+    ratios: tuple[float, float] | None,
+) -> None:
+    """Whether a row of params.yaml says what its family needs: width boxes for the budget, or ratios.
+
+    Raises:
+        ValueError: no such family, or boxes or ratios that do not belong to it.
+    """
+    if family not in FAMILIES:
+        raise ValueError(f"{where}: unknown net '{family}', allowed are {', '.join(FAMILIES)}")
+    if FAMILIES[family].ratios:
+        if boxes is not None or ratios is None:
+            raise ValueError(f"{where}: {family} takes 'ratios: [low, high]' and no 'boxes'")
+    elif boxes is None or ratios is not None:
+        raise ValueError(f"{where}: {family} takes 'boxes' (budget: [[low, high], ...]) and no 'ratios'")
+    elif budget not in boxes:
+        raise ValueError(f"{where}.boxes has no box for budget '{budget}', it has {', '.join(boxes) or 'none'}")
