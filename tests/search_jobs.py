@@ -85,3 +85,8 @@ def drive(folder: str, engine: str, seconds: float, slots: int = 2, trials: int 
             submit=submit, slots=slots,
         )  # fmt: skip
     (path / "finished").touch()
+
+
+def leave(status: int) -> None:
+    """A trial that calls sys.exit."""
+    raise SystemExit(status)

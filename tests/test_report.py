@@ -192,7 +192,7 @@ def test_nested_tables() -> None:
 
 @pytest.mark.parametrize(
     ("params", "text"),
-    [(5_339_350, "5.34M"), (31_622_777, "31.6M"), (100_000, "0.1M"), (59_922, "59.9k")],
+    [(5_339_350, "5.34M"), (31_622_777, "31.6M"), (100_000, "100k"), (999_400, "999k"), (59_922, "59.9k")],
 )
 def test_millions(params: int, text: str) -> None:
     assert tables.millions(params) == text

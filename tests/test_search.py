@@ -784,3 +784,46 @@ def test_no_process_outlives_the_driver(engine: str, how: str, driven: Path, tmp
     if how == "ctrl-c":
         finish(start(tmp_path, "serial", 0.0))
         assert (tmp_path / "journal.jsonl").read_bytes() == (driven / "journal.jsonl").read_bytes()
+
+
+def test_a_trial_that_exits_is_told_apart_from_a_dead_one() -> None:
+    with Local(1) as executor, pytest.raises(RuntimeError, match="SystemExit: 3"):
+        executor.submit(search_jobs.leave, 3).result()
+
+
+def test_a_failing_trial_is_noticed_while_an_earlier_one_runs(tmp_path: Path) -> None:
+    first: Future[dict[str, Any]] = Future()  # never finishes
+
+    def submit(trial: int, params: dict[str, Any], seed: int) -> Future[dict[str, Any]]:
+        if trial == 0:
+            return first
+        broken: Future[dict[str, Any]] = Future()
+        broken.set_exception(OSError("no room"))
+        return broken
+
+    space = Space.from_params({"x": {"low": 0.0, "high": 1.0}})
+    journal = Journal.open(tmp_path / "journal.jsonl", {})
+    with pytest.raises(OSError, match="no room"):
+        run(
+            journal=journal,
+            space=space,
+            settings=Settings("sobol", 2, 2),
+            seed=1,
+            trials=4,
+            submit=submit,
+            slots=2,
+        )
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"low": 0, "hihg": 1}, "did you mean 'high'"),
+        ({"low": 0}, "'high' is missing"),
+        (3, "allowed is a mapping"),
+        ({"low": False, "high": True}, "allowed is low < high"),
+    ],
+)
+def test_a_dimension_that_is_none(entry: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Space.from_params({"x": entry})

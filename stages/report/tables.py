@@ -19,8 +19,8 @@ def paper_values() -> dict[str, Any]:
 
 
 def millions(params: float) -> str:
-    """Parameters as the paper prints them: 5.3M; below 100,000 as 30k."""
-    return f"{params / 1e6:.3g}M" if params >= 1e5 else f"{params / 1e3:.3g}k"
+    """Parameters as the paper prints them: 5.3M; below a million as 30k."""
+    return f"{params / 1e6:.3g}M" if params >= 1e6 else f"{params / 1e3:.3g}k"
 
 
 def teacher_architecture(widths: str) -> str:

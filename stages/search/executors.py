@@ -109,7 +109,9 @@ def _work(send: Connection, life: Connection, fn: Callable[..., Any], args: Any,
     threading.Thread(target=_die_with_parent, args=(life,), daemon=True).start()
     try:
         answer = (True, fn(*args, **kwargs))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        if isinstance(error, SystemExit):  # else taken for a death, and run again
+            error = RuntimeError(f"SystemExit: {error}")
         error.add_note(traceback.format_exc())
         answer = (False, error)
     send.send(_portable(answer))

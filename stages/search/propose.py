@@ -6,6 +6,7 @@ the global generator seeded from (seed, trial) and put back, one thread of linea
 
 from __future__ import annotations
 
+import importlib
 import math
 import warnings
 from collections.abc import Sequence
@@ -103,9 +104,11 @@ def _propose(x: np.ndarray, y: np.ndarray, waiting: np.ndarray, seed: int, i: in
     state = np.random.get_state()
     np.random.seed(np.random.SeedSequence((seed, i, 0x69)).generate_state(4))
     try:
-        with warnings.catch_warnings(), threadpool_limits(1):
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            point = _expected_improvement(x, y, waiting)
+            importlib.import_module("GPyOpt")  # first: the limit holds for libraries that are loaded
+            with threadpool_limits(1):
+                point = _expected_improvement(x, y, waiting)
             return point if np.isfinite(point).all() else None
     except np.linalg.LinAlgError:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import math
@@ -30,7 +31,7 @@ class Dimension:
     integer: bool = False
 
     def __post_init__(self) -> None:
-        finite = all(isinstance(v, int | float) and math.isfinite(v) for v in (self.low, self.high))
+        finite = all(type(v) in (int, float) and math.isfinite(v) for v in (self.low, self.high))
         if not finite or not self.low < self.high:
             raise ValueError(f"space.{self.name}: low {self.low}, high {self.high}: allowed is low < high")
         if self.log and self.low <= 0:
@@ -73,7 +74,7 @@ class Space:
         """
         if not mapping:
             raise ValueError("the space has no range: give at least one {low:, high:} in params.yaml")
-        return cls(tuple(Dimension(name, **entry) for name, entry in mapping.items()))
+        return cls(tuple(Dimension(name, **_checked(name, entry)) for name, entry in mapping.items()))
 
     def decode(self, unit: np.ndarray) -> dict[str, float | int]:
         """Values at a point of the unit cube (d,)."""
@@ -86,3 +87,19 @@ class Space:
     def fingerprint(self) -> str:
         """sha256 over names and bounds, in their order."""
         return hashlib.sha256(json.dumps([asdict(d) for d in self.dimensions]).encode()).hexdigest()
+
+
+def _checked(name: str, entry: Any) -> Mapping[str, Any]:
+    """The entry of one dimension, its keys those of `Dimension`."""
+    if not isinstance(entry, Mapping):
+        raise ValueError(f"space.{name} is {entry!r}: allowed is a mapping with low and high")
+    allowed = ("low", "high", "log", "integer")
+    for key in entry:
+        if key not in allowed:
+            close = difflib.get_close_matches(str(key), allowed, n=1)
+            hint = f"did you mean '{close[0]}'?" if close else f"allowed: {', '.join(allowed)}"
+            raise ValueError(f"space.{name}: unknown key '{key}'; {hint}")
+    for key in ("low", "high"):
+        if key not in entry:
+            raise ValueError(f"space.{name}: '{key}' is missing")
+    return entry

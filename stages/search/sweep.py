@@ -87,6 +87,9 @@ def run(
                 if i not in flying and sum(not future.done() for future in flying.values()) < slots:
                     tell("start", i, started[i]["params"])
                     flying[i] = submit(i, started[i]["params"], started[i]["seed"])
+            for future in flying.values():
+                if future.done():
+                    future.result()  # an exception is a bug or a dead machine: do not wait for its turn
             if not flying[first].done():
                 wait([f for f in flying.values() if not f.done()], return_when=FIRST_COMPLETED)
                 continue
