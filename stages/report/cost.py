@@ -13,11 +13,11 @@ UNBOUNDED_EPOCHS = 160
 """Assumption for trials without max_epochs: the paper's number of stored epochs."""
 
 DEVICES = {
-    "one CPU core": 25e9,
+    "one CPU core": 40e9,
     "one H200": 2e13,
 }
-"""Sustained operations a second. CPU core: measured (AMD EPYC, torch 2.15, fp32, smoke scale's nets). H200:
-assumed, about a third of its fp32 peak."""
+"""Sustained operations a second. CPU core: what the run in docs/results/cpu came to (AMD EPYC, torch 2.15, fp32,
+one thread, other jobs beside it). H200: assumed, about a third of its fp32 peak; not measured."""
 
 
 @dataclass(frozen=True)
