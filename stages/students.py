@@ -31,7 +31,7 @@ from stages.store import door
 from stages.store.atomic import link_or_copy, write_json
 from stages.store.progress import SweepProgress
 from stages.store.shards import check_pairs
-from stages.store.trials import TrialFolder, total_seconds, write_table
+from stages.store.trials import TrialFolder, table_row, total_seconds, write_table
 from stages.store.work import fresh_folder, read_manifest, work_folder
 
 PREPARED = Path("data/prepared")
@@ -117,16 +117,9 @@ def write_outputs(cell: Cell, rows: list[Row], accuracies: dict[int, float]) -> 
     curves = {str(r.trial): {k: r.result[k] for k in ("errors", "losses")} for r in rows}
     write_json(out / "curves.json", curves)
     table = [
-        {
-            "trial": r.trial,
-            "validation_error": r.value,
-            "test_accuracy": accuracies.get(r.trial),
-            "reason": r.reason,
-            **{k: r.result[k] for k in ("params", "widths", "dependent", "best_epoch", "why")},
-            "epochs": len(r.result["errors"]),
-            **cell.fixed,
-            **r.params,
-        }
+        table_row(
+            r.trial, r.params, r.value, r.reason, r.result, accuracies.get(r.trial), cell.fixed
+        )
         for r in rows
     ]
     hyperparameters = sorted({**cell.fixed, **best.params})

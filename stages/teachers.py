@@ -25,7 +25,7 @@ from stages.settings.teachers import Teachers, teachers
 from stages.store import door
 from stages.store.atomic import link_or_copy, write_json
 from stages.store.progress import SweepProgress
-from stages.store.trials import TrialFolder, total_seconds, write_table
+from stages.store.trials import TrialFolder, table_row, total_seconds, write_table
 from stages.store.work import fresh_folder, work_folder, write_manifest
 
 PREPARED = Path("data/prepared")
@@ -76,16 +76,9 @@ def write_outputs(job: Job, rows: list[Row], accuracies: dict[int, float]) -> No
     facts = {"trials": [{"trial": row.trial, "validation_error": row.value} for row in good]}
     write_manifest(out, facts)
     table = [
-        {
-            "trial": row.trial,
-            "validation_error": row.value,
-            "test_accuracy": accuracies.get(row.trial),
-            "reason": row.reason,
-            **{k: row.result[k] for k in ("params", "widths", "best_epoch", "why")},
-            "epochs": len(row.result["errors"]),
-            **job.fixed,
-            **row.params,
-        }
+        table_row(
+            row.trial, row.params, row.value, row.reason, row.result, accuracies.get(row.trial), job.fixed
+        )
         for row in rows
     ]
     names = ("params", "widths", "best_epoch", "epochs", "why", "reason", *sorted(job.section.space))

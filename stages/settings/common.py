@@ -24,7 +24,7 @@ class Numerics:
 
 @strict
 class Execution:
-    """Where and how trials run; changes no result and is tracked by no stage."""
+    """Where and how trials run; tracked by no stage. Of these only the device changes bits."""
 
     device: Literal["auto", "cpu", "cuda"]
     engine: Literal["serial", "local"]

@@ -73,6 +73,29 @@ def total_seconds(root: Path) -> float:
     return sum(read_json(path) for path in sorted((root / "trials").glob("*/seconds.json")))
 
 
+def table_row(
+    trial: int,
+    params: Mapping[str, Any],
+    value: float | None,
+    reason: str | None,
+    result: Mapping[str, Any],
+    test_accuracy: float | None,
+    fixed: Mapping[str, Any],
+) -> dict[str, Any]:
+    """One finished trial as a row for `write_table`: its result without the curves, and all hyperparameters."""
+    facts = {key: entry for key, entry in result.items() if key not in ("errors", "losses")}
+    return {
+        "trial": trial,
+        "validation_error": value,
+        "test_accuracy": test_accuracy,
+        "reason": reason,
+        **facts,
+        "epochs": len(result["errors"]),
+        **fixed,
+        **params,
+    }
+
+
 def write_table(path: Path, rows: Iterable[Mapping[str, Any]], extra: Sequence[str]) -> None:
     """Write trial rows as CSV: TABLE_COLUMNS, then `extra`; None is empty, lists are space-separated."""
     text = io.StringIO()
