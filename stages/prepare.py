@@ -98,8 +98,8 @@ def check_cells(params: dict[str, Any], classes: int, size_px: int) -> None:
             family = entry.net or name
             check_row(f"params.yaml: {ROWS[target]}.{name}", family, budget, entry.boxes, entry.ratios)
             box = None if entry.boxes is None else entry.boxes[budget]
-            largest = [1.0] * FAMILIES[family].controls
-            plan(family, parse_budget(budget), largest, box, classes=classes, size_px=size_px)
+            largest, multiple = [1.0] * FAMILIES[family].controls, section.width_multiple
+            plan(family, parse_budget(budget), largest, box, classes=classes, size_px=size_px, multiple=multiple)
 
 
 def main() -> None:

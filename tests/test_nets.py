@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import subprocess
 import sys
+from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -256,29 +258,35 @@ def test_params_are_torchs_count_for_any_task(
     budget=st.integers(20_000, 200_000),
     c1=unit,
     c2=unit,
+    multiple=st.sampled_from([1, 3, 8]),
 )
 def test_shrinking_takes_the_largest_factor_that_fits(
-    family: str, budget: int, c1: float, c2: float
+    family: str, budget: int, c1: float, c2: float, multiple: int
 ) -> None:
     box = [(60, 200), (40, 300)]
-    plan = budgets.plan(family, budget, (c1, c2), box)
+    least = {1: 10, 3: 12, 8: 16}[multiple]
+
+    def nearest(number: float) -> int:
+        return multiple * round(number / multiple)
+
+    plan = budgets.plan(family, budget, (c1, c2), box, multiple=multiple)
     ends = [low + (high - low) * c for (low, high), c in zip(box, (c1, c2), strict=True)]
     real = [ends[group] for group in FAMILIES[family].groups]
-    assert plan.dependent >= 10 and min(plan.widths) >= 1
+    assert plan.dependent >= least and min(plan.widths) >= multiple
     fitting = []
     for factor in np.linspace(0, 1, 2001):  # reference: try them all
-        widths = [max(1, round(factor * width)) for width in real]
+        widths = [max(multiple, nearest(factor * width)) for width in real]
         fixed, per_unit = spec_terms(family, widths, 10, 32)
-        if round((budget - fixed) / per_unit) >= 10:
+        if nearest((budget - fixed) / per_unit) >= least:
             fitting.append(widths)
     assert all(mine >= best for mine, best in zip(plan.widths, fitting[-1], strict=True))
     fixed, per_unit = spec_terms(family, plan.widths, 10, 32)
-    assert plan.dependent == round((budget - fixed) / per_unit)
-    if plan.widths != tuple(round(width) for width in real):  # one step wider does not fit
-        steps = [(w + 0.5) / r for w, r in zip(plan.widths, real, strict=True)]
-        wider = [max(1, round((min(steps) + 1e-9) * width)) for width in real]
+    assert plan.dependent == nearest((budget - fixed) / per_unit)
+    if plan.widths != tuple(nearest(width) for width in real):  # one step wider does not fit
+        steps = [(w + multiple / 2) / r for w, r in zip(plan.widths, real, strict=True)]
+        wider = [max(multiple, nearest((min(steps) + 1e-9) * width)) for width in real]
         fixed, per_unit = spec_terms(family, wider, 10, 32)
-        assert round((budget - fixed) / per_unit) < 10
+        assert nearest((budget - fixed) / per_unit) < least
 
 
 def test_shrinking_is_continuous_and_monotone() -> None:
@@ -338,6 +346,12 @@ def test_smallest_ratio_net_is_named_when_the_budget_is_too_small() -> None:
         (("conv4", 10**6, [1, 1], [(1, 2)] * 2), {"size_px": 7}, "at least 8 px"),
         (("conv1", 10**6, [1, 1], [(1, 2)] * 2), {"size_px": 2}, "at least 3 px"),
         (("conv1", 10**6, [1, 1], [(1, 2)] * 2), {"classes": 0}, "classes"),
+        (("conv2", 10**6, [1, 1], [(1, 2)] * 2), {"multiple": 0}, r"got 0: change students\.width_multiple"),
+        (("mlp2", 10**6, [1, 1], None), {"multiple": -8}, r"got -8: .*hard\.width_multiple"),
+        (("mlp2", 10**6, [1, 1], None), {"multiple": True}, "width_multiple"),
+        (("mlp2", 10**6, [1, 1], None), {"multiple": 8.0}, "whole number"),
+        (("mlp2", 45_000, [1, 1], None), {"multiple": 16}, r"49,610 .* lower width_multiple 16"),
+        (("conv2", 15_000, [1, 1], [(1, 2)] * 2), {"multiple": 16}, r"24,202 .* lower width_multiple 16"),
     ],
 )
 def test_bad_plan_is_refused_in_one_line(arguments: tuple, options: dict, message: str) -> None:
@@ -369,6 +383,96 @@ def test_teacher_widths_refuse_bad_controls() -> None:
         teacher_widths({k: v for k, v in good.items() if k != "H1"}, boxes)
     with pytest.raises(ValueError, match=r"teachers\.boxes\.C1"):
         teacher_widths(good, {**boxes, "C1": (96, 32)})
+    with pytest.raises(ValueError, match=r"teachers\.width_multiple"):
+        teacher_widths(good, boxes, multiple=0)
+
+
+def test_teacher_widths_are_the_nearest_multiples() -> None:
+    boxes = {"C1": (32, 96), "C2": (64, 192), "C3": (1, 3), "H1": (512, 1536)}
+    controls = {"C1": 0.3, "C2": 0.5, "C3": 0.5, "H1": 0.33}  # 51.2, 128, 2, 849.92
+    assert teacher_widths(controls, boxes) == teacher_widths(controls, boxes, multiple=1) == (51, 128, 2, 850)
+    assert teacher_widths(controls, boxes, multiple=8) == (48, 128, 8, 848)
+    assert teacher_widths(controls, boxes, multiple=16) == (48, 128, 16, 848)
+
+
+# --- width multiples ---
+
+
+@pytest.mark.parametrize("vector", STUDENTS, ids=lambda v: f"{v['family']}@{v['budget']}")
+def test_multiple_of_one_leaves_every_golden_vector(vector: dict) -> None:
+    budget, controls, box = parse_budget(vector["budget"]), vector["controls"], vector["box"]
+    plan = budgets.plan(vector["family"], budget, controls, box, multiple=1)
+    assert plan == planned(vector)
+    assert (list(plan.widths), plan.params) == (vector["widths"], vector["params"])
+
+
+@quick
+@given(
+    family=st.sampled_from([name for name in sorted(FAMILIES) if not FAMILIES[name].ratios]),
+    budget=st.integers(300_000, 3_000_000),
+    multiple=st.integers(1, 64),
+    ends=st.tuples(st.integers(1, 60), st.integers(0, 200)),
+    data=st.data(),
+)
+def test_all_widths_are_multiples_and_the_dependent_one_comes_nearest(
+    family: str, budget: int, multiple: int, ends: tuple[int, int], data: st.DataObject
+) -> None:
+    known, box = FAMILIES[family], (ends[0], sum(ends))
+    controls = [data.draw(unit) for _ in range(known.controls)]
+    boxes = [box] * known.controls
+    try:
+        plan = budgets.plan(family, budget, controls, boxes, multiple=multiple)
+    except ValueError as error:
+        fixed, per_unit = spec_terms(family, [multiple] * len(known.groups), 10, 32)
+        least = -(-10 // multiple) * multiple
+        assert budget < fixed + least * per_unit, error  # the smallest net is larger than the budget
+        return
+    assert all(width % multiple == 0 for width in (*plan.widths, plan.dependent))
+    assert min(plan.widths) >= multiple and plan.dependent >= max(10, multiple)
+    fixed, per_unit = spec_terms(family, plan.widths, 10, 32)
+    assert plan.params == fixed + per_unit * plan.dependent
+    assert abs(plan.params - budget) <= per_unit * multiple / 2
+    real = [box[0] + (box[1] - box[0]) * controls[group] for group in known.groups]
+    for width, wanted in zip(plan.widths, real, strict=True):  # nearest, or made smaller
+        assert width <= max(multiple, wanted + multiple / 2)
+
+
+@quick
+@given(
+    family=st.sampled_from(["mlp2", "mlp3", "mlp4", "mlp5"]),
+    budget=st.integers(300_000, 3_000_000),
+    multiple=st.integers(1, 64),
+    data=st.data(),
+)
+def test_ratio_students_have_multiples_in_their_ratios(
+    family: str, budget: int, multiple: int, data: st.DataObject
+) -> None:
+    ratios = [data.draw(st.floats(0.05, 1)) for _ in range(FAMILIES[family].controls)]
+    plan = budgets.plan(family, budget, ratios, None, multiple=multiple)
+    scale = bisected_scale(budget, ratios)
+    assert plan.dependent is None and all(width % multiple == 0 for width in plan.widths)
+    assert plan.params == mlp_count(plan.widths)
+    first, *others, last = (max(multiple, multiple * round(scale * ratio / multiple)) for ratio in ratios)
+    assert plan.widths[0] in (first, first - multiple) and list(plan.widths[1:-1]) == others
+    assert last / 2 <= plan.widths[-1] <= 2 * last
+    if multiple > 1 and plan.widths[0] < first:  # given up only where the other net is further off
+        kept = [first, *others, -(-last // (2 * multiple)) * multiple]
+        assert abs(plan.params - budget) < abs(mlp_count(kept) - budget)
+
+
+MULTIPLE_ERRORS = {8: (0.066, 0.028, 0.012), 16: (0.115, 0.060, 0.025)}
+"""Bounds of |rel_err| at 1M: nets with a costly bottleneck, other dependent widths, MLPs of ratios."""
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+@pytest.mark.parametrize("multiple", [8, 16])
+def test_paper_nets_at_a_multiple_meet_one_million_as_documented(family: str, multiple: int) -> None:
+    known, box = FAMILIES[family], BOXES[family, "1M"]
+    low = 0.05 if known.ratios else 0.0
+    draws = np.random.default_rng(multiple).uniform(low, 1, (300, known.controls)).tolist()
+    errors = [abs(budgets.plan(family, 10**6, c, box, multiple=multiple).rel_err) for c in draws]
+    bottleneck, dependent, ratios = MULTIPLE_ERRORS[multiple]
+    assert max(errors) <= (bottleneck if known.bottleneck else ratios if known.ratios else dependent)
 
 
 # --- the command ---
@@ -393,11 +497,20 @@ def test_command_takes_the_nearest_box_or_the_given_one(capsys: pytest.CaptureFi
     assert json.loads(capsys.readouterr().out)["widths"] == [4, 9]
 
 
+def test_command_rounds_to_a_multiple(capsys: pytest.CaptureFixture) -> None:
+    assert budgets.main(["conv2", "1M", "0.5", "0.5", "--multiple", "8"]) == 0
+    line = json.loads(capsys.readouterr().out)
+    assert line == {"widths": [72, 72], "dependent": 184, "params": 985_050, "rel_err": -0.01495}
+    assert budgets.main(["mlp3", "1M", "1", "0.5", "0.5", "--multiple", "16"]) == 0
+    assert all(width % 16 == 0 for width in json.loads(capsys.readouterr().out)["widths"])
+
+
 @pytest.mark.parametrize(
     "arguments",
     [[], ["mlp1"], ["conv9", "1M", "1"], ["mlp1", "zero", "1"], ["mlp1", "1M", "2"],
      ["mlp1", "1M", "-0.5"], ["mlp1", "1M", "x"], ["mlp1", "1M"], ["mlp1", "10M", "1", "--hard"],
-     ["mlp1", "1M", "1", "--box", "9", "1"], ["mlp1", "1k", "1"], ["mlp1", "1M", "1", "--no"]],
+     ["mlp1", "1M", "1", "--box", "9", "1"], ["mlp1", "1k", "1"], ["mlp1", "1M", "1", "--no"],
+     ["mlp1", "1M", "1", "--multiple", "0"], ["mlp1", "1M", "1", "--multiple", "x"]],
 )  # fmt: skip
 def test_command_refuses_in_one_line(arguments: list, capsys: pytest.CaptureFixture) -> None:
     assert budgets.main(arguments) == 1
@@ -455,15 +568,33 @@ def test_layers_come_in_the_papers_order() -> None:
         "flatten", "fc1", "relu_fc1", "fc2", "relu_fc2", "fc3", "relu_fc3", "out"
     ]  # fmt: skip
     assert names(build_student(small("conv1"))) == door + [
-        "conv1", "relu_conv1", "pool1", "flatten", "bottleneck", "fc1", "relu_fc1", "out"
+        "conv1", "pool1", "relu_conv1", "flatten", "bottleneck", "fc1", "relu_fc1", "out"
     ]  # fmt: skip
     assert names(build_student(small("conv4"))) == door + [
-        "conv1", "relu_conv1", "pool1", "conv2", "relu_conv2", "conv3", "relu_conv3", "pool2",
-        "conv4", "relu_conv4", "pool3", "flatten", "fc1", "relu_fc1", "out",
+        "conv1", "pool1", "relu_conv1", "conv2", "relu_conv2", "conv3", "pool2", "relu_conv3",
+        "conv4", "pool3", "relu_conv4", "flatten", "fc1", "relu_fc1", "out",
     ]  # fmt: skip
     conv = build_student(small("conv1"))
     assert conv.conv1.kernel_size == (5, 5) and conv.conv1.padding == (2, 2)
     assert conv.pool1(torch.zeros(1, 4, 32, 32)).shape[-2:] == (10, 10)
+
+
+def test_a_relu_behind_the_pool_is_the_same_net() -> None:
+    """Outputs and gradients, bit by bit, of the order that the paper prints: convolution, ReLU, pool."""
+    net = initialised(build_student(small("conv4")))
+    printed: list[tuple[str, nn.Module]] = []
+    for name, module in net.named_children():
+        at = -1 if name.startswith("relu_conv") and printed[-1][0].startswith("pool") else len(printed)
+        printed.insert(at, (name, module))
+    other = copy.deepcopy(nn.Sequential(OrderedDict(printed)))
+    order = [name for name, _ in printed]
+    assert order.index("relu_conv1") < order.index("pool1") and order.index("relu_conv3") < order.index("pool2")
+    net(images(4)).square().sum().backward()
+    other(images(4)).square().sum().backward()
+    assert torch.equal(net(images(4)), other(images(4)))
+    gradients = dict(other.named_parameters())
+    for name, parameter in net.named_parameters():
+        assert torch.equal(parameter.grad, gradients[name].grad), name
 
 
 def test_teacher_is_eight_3x3_convolutions() -> None:
@@ -485,8 +616,10 @@ def test_dropout_follows_pools_and_the_hidden_layer(family: str) -> None:
     dropout = [0.1 * (index + 1) for index in range(pools + 1)]
     plan = small(family)
     net, plain = build_student(plan, dropout=dropout), build_student(plan)
-    listed = names(net)
-    places = [(listed[i - 1], net[i].p) for i in range(len(net)) if isinstance(net[i], nn.Dropout)]
+    listed = [name for name in names(net) if not name.startswith("relu_conv")]
+    chances = [module.p for module in net if isinstance(module, nn.Dropout)]
+    places = [listed[i - 1] for i, name in enumerate(listed) if name.startswith("dropout")]
+    places = list(zip(places, chances, strict=True))
     before = [f"pool{i + 1}" for i in range(pools)] + ["relu_fc1"]
     assert places == list(zip(before, dropout, strict=True))
     assert torch.equal(initialised(net).eval()(images(2)), initialised(plain).eval()(images(2)))

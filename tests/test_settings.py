@@ -10,16 +10,23 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
+from stages import teachers_trial
+from stages.nets.budget import parse_budget, plan
+from stages.nets.layers import teacher_params, teacher_widths
 from stages.scale import compose, jobs, names
 from stages.settings import common, results, students, teachers, whole
 from stages.settings.prepare import augment, ensemble, prepare
 from stages.settings.read import SECTIONS, nearest, read_params
 from stages.settings.sweeps import Range, split_space
+from stages.store.prepared import write_split
+from stages.students import Cell
+from stages.teachers import Job
 
 ROOT = Path(__file__).resolve().parents[1]
 DELETED = object()
@@ -99,6 +106,69 @@ def test_split_space() -> None:
     assert split_space(space) == (expected, {"momentum": 0.9})
 
 
+# width multiples
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_scale_has_the_papers_widths(name: str) -> None:
+    params = YAML(typ="safe").load(compose(name))
+    assert [params[section]["width_multiple"] for section in ("teachers", "students", "hard")] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("section", ["teachers", "students", "hard"])
+def test_costs_are_those_of_the_sections_multiple(section: str) -> None:
+    plain, _ = jobs(changed("scale", "smoke"))
+    others, _ = jobs(changed(f"{section}/width_multiple", 16))
+    different = {a.name.split()[0] for a, b in zip(plain, others, strict=True) if a.params != b.params}
+    assert different == ({"teachers", "label"} if section == "teachers" else {section})
+    found = {job.name: job for job in others}
+    if section == "teachers":
+        boxes = {key: tuple(ends) for key, ends in SMOKE["teachers"]["boxes"].items()}
+        widths = teacher_widths(dict.fromkeys(boxes, 0.5), boxes, multiple=16)
+        assert found["teachers"].params == found["label"].params == teacher_params(widths)
+    else:
+        box = SMOKE["rows" if section == "students" else "hard_rows"]["conv2"]["boxes"]["180k"]
+        made = plan("conv2", parse_budget("180k"), [0.5, 0.5], box, multiple=16)
+        assert found[f"{section} conv2 180k"].params == made.params
+
+
+@pytest.mark.parametrize("target", ["mimic", "hard"])
+def test_students_are_planned_with_their_sections_multiple(target: students.Target) -> None:
+    params = changed(f"{students.SECTION[target]}/width_multiple", 8)
+    section, entry = students.matrix(params, target), students.row(params, target, "conv2")
+    numerics, execution = common.numerics(params), common.execution(params)
+    cell = Cell(
+        Path(), target, "conv2", "180k", "conv2", section, entry, {}, numerics, execution, 1, 10, 32
+    )
+    made = cell.plan({"C1": 1.0, "C2": 0.4})
+    assert made == plan("conv2", 180_000, [1.0, 0.4], entry.boxes["180k"], multiple=8)
+    assert all(width % 8 == 0 for width in (*made.widths, made.dependent))
+
+
+class Built(Exception):
+    """Ends a trial where its net would be built."""
+
+
+def test_teachers_are_built_with_their_sections_multiple(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = changed("teachers/width_multiple", 8)
+    for split in ("train", "validation"):
+        pixels, labels = np.zeros((2, 32, 32, 3), np.uint8), np.zeros(2, np.uint8)
+        write_split(tmp_path, split, pixels, labels, {"classes": ["a", "b"]})
+
+    def build(widths: list[int], **others: Any) -> None:
+        raise Built(widths)
+
+    monkeypatch.setattr(teachers_trial, "build_teacher", build)
+    section, images = teachers.teachers(params), common.images(params)
+    job = Job(tmp_path, tmp_path, section, {}, common.numerics(params), common.execution(params), images)
+    values = dict.fromkeys(section.space, 0.1) | {"C1": 1.0, "C2": 0.0, "C3": 0.5, "H1": 0.3}
+    with pytest.raises(Built) as caught:
+        teachers_trial.train_teacher(job, 0, values, 1)
+    assert caught.value.args[0] == [16, 16, 32, 64]  # 18, 20 (half to even), 32 and 60.8
+
+
 # bad values
 
 BAD = [
@@ -144,6 +214,9 @@ BAD = [
     ("teachers/sweep/engine", "optuna", 'teachers.sweep.engine is "optuna": ', "'sobol'"),
     ("teachers/training/max_epochs", 0, "teachers.training.max_epochs is 0: ", "1"),
     ("teachers/training/max_epochs", DELETED, "'teachers.training.max_epochs' is missing", ""),
+    ("teachers/width_multiple", 0, "teachers.width_multiple is 0: ", "1"),
+    ("teachers/width_multiple", 65, "teachers.width_multiple is 65: ", "64"),
+    ("teachers/width_multiple", DELETED, "'teachers.width_multiple' is missing", ""),
     ("teachers/boxes/C1", [18, 14], "teachers.boxes.C1 is [18, 14]: ", "low 18"),
     ("teachers/boxes/C1", [18], "'teachers.boxes.C1.1' is missing", ""),
     ("teachers/boxes/C1", [0, 3], "teachers.boxes.C1.0 is 0: ", "1"),
@@ -182,10 +255,17 @@ BAD = [
     ("students/budgets", ["70k"], "'rows.mlp1.boxes.70k' is missing", ""),
     ("students/sweep/lag", 3, "students.sweep is {", "start 2 is below lag 3"),
     ("students/training/weight_decay", -0.1, "students.training.weight_decay is -0.1: ", "0"),
+    ("students/width_multiple", 0, "students.width_multiple is 0: ", "1"),
+    ("students/width_multiple", 8.0, "students.width_multiple is 8.0: ", "integer"),
+    ("students/width_multiple", True, "students.width_multiple is true: ", "integer"),
+    ("students/width_multiple", DELETED, "'students.width_multiple' is missing", ""),
+    ("students/width_multiples", 8, "unknown key 'students.width_multiples'", "'width_multiple'"),
     ("students/space/DOf9", 0.1, "unknown key 'students.space.DOf9'", "'DOf1'"),
     ("students/space/input_scale", 0, "students.space.input_scale is 0.0: ", "above 0"),
     ("students/space/input_scale", DELETED, "'students.space.input_scale' is missing", ""),
     ("hard/budgets", ["60k"], "'hard_rows.conv1.boxes.60k' is missing", ""),
+    ("hard/width_multiple", 65, "hard.width_multiple is 65: ", "64"),
+    ("hard/width_multiple", "8", 'hard.width_multiple is "8": ', "integer"),
     ("hard/trainig", {}, "unknown key 'hard.trainig'", "'training'"),
     ("hard/space/DOc3", {"low": 0.0, "high": 1.0}, "hard.space.DOc3 is 0.0 .. 1.0: ", "excluded"),
     ("rows", [], "rows is list", "mapping"),

@@ -123,6 +123,19 @@ def check_box(box: Sequence[int], parameter: str) -> None:
         )
 
 
+def to_multiple(width: float, multiple: int) -> int:
+    """The multiple nearest to `width`, half to even; at least one `multiple`."""
+    return max(multiple, multiple * round(width / multiple))
+
+
+def check_multiple(multiple: int, parameter: str) -> None:
+    """Raise ValueError unless `multiple` is a whole number of at least 1."""
+    if not isinstance(multiple, int) or multiple is True or multiple < 1:
+        raise ValueError(
+            f"widths are multiples of a whole number of at least 1, got {multiple}: change {parameter}"
+        )
+
+
 def check_control(name: str, value: float, low: float, parameter: str) -> None:
     """Raise ValueError unless `value` is in [low, 1]; NaN is refused too."""
     if not low <= value <= 1:
@@ -130,19 +143,23 @@ def check_control(name: str, value: float, low: float, parameter: str) -> None:
 
 
 def teacher_widths(
-    controls: Mapping[str, float], boxes: Mapping[str, tuple[int, int]]
+    controls: Mapping[str, float], boxes: Mapping[str, tuple[int, int]], *, multiple: int = 1
 ) -> tuple[int, int, int, int]:
     """Filters of the three groups of convolutions and units of both fully connected layers.
 
-    Urban et al. 2017, section 2.7: width = round(low + (high - low) * control), half to even.
+    Urban et al. 2017, section 2.7: width = round(low + (high - low) * control), half to even. Ours: a
+    `multiple` above 1 takes the nearest multiple of it, which may lie up to half of it outside the box.
 
     Args:
         controls: C1, C2, C3 and H1 in [0, 1]; other keys are ignored.
         boxes: C1, C2, C3 and H1 to (low, high).
+        multiple: all widths are multiples of it.
 
     Raises:
-        ValueError: a key is missing, a control is outside [0, 1], a box is not 1 <= low <= high.
+        ValueError: a key is missing, a control is outside [0, 1], a box is not 1 <= low <= high, a
+            multiple below 1.
     """
+    check_multiple(multiple, "teachers.width_multiple")
     widths = []
     for name in TEACHER_CONTROLS:
         for mapping, parameter in ((controls, "teachers.space"), (boxes, "teachers.boxes")):
@@ -150,7 +167,7 @@ def teacher_widths(
                 raise ValueError(f"{parameter} has no {name}: it needs {list(TEACHER_CONTROLS)}")
         check_control(name, controls[name], 0, f"teachers.space.{name}")
         check_box(boxes[name], f"teachers.boxes.{name}")
-        widths.append(round(width_in(boxes[name], controls[name])))
+        widths.append(to_multiple(width_in(boxes[name], controls[name]), multiple))
     c1, c2, c3, h1 = widths
     return c1, c2, c3, h1
 

@@ -42,15 +42,31 @@ def stack(
     probabilities = dict(zip(dropped, dropout, strict=False))
     modules: OrderedDict[str, nn.Module] = OrderedDict(standardise=Standardise(input_scale))
     with torch.random.fork_rng(devices=[]):
+        relus = _relus(layers)
         for layer in layers:
             if layer.kind not in ("conv", "pool") and "flatten" not in modules:
                 modules["flatten"] = nn.Flatten()
             modules[layer.name] = _module(layer)
-            if layer.kind in ("conv", "fc"):
-                modules[f"relu_{layer.name}"] = nn.ReLU(inplace=True)
+            if layer.name in relus:
+                modules[f"relu_{relus[layer.name]}"] = nn.ReLU(inplace=True)
             if layer.name in probabilities:
                 modules[f"dropout_{layer.name}"] = nn.Dropout(probabilities[layer.name])
     return nn.Sequential(modules)
+
+
+def _relus(layers: Sequence[Layer]) -> dict[str, str]:
+    """Layer after which a ReLU stands -> layer that it belongs to.
+
+    The ReLU of a convolution in front of a pool stands behind the pool: the largest value of a window, cut at
+    zero, is the largest of the cut values, so that outputs and gradients are the same, from a quarter of the
+    elements.
+    """
+    following = [*layers[1:], layers[-1]]
+    return {
+        (after if after.kind == "pool" else layer).name: layer.name
+        for layer, after in zip(layers, following, strict=True)
+        if layer.kind in ("conv", "fc")
+    }
 
 
 def _module(layer: Layer) -> nn.Module:

@@ -30,6 +30,7 @@ class Execution:
     engine: Literal["serial", "local"]
     slots: Annotated[int, Field(ge=1, le=4096)]
     checkpoint_seconds: Annotated[float, Field(ge=0)]
+    cuda_graphs: bool
 
 
 @strict

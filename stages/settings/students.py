@@ -16,6 +16,7 @@ REQUIRED = ("lr", "momentum", "input_scale", "init_scale")
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 Budget = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?[kM]?$")]
 Share = Annotated[float, Field(gt=0, le=1)]
+Multiple = Annotated[int, Field(ge=1, le=64)]
 
 
 def different(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -43,6 +44,7 @@ class Matrix:
     budgets: Annotated[tuple[Budget, ...], Field(min_length=1), AfterValidator(different)]
     sweep: Sweep
     training: StudentTraining
+    width_multiple: Multiple
     space: dict[str, Range | float]
 
 

@@ -43,6 +43,7 @@ class Teachers:
 
     sweep: Sweep
     training: TeacherTraining
+    width_multiple: Annotated[int, Field(ge=1, le=64)]
     boxes: TeacherBoxes
     space: dict[str, Range | float]
 
