@@ -69,11 +69,11 @@ def drive(folder: str, engine: str, seconds: float, slots: int = 2, trials: int 
     """The whole sweep of a test, in a process that the test kills."""
     import functools
 
-    from stages.search.executors import from_settings
     from stages.search.journal import Journal
     from stages.search.propose import Settings
     from stages.search.space import Dimension, Space
     from stages.search.sweep import run
+    from stages.workers.executors import from_settings
 
     path = Path(folder)
     space = Space((Dimension("lr", 1e-4, 1e-1, log=True), Dimension("width", 4, 64, integer=True)))

@@ -1,1 +1,1 @@
-"""Hyperparameter search: space, proposals, journal, sweep, executors."""
+"""Hyperparameter search: space, proposals, journal, sweep."""
