@@ -17,7 +17,6 @@ from typing import Any
 
 from stages.nets.budget import parse_budget, plan
 from stages.nets.families import Plan, check_row, control_names, dropout_names
-from stages.search.executors import from_settings
 from stages.search.journal import Journal
 from stages.search.propose import Settings
 from stages.search.space import Space
@@ -33,6 +32,7 @@ from stages.store.progress import SweepProgress
 from stages.store.shards import check_pairs
 from stages.store.trials import TrialFolder, table_row, total_seconds, write_table
 from stages.store.work import fresh_folder, read_manifest, work_folder
+from stages.workers.executors import from_settings
 
 PREPARED = Path("data/prepared")
 AUGMENTED = Path("data/augmented")
@@ -81,6 +81,7 @@ class Cell:
             classes=self.classes,
             size_px=self.size_px,
             ratio_min=1.0 if ratios is None else ratios[0],
+            multiple=self.section.width_multiple,
         )
 
 
@@ -150,6 +151,7 @@ def set_up(target: Target, name: str, budget: str) -> tuple[Cell, dict[str, Any]
         "cell": [target, name, budget],
         "sweep": asdict(section.sweep),
         "training": asdict(section.training),
+        "width_multiple": section.width_multiple,
         "space": {"searched": searched, "fixed": fixed},
         "row": asdict(entry),
         "numerics": asdict(numerics),

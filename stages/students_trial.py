@@ -8,12 +8,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from stages.fit.checkpoint import Checkpoint
-from stages.fit.device import choose_device, set_up_torch
+from stages.fit.device import check_precision, choose_device, set_up_torch
 from stages.fit.evaluate import accuracy
-from stages.fit.loop import Epoch, Recipe, train
+from stages.fit.feed import Feed, resident_bytes
+from stages.fit.loop import Recipe, train
 from stages.images.hsv import Jitter
 from stages.images.views import Views
 from stages.nets.families import Plan
@@ -38,6 +40,7 @@ def train_student(cell: Cell, trial: int, values: dict[str, Any], seed: int) -> 
     everything = {**cell.fixed, **values}
     device = choose_device(cell.execution.device)
     set_up_torch(cell.numerics.threads, device)
+    check_precision(device, cell.numerics.precision)
     images, labels, _ = read_validation(cell.prepared)
     widths = cell.plan(everything)
     description = {
@@ -51,15 +54,17 @@ def train_student(cell: Cell, trial: int, values: dict[str, Any], seed: int) -> 
     checkpoint = Checkpoint(
         folder.checkpoint, save_weights, load_weights, cell.execution.checkpoint_seconds
     )
-    outcome = train(
-        net,
-        _recipe(cell, everything),
-        _epochs(cell, device),
-        (torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device)),
-        seed,
-        checkpoint,
-        folder.report,
-    )
+    with _feed(cell, device) as epochs:
+        outcome = train(
+            net,
+            _recipe(cell, everything),
+            epochs,
+            (torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device)),
+            seed,
+            checkpoint,
+            folder.report,
+            cell.execution.cuda_graphs,
+        )
     if outcome.state is not None:
         save_weights(folder.weights, outcome.state, description)
     result = {
@@ -98,17 +103,16 @@ def _recipe(cell: Cell, values: dict[str, Any]) -> Recipe:
     )
 
 
-def _epochs(cell: Cell, device: torch.device) -> Epoch:
+def _feed(cell: Cell, device: torch.device) -> Feed:
     """Stored epoch e mod n, the same images in the same order for every net (section 2.5; assumption 12)."""
     rebuild = rebuilder(cell, device)
 
-    def epoch_of(epoch: int) -> tuple[torch.Tensor, torch.Tensor]:
-        stored = epoch % cell.epochs
+    def read(stored: int) -> tuple[np.ndarray, np.ndarray]:
         shard = read_epoch(cell.augmented, stored, rebuild)
         targets = read_targets(cell.logits, stored, shard) if cell.target == "mimic" else shard.labels
-        return torch.from_numpy(shard.images).to(device), torch.from_numpy(targets).to(device)
+        return shard.images, targets
 
-    return epoch_of
+    return Feed(read, cell.epochs, device, resident_bytes(device, cell.execution.slots))
 
 
 def rebuilder(cell: Cell, device: torch.device) -> Rebuild | None:

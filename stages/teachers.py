@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from stages.search.executors import from_settings
 from stages.search.journal import Journal
 from stages.search.propose import Settings
 from stages.search.space import Space
@@ -27,6 +26,7 @@ from stages.store.atomic import link_or_copy, write_json
 from stages.store.progress import SweepProgress
 from stages.store.trials import TrialFolder, table_row, total_seconds, write_table
 from stages.store.work import fresh_folder, work_folder, write_manifest
+from stages.workers.executors import from_settings
 
 PREPARED = Path("data/prepared")
 OUT = Path("data/teachers")

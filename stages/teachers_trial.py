@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from stages.fit.checkpoint import Checkpoint
-from stages.fit.device import choose_device, set_up_torch
+from stages.fit.device import check_precision, choose_device, set_up_torch
 from stages.fit.evaluate import accuracy, logits
 from stages.fit.loop import Epoch, Recipe, train
 from stages.images.draws import draw, order
@@ -44,10 +44,12 @@ def train_teacher(job: Job, trial: int, values: dict[str, Any], seed: int) -> di
     everything = {**job.fixed, **values}
     device = choose_device(job.execution.device)
     set_up_torch(job.numerics.threads, device)
+    check_precision(device, job.numerics.precision)
     train_images, train_labels, header = read_train(job.prepared)
     images, labels, _ = read_validation(job.prepared)
     validation = torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device)
-    widths = teacher_widths(everything, asdict(job.section.boxes))
+    boxes, multiple = asdict(job.section.boxes), job.section.width_multiple
+    widths = teacher_widths(everything, boxes, multiple=multiple)
     description = {
         "widths": list(widths),
         "dropout": [everything[name] for name in DROPOUTS],
@@ -70,6 +72,7 @@ def train_teacher(job: Job, trial: int, values: dict[str, Any], seed: int) -> di
         seed,
         checkpoint,
         folder.report,
+        job.execution.cuda_graphs,
     )
     result = {
         "value": outcome.value,

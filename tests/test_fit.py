@@ -23,10 +23,12 @@ from torch import Tensor, nn
 
 from stages.fit import evaluate
 from stages.fit.checkpoint import Checkpoint
-from stages.fit.device import choose_device, set_up_torch
-from stages.fit.loop import SGD, Outcome, Recipe, train
+from stages.fit.device import check_precision, choose_device, set_up_torch
+from stages.fit.feed import CPU_RESIDENT_BYTES, Feed, resident_bytes
+from stages.fit.loop import Outcome, Recipe, Steps, train
 from stages.fit.losses import LOSSES, cross_entropy, l2_on_logits
 from stages.fit.schedule import Schedule, replay
+from stages.fit.step import SGD
 from stages.store.weights import load_weights, save_weights
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -555,3 +557,117 @@ def test_set_up_torch_sets_the_threads(device: torch.device) -> None:
     assert torch.get_num_threads() == 2
     set_up_torch(1, device)
     assert torch.get_num_threads() == 1
+
+
+def test_bf16_without_its_instructions_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_precision(torch.device("cpu"), "fp32")
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
+    check_precision(torch.device("cpu"), "bf16")
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    with pytest.raises(ValueError, match="numerics.precision is 'bf16' and this CPU has no .* set it to 'fp32'"):
+        check_precision(torch.device("cpu"), "bf16")
+    check_precision(torch.device("cpu"), "fp32")
+
+
+def test_freed_memory_is_kept(device: torch.device) -> None:
+    """In a process of its own: blocks that are freed and asked for again cost no page faults in the end.
+
+    The first few may lie at new places, since what is free has to hold their alignment too.
+    """
+    code = """
+import resource, torch
+from stages.fit.device import set_up_torch
+set_up_torch(1, torch.device("cpu"))
+for turn in range(25):
+    if turn == 20:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(2**24)  # 64 MiB: glibc would give them back
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    root = Path(__file__).resolve().parents[1]
+    out = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert int(out.stdout) < 1000  # five times 16,384 pages
+
+
+# feeding epochs
+
+
+def stored(place: int) -> tuple[np.ndarray, np.ndarray]:
+    """A stored epoch: five images that carry its number."""
+    return np.full((5, 4, 4, 3), place, np.uint8), np.full((5,), place, np.int64)
+
+
+@pytest.mark.parametrize("resident", [0, 10**9])
+def test_feed_gives_stored_epochs_in_turn(device: torch.device, resident: int) -> None:
+    read: list[int] = []
+
+    def load(place: int) -> tuple[np.ndarray, np.ndarray]:
+        read.append(place)
+        return stored(place)
+
+    with Feed(load, 3, device, resident) as feed:
+        for epoch in (0, 1, 2, 3, 4, 5, 6, 1, 2, 8):  # in order, then with jumps
+            images, targets = feed(epoch)
+            assert images.device.type == targets.device.type == device.type
+            assert images.shape == (5, 4, 4, 3) and images.dtype == torch.uint8
+            assert set(images.flatten().tolist()) == set(targets.tolist()) == {epoch % 3}
+            assert len(feed.coming) <= 1, "one epoch is read ahead"
+    if resident:
+        assert sorted(read) == [0, 1, 2], "what fits on the device is read once"
+    else:
+        assert len(read) >= 10
+
+
+def test_feed_raises_the_error_of_the_epoch_that_is_needed(device: torch.device) -> None:
+    def load(place: int) -> tuple[np.ndarray, np.ndarray]:
+        if place == 1:
+            raise ValueError("epoch-001 is damaged")
+        return stored(place)
+
+    with Feed(load, 3, device, 0) as feed:
+        assert feed(0)[1][0] == 0
+        with pytest.raises(ValueError, match="epoch-001 is damaged"):
+            feed(1)
+        assert feed(2)[1][0] == 2
+
+
+def test_resident_bytes_are_shared_among_trials(device: torch.device) -> None:
+    one, four = resident_bytes(device, 1), resident_bytes(device, 4)
+    if device.type == "cuda":
+        assert 0 < four < one <= torch.cuda.get_device_properties(device).total_memory
+    else:
+        assert one == four == CPU_RESIDENT_BYTES
+
+
+# captured steps
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_captured_steps_train_like_eager_ones(device: torch.device, dropout: float, precision: str) -> None:
+    """Whole batches by a graph, the last smaller one eagerly; without dropout the same curve."""
+    if device.type != "cuda":
+        pytest.skip("graphs are CUDA's: run with --device cuda")
+    runs = [
+        train(
+            make_net(device, classes=2, dropout=dropout), Recipe(**{**RECIPE, "precision": precision}),
+            lambda e: toy(device, 90, seed=10 + e), toy(device, 60, seed=1), 5, graphs=graphs,
+        )
+        for graphs in (True, False, True)
+    ]  # fmt: skip
+    assert same(runs[0], runs[2]), "a graph replays the same bytes"
+    if dropout == 0.0:
+        np.testing.assert_allclose(runs[0].losses, runs[1].losses, rtol=1e-3 if precision == "fp32" else 5e-2)
+    assert runs[0].value == runs[1].value == 0.0
+
+
+def test_steps_capture_on_cuda_only(device: torch.device) -> None:
+    net = make_net(device)
+    recipe = Recipe(**{**RECIPE, "batch_size": 8})
+    images, labels = toy(device, 20)
+    for graphs in (True, False):
+        steps = Steps(net, SGD(net, 0.9, 0.0), recipe, graphs)
+        before = [p.detach().clone() for p in net.parameters()]
+        steps.prepare(images, labels)
+        assert (steps.captured is not None) == (graphs and device.type == "cuda")
+        assert all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True)), "preparing trains nothing"

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim.sgd import sgd
 
 from stages.fit.checkpoint import Checkpoint
-from stages.fit.evaluate import autocast, error
+from stages.fit.evaluate import error
 from stages.fit.losses import LOSSES
 from stages.fit.schedule import Schedule, replay
+from stages.fit.step import SGD, CapturedStep, Step
 
 Epoch = Callable[[int], tuple[Tensor, Tensor]]
 """epoch number -> images uint8 (n, s, s, 3) and their targets, both on the device."""
@@ -85,6 +85,7 @@ def train(
     seed: int,
     checkpoint: Checkpoint | None = None,
     on_epoch: Callable[[int, float, float], None] | None = None,
+    graphs: bool = True,
 ) -> Outcome:
     """Train `net` in place and return the weights of its best validation epoch.
 
@@ -96,11 +97,13 @@ def train(
         seed: of the dropout masks.
         checkpoint: where to save and find the state between epochs.
         on_epoch: called with (epoch, mean loss, validation error) after each epoch.
+        graphs: on CUDA, capture a step once and replay it; the kernels are the same.
 
     A loss that is NaN or infinite ends the run as failed; nothing is raised.
     """
     schedule, losses, errors = Schedule(recipe.max_epochs), [], []
     optimizer = SGD(net, recipe.momentum, recipe.weight_decay)
+    steps = Steps(net, optimizer, recipe, graphs)
     best = {name: tensor.detach().clone() for name, tensor in net.state_dict().items()}
     if checkpoint is not None and (saved := checkpoint.load()) is not None:
         errors, losses = saved.errors, saved.losses
@@ -108,8 +111,10 @@ def train(
         _restore(net, optimizer, best, saved.tensors)
     while schedule.why is None:
         epoch = schedule.epoch + 1
+        batches = epochs(epoch)
+        steps.prepare(*batches)
         _seed(seed, epoch)
-        loss = _run_epoch(net, optimizer, recipe, recipe.lr * schedule.factor, *epochs(epoch))
+        loss = steps.run(recipe.lr * schedule.factor, *batches)
         if not math.isfinite(loss):
             return Outcome(None, -1, errors, losses, "failed", f"loss is {loss} in epoch {epoch}")
         errors.append(error(net, *validation, recipe.eval_batch, recipe.precision))
@@ -125,66 +130,43 @@ def train(
     return Outcome(state, schedule.best_epoch, errors, losses, schedule.why, None)
 
 
-class SGD:
-    """SGD with Nesterov momentum: the update of `torch.optim.SGD`, by torch's own fused function.
-
-    The class itself is not used: making one imports torch's compiler, a second or more for every trial.
-    """
-
-    def __init__(self, net: nn.Module, momentum: float, weight_decay: float) -> None:
-        self.momentum = momentum
-        named = list(net.named_parameters())
-        self.parameters = [parameter for _, parameter in named]
-        weights = [(n, p) for n, p in named if p.dim() > 1]
-        biases = [(n, p) for n, p in named if p.dim() <= 1]
-        self.groups = [(group, decay) for group, decay in ((weights, weight_decay), (biases, 0.0)) if group]
-        self.buffers: dict[str, Tensor] = {}
-
-    @torch.no_grad()
-    def step(self, lr: float) -> None:
-        """One update from the gradients, which are then dropped."""
-        for group, decay in self.groups:
-            buffers: list[Tensor | None] = [self.buffers.get(name) for name, _ in group]
-            sgd(
-                [parameter for _, parameter in group],
-                [parameter.grad for _, parameter in group],
-                buffers,
-                fused=True,
-                weight_decay=decay,
-                momentum=self.momentum,
-                lr=lr,
-                dampening=0.0,
-                nesterov=self.momentum > 0,
-                maximize=False,
-            )
-            if self.momentum > 0:
-                self.buffers.update({name: b for (name, _), b in zip(group, buffers, strict=True)})
-        for parameter in self.parameters:
-            parameter.grad = None
-
-
 def _seed(seed: int, epoch: int) -> None:
     """Seed torch's generators for one epoch, so that no generator state needs saving."""
     torch.manual_seed(int(np.random.SeedSequence((seed, epoch)).generate_state(1, np.uint64)[0] >> 1))
 
 
-def _run_epoch(
-    net: nn.Module, optimizer: SGD, recipe: Recipe, lr: float, images: Tensor, targets: Tensor
-) -> float:
-    """One pass over an epoch's images in their order; returns the mean loss."""
-    loss_of = LOSSES[recipe.loss]
-    total = torch.zeros((), dtype=torch.float64, device=images.device)
-    net.train()
-    for part, target in zip(
-        images.split(recipe.batch_size), targets.split(recipe.batch_size), strict=True
-    ):
-        with autocast(images.device, recipe.precision):
-            outputs = net(part)
-        loss = loss_of(outputs.float(), target)
-        loss.backward()
-        optimizer.step(lr)
-        total += loss.detach() * len(part)
-    return total.item() / len(images)
+class Steps:
+    """The steps of an epoch, on CUDA by a captured graph where the batches are whole.
+
+    Args:
+        net: to train, in place.
+        optimizer: of the net.
+        recipe: see `Recipe`.
+        graphs: capture on CUDA; elsewhere it says nothing.
+    """
+
+    def __init__(self, net: nn.Module, optimizer: SGD, recipe: Recipe, graphs: bool) -> None:
+        self.net, self.recipe = net, recipe
+        self.step = Step(net, optimizer, LOSSES[recipe.loss], recipe.precision)
+        self.graphs = graphs and self.step.device.type == "cuda"
+        self.captured: CapturedStep | None = None
+
+    def prepare(self, images: Tensor, targets: Tensor) -> None:
+        """Capture a step, once; nothing of the net changes."""
+        batch = self.recipe.batch_size
+        if self.graphs and self.captured is None and len(images) >= batch:
+            self.net.train()
+            self.captured = CapturedStep(self.step, images[:batch], targets[:batch])
+
+    def run(self, lr: float, images: Tensor, targets: Tensor) -> float:
+        """One pass over an epoch's images in their order; returns the mean loss."""
+        batch = self.recipe.batch_size
+        self.step.total.zero_()
+        self.net.train()
+        for part, target in zip(images.split(batch), targets.split(batch), strict=True):
+            whole = self.captured is not None and len(part) == batch
+            (self.captured if whole else self.step)(part, target, lr)
+        return self.step.total.item() / len(images)
 
 
 def _tensors(net: nn.Module, optimizer: SGD, best: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -199,6 +181,5 @@ def _restore(net: nn.Module, optimizer: SGD, best: dict[str, Tensor], held: dict
         tensor.copy_(held[f"net.{name}"])
     for name, tensor in best.items():
         tensor.copy_(held[f"best.{name}"])
-    for name, parameter in net.named_parameters():
-        if f"momentum.{name}" in held:
-            optimizer.buffers[name] = torch.empty_like(parameter).copy_(held[f"momentum.{name}"])
+    for name, buffer in optimizer.buffers.items():
+        buffer.copy_(held[f"momentum.{name}"])
