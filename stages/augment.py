@@ -2,117 +2,151 @@
 
 Reads the training images of data/prepared. Writes one shard an epoch (Urban et al. 2017, section 2.5): images in
 the order of presentation, their index, label and draws; any epoch is a function of (seed, epoch) alone. Writes
-data/samples too: a few images and their first views, for the plots.
+data/samples too: a few images and their first views, for the plots. On a CPU epochs are made by several processes,
+which share the HSV planes of the originals; each holds two epochs of images, whatever the number of epochs.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
-from stages.fit.device import choose_device
-from stages.images.draws import draw, order
-from stages.images.hsv import Jitter
-from stages.images.views import Views
 from stages.settings import common
-from stages.settings.prepare import augment
+from stages.settings.prepare import Augment, augment
 from stages.settings.read import read_params
 from stages.store import door
 from stages.store.atomic import link_or_copy
-from stages.store.prepared import read_train
-from stages.store.shards import read_images, shard_path, write_images
+from stages.store.shards import image_shard_bytes, shard_path
+from stages.store.space import check_space
 from stages.store.tensors import write_tensors
-from stages.store.work import fresh_folder, work_folder, write_manifest
+from stages.store.work import fresh_folder, read_manifest, work_folder, write_manifest
+from stages.workers.executors import Local
+from stages.workers.shares import processes_for, run_shares
 
 PREPARED = Path("data/prepared")
 OUT = Path("data/augmented")
 SAMPLES = Path("data/samples")
-SAMPLE_IMAGES, SAMPLE_EPOCHS = 10, 8
+PRELOAD = ("stages.augment_epochs", "stages.settings.prepare")
+IMAGES_PER_PROCESS = 100_000
+"""A process more for each: about three seconds of work on one CPU core, one of which its start takes."""
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is presented when: order and draws of each epoch of the transfer set."""
+class Job:
+    """What the processes of this stage share.
 
+    Attributes:
+        work: where shards go until all are there.
+        device: "cpu" or "cuda".
+        planes: memory with the HSV planes of the originals, made by another process; None if there is none.
+    """
+
+    work: Path
+    prepared: Path
     seed: int
-    count: int
-    size_px: int
+    section: Augment
     images: common.Images
-
-    def order(self, epoch: int) -> np.ndarray:
-        """Permutation int32 (count,)."""
-        return order(self.seed, epoch, "transfer", self.count)
-
-    def draws(self, epoch: int) -> np.ndarray:
-        """uint16 (count, 9), in the order of presentation."""
-        return draw(
-            self.seed,
-            epoch,
-            "transfer",
-            self.count,
-            size_px=self.size_px,
-            crop_min=self.images.crop_min_px,
-            mirror=self.images.mirror,
-        )
+    device: str
+    planes: Path | None = None
 
 
-def have(folder: Path, epoch: int) -> bool:
-    """Whether a whole shard of this epoch is there from an earlier, interrupted run."""
-    try:
-        read_images(folder, epoch)
-    except (FileNotFoundError, ValueError):
-        return False
-    return True
+def make_epochs(job: Job, epochs: list[int], on_epoch: Callable[[], None] | None = None) -> None:
+    """Make the shards of these epochs; torch is imported there and not here."""
+    from stages.augment_epochs import make_epochs
+
+    make_epochs(job, epochs, on_epoch)
 
 
-def samples(views: Views, pixels: np.ndarray, plan: Plan, epochs: int) -> dict[str, np.ndarray]:
-    """The first training images and their views in the first epochs, the same as in the shards."""
-    chosen = np.arange(min(SAMPLE_IMAGES, len(pixels)), dtype=np.int32)
-    shown = []
-    for epoch in range(min(SAMPLE_EPOCHS, epochs)):
-        place = np.argsort(plan.order(epoch))[chosen]
-        shown.append(views(chosen, plan.draws(epoch)[place]).cpu().numpy())
-    return {"originals": pixels[chosen], "views": np.stack(shown, axis=1)}
+def fill_planes(job: Job) -> None:
+    """Write the HSV planes of the originals into shared memory."""
+    from stages.augment_epochs import fill_planes
+
+    fill_planes(job)
+
+
+def samples(job: Job) -> dict[str, np.ndarray]:
+    """Originals uint8 (n, s, s, 3) and views uint8 (n, epochs, s, s, 3) for the plots."""
+    from stages.augment_epochs import samples
+
+    return samples(job)
+
+
+def make_all(job: Job, count: int, size_px: int, slots: int) -> None:
+    """Every shard that is missing, in this process or in several."""
+    epochs = job.section.epochs
+    missing = [epoch for epoch in range(epochs) if not shard_path(job.work, epoch).exists()]
+    needed = len(missing) * image_shard_bytes(count, size_px, job.section.store == "images")
+    check_space(job.work, needed, "the transfer set", "lower augment.epochs, or set augment.store to draws")
+    several = 1 if job.device != "cpu" else processes_for(len(missing) * count, IMAGES_PER_PROCESS, slots)
+    with tqdm(total=epochs * count, desc="augment", unit="image", unit_scale=True, disable=None) as bar:
+        if several < 2:
+            make_epochs(job, list(range(epochs)), lambda: bar.update(count))
+            return
+
+        def progress() -> None:
+            there = sum(shard_path(job.work, epoch).exists() for epoch in range(epochs))
+            bar.update(there * count - bar.n)
+
+        with Local(several, PRELOAD) as executor, shared_planes(job, executor, 24 * count * size_px**2) as planes:
+            run_shares(executor, make_epochs, replace(job, planes=planes), range(epochs), several, progress)
+
+
+@contextmanager
+def shared_planes(job: Job, executor: Executor, size: int) -> Iterator[Path | None]:
+    """HSV planes of the originals in memory that other processes map by this path; None where there are none.
+
+    The memory belongs to this process and has no name on any disk: nothing is left of it, however this ends.
+    Without it (systems other than Linux) every process makes its own conversions, with the same result.
+    """
+    if not any(asdict(job.section.hsv).values()) or not hasattr(os, "memfd_create"):
+        yield None
+        return
+    with os.fdopen(os.memfd_create("planes"), "wb") as file:
+        file.truncate(size)
+        planes = Path(f"/proc/{os.getpid()}/fd/{file.fileno()}")
+        executor.submit(fill_planes, replace(job, planes=planes)).result()
+        yield planes
+
+
+def device_of(execution: common.Execution) -> str:
+    """ "cpu" or "cuda"; torch is asked only where that is open.
+
+    Raises:
+        ValueError: "cuda" was asked for and there is none.
+    """
+    if execution.device == "cpu":
+        return "cpu"
+    from stages.fit.device import choose_device
+
+    return choose_device(execution.device).type
 
 
 def main() -> None:
     """Run the stage."""
     params = read_params()
     section, images, seed = augment(params), common.images(params), common.seed(params)
-    device = choose_device(common.execution(params).device)
-    torch.set_num_threads(common.numerics(params).threads)
+    execution = common.execution(params)
+    device = device_of(execution)
     settings = {"seed": seed, "section": asdict(section), "images": asdict(images)}
-    pixels, labels, _ = read_train(PREPARED)
-    views = Views(pixels, device, Jitter(*asdict(section.hsv).values()), images.crop_min_px)
-    plan = Plan(seed, len(labels), pixels.shape[1], images)
+    facts = read_manifest(PREPARED)
+    count = facts["images"]["train"]
     with work_folder("augment", settings, [PREPARED], __file__) as work:
-        total = section.epochs * plan.count
-        with tqdm(total=total, desc="augment", unit="image", disable=None) as bar:
-            for epoch in range(section.epochs):
-                if not have(work, epoch):
-                    index, draws = plan.order(epoch), plan.draws(epoch)
-                    write_images(
-                        work,
-                        epoch,
-                        images=views(index, draws).cpu().numpy(),
-                        index=index,
-                        labels=labels[index],
-                        draws=draws,
-                        keep_images=section.store == "images",
-                    )
-                bar.update(plan.count)
+        job = Job(work, PREPARED, seed, section, images, device)
+        make_all(job, count, facts["size_px"], execution.slots)
         out = fresh_folder(OUT)
         for epoch in range(section.epochs):
             link_or_copy(shard_path(work, epoch), shard_path(out, epoch))
-        facts = {"epochs": section.epochs, "store": section.store, "hsv": asdict(section.hsv)}
-        write_manifest(out, {**facts, "crop_min_px": images.crop_min_px, "images": plan.count})
-        shown = samples(views, pixels, plan, section.epochs)
-        write_tensors(fresh_folder(SAMPLES) / "augmented.safetensors", shown, {})
-    print(f"augment: {section.epochs} epochs of {plan.count} images, stored as {section.store}")
+        made = {"epochs": section.epochs, "store": section.store, "hsv": asdict(section.hsv)}
+        write_manifest(out, {**made, "crop_min_px": images.crop_min_px, "images": count})
+        write_tensors(fresh_folder(SAMPLES) / "augmented.safetensors", samples(job), {})
+    print(f"augment: {section.epochs} epochs of {count} images, stored as {section.store}")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ sections 2.2 and 2.7; assumption 18), bound to their images by hash.
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from stages.fit.device import choose_device, set_up_torch
+from stages.fit.device import check_precision, choose_device, set_up_torch
 from stages.fit.evaluate import logits
 from stages.images.hsv import Jitter
 from stages.images.views import Views
@@ -25,15 +26,33 @@ from stages.settings.read import read_params
 from stages.store import door
 from stages.store.atomic import link_or_copy
 from stages.store.prepared import read_train
-from stages.store.shards import read_logits, shard_path, write_logits
+from stages.store.shards import logits_shard_bytes, read_logits, shard_path, write_logits
+from stages.store.space import check_space
 from stages.store.transfer import EpochShard, Rebuild, read_epoch
 from stages.store.weights import load_weights
 from stages.store.work import fresh_folder, read_manifest, work_folder, write_manifest
+from stages.workers.background import Behind, ahead
+from stages.workers.executors import Local
+from stages.workers.shares import processes_for, run_shares
 
 PREPARED = Path("data/prepared")
 AUGMENTED = Path("data/augmented")
 ENSEMBLE = Path("data/ensemble")
 OUT = Path("data/logits")
+PASSES_PER_PROCESS = 10_000
+"""A process more for each ten thousand images through a net: some seconds of work on one CPU core."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the processes of this stage share."""
+
+    work: Path
+    numerics: common.Numerics
+    device: str
+    prepared: Path = PREPARED
+    augmented: Path = AUGMENTED
+    ensemble: Path = ENSEMBLE
 
 
 def rebuilder(prepared: Path, augmented: Path, device: torch.device) -> Rebuild | None:
@@ -60,9 +79,9 @@ def load_members(folder: Path, device: torch.device) -> list[nn.Module]:
 
 def mean_logits(nets: list[nn.Module], images: np.ndarray, batch: int, precision: str) -> np.ndarray:
     """Mean over nets, in float64, of their logits; float32 (n, classes)."""
-    pixels = torch.from_numpy(images)
-    total = sum(logits(net, pixels, batch, precision).cpu().numpy().astype(np.float64) for net in nets)
-    return (total / len(nets)).astype(np.float32)
+    pixels = torch.from_numpy(images).to(next(nets[0].parameters()).device)  # once for all nets
+    total = sum(logits(net, pixels, batch, precision).double() for net in nets)
+    return (total / len(nets)).float().cpu().numpy()
 
 
 def have(folder: Path, epoch: int, shard: EpochShard) -> bool:
@@ -74,28 +93,62 @@ def have(folder: Path, epoch: int, shard: EpochShard) -> bool:
     return True
 
 
+def label_epochs(job: Job, epochs: list[int], on_epoch: Callable[[], None] | None = None) -> None:
+    """Logits of these epochs: the next images are read and the last logits written beside the nets."""
+    device = torch.device(job.device)
+    set_up_torch(job.numerics.threads, device)
+    nets = load_members(job.ensemble, device)
+    with Behind() as writer:
+        for epoch, shard in zip(epochs, shards(job, epochs, device), strict=True):
+            if not have(job.work, epoch, shard):
+                values = mean_logits(nets, shard.images, job.numerics.eval_batch, job.numerics.precision)
+                writer.submit(write_logits, job.work, epoch, values, shard.images_sha256)
+            if on_epoch is not None:
+                on_epoch()
+
+
+def shards(job: Job, epochs: list[int], device: torch.device) -> Iterator[EpochShard]:
+    """These epochs of the transfer set, the next one read while one is used."""
+    rebuild = rebuilder(job.prepared, job.augmented, device)
+    return ahead(lambda epoch: read_epoch(job.augmented, epoch, rebuild), epochs)
+
+
+def label_all(job: Job, epochs: int, images: int, slots: int) -> None:
+    """Every epoch, in this process or in several."""
+    members, classes = len(read_manifest(job.ensemble)["members"]), len(read_manifest(job.prepared)["classes"])
+    several = 1 if job.device != "cpu" else processes_for(epochs * images * members, PASSES_PER_PROCESS, slots)
+    several = min(several, epochs)
+    missing = [epoch for epoch in range(epochs) if not shard_path(job.work, epoch).exists()]
+    needed = len(missing) * logits_shard_bytes(images, classes)
+    check_space(job.work, needed, "the ensemble's logits", "lower augment.epochs")
+    with tqdm(total=epochs * images, desc="label", unit="image", unit_scale=True, disable=None) as bar:
+        if several < 2:
+            label_epochs(job, list(range(epochs)), lambda: bar.update(images))
+            return
+
+        def progress() -> None:
+            bar.update(sum(shard_path(job.work, epoch).exists() for epoch in range(epochs)) * images - bar.n)
+
+        with Local(several, preload=("stages.fit.evaluate", "stages.nets.teacher")) as executor:
+            run_shares(executor, label_epochs, job, range(epochs), several, progress)
+
+
 def main() -> None:
     """Run the stage."""
     params = read_params()
-    numerics = common.numerics(params)
-    device = choose_device(common.execution(params).device)
-    set_up_torch(numerics.threads, device)
+    numerics, execution = common.numerics(params), common.execution(params)
+    device = choose_device(execution.device)
+    check_precision(device, numerics.precision)
     facts = read_manifest(AUGMENTED)
-    nets = load_members(ENSEMBLE, device)
-    rebuild = rebuilder(PREPARED, AUGMENTED, device)
+    epochs, images = facts["epochs"], facts["images"]
     with work_folder("label", {"numerics": asdict(numerics)}, [AUGMENTED, ENSEMBLE], __file__) as work:
-        with tqdm(total=facts["epochs"] * facts["images"], desc="label", unit="image", disable=None) as bar:
-            for epoch in range(facts["epochs"]):
-                shard = read_epoch(AUGMENTED, epoch, rebuild)
-                if not have(work, epoch, shard):
-                    values = mean_logits(nets, shard.images, numerics.eval_batch, numerics.precision)
-                    write_logits(work, epoch, values, shard.images_sha256)
-                bar.update(facts["images"])
+        label_all(Job(work, numerics, device.type), epochs, images, execution.slots)
         out = fresh_folder(OUT)
-        for epoch in range(facts["epochs"]):
+        for epoch in range(epochs):
             link_or_copy(shard_path(work, epoch), shard_path(out, epoch))
-        write_manifest(out, {"epochs": facts["epochs"], "members": len(nets)})
-    print(f"label: {facts['epochs']} epochs of {facts['images']} images by {len(nets)} nets")
+        members = len(read_manifest(ENSEMBLE)["members"])
+        write_manifest(out, {"epochs": epochs, "members": members})
+    print(f"label: {epochs} epochs of {images} images by {members} nets")
 
 
 if __name__ == "__main__":

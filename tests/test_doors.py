@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -174,6 +176,61 @@ def test_draws_give_the_same_students_as_images(
     assert stored * 20 < (finished / "data/augmented/epoch-000.safetensors").stat().st_size
     for name in ("data/logits/epoch-002.safetensors", "data/students/mlp2-60k/weights.safetensors"):
         assert (tmp_path / name).read_bytes() == (finished / name).read_bytes()
+
+
+@pytest.mark.parametrize("jitter", [True, False])
+def test_several_processes_make_the_same_shards(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jitter: bool
+) -> None:
+    """augment and label with one process for each of three epochs, beside one process for all."""
+    hsv = {} if jitter else {"augment.hsv": dict.fromkeys(("D_h", "D_s", "D_v", "A_s", "A_v"), 0.0)}
+    written = []
+    for processes in (1, 3):
+        folder = tmp_path / str(processes)
+        folder.mkdir()
+        write_params(folder, {**hsv, "execution.slots": processes})
+        for name in ("prepared", "ensemble"):
+            shutil.copytree(finished / "data" / name, folder / "data" / name)
+        with monkeypatch.context() as patch:
+            patch.chdir(folder)
+            patch.setattr(augment, "IMAGES_PER_PROCESS", 1)
+            patch.setattr(label, "PASSES_PER_PROCESS", 1)
+            augment.main()
+            label.main()
+        files = sorted((folder / "data").glob("*/epoch-*.safetensors"))
+        written.append([file.read_bytes() for file in files])
+    assert len(written[0]) == 6 and written[0] == written[1]
+    if jitter:
+        assert written[0][0] == (finished / "data/augmented/epoch-000.safetensors").read_bytes()
+
+
+def test_shards_that_are_there_are_not_made_again(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_params(tmp_path)
+    shutil.copytree(finished / "data/prepared", tmp_path / "data/prepared")
+    shutil.copytree(finished / "work/augment", tmp_path / "work/augment")
+    (shard,) = (tmp_path / "work/augment").glob("*/epoch-001.safetensors")
+    before = {file.name: file.stat().st_mtime_ns for file in shard.parent.glob("epoch-*")}
+    shard.write_bytes(shard.read_bytes()[:-1])
+    monkeypatch.chdir(tmp_path)
+    augment.main()
+    after = {file.name: file.stat().st_mtime_ns for file in shard.parent.glob("epoch-*")}
+    assert {name for name in before if before[name] != after[name]} == {"epoch-001.safetensors"}
+    name = "data/augmented/epoch-001.safetensors"
+    assert (tmp_path / name).read_bytes() == (finished / name).read_bytes()
+
+
+def test_a_transfer_set_larger_than_the_disk_is_refused_before_the_first_byte(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_params(tmp_path, {"augment.epochs": 65535})
+    shutil.copytree(finished / "data/prepared", tmp_path / "data/prepared")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: types.SimpleNamespace(free=10**9))
+    with pytest.raises(OSError, match=r"the transfer set needs 12.2 GB and 1 GB are free .* augment.epochs, or"):
+        augment.main()
+    assert not list(tmp_path.rglob("epoch-*"))
 
 
 def test_greedy_selection_by_hand() -> None:

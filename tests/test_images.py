@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import colorsys
 import hashlib
+import warnings
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +16,8 @@ from skimage import color
 
 from stages.images.draws import COLUMNS, draw, order
 from stages.images.hsv import Jitter, hsv_to_rgb, rgb_to_hsv
-from stages.images.spline import mirrored, operator_index, row_operators
-from stages.images.views import Views
+from stages.images.spline import zoom_operators
+from stages.images.views import Views, hsv_planes
 
 PAPER = Jitter(hue=0.06, saturation=0.26, value=0.20, saturation_scale=0.21, value_scale=0.13)
 OFF = Jitter(0.0, 0.0, 0.0, 0.0, 0.0)
@@ -217,35 +219,28 @@ def test_jitter_refuses(constants: tuple[float, ...]) -> None:
 
 
 def test_operators_equal_zoom_on_crops() -> None:
-    operators = row_operators()
-    assert operators.shape == (45, 32, 32) and operators.dtype == np.float64
+    operators = zoom_operators()
+    assert list(operators) == list(range(24, 33))
     signal = np.random.default_rng(0).random(32)
-    seen = set()
-    for size in range(24, 33):
+    for size, operator in operators.items():
+        assert operator.shape == (32, size) and operator.dtype == np.float64
         for offset in range(33 - size):
-            k = int(operator_index(size, offset))
-            seen.add(k)
-            wanted = ndimage.zoom(
-                signal[offset : offset + size], 32 / size, order=3, mode="nearest"
-            )
-            np.testing.assert_allclose(operators[k] @ signal, wanted, atol=5e-15)
-            np.testing.assert_allclose(
-                mirrored(operators)[k] @ signal, operators[k] @ signal[::-1], atol=1e-15
-            )
-    assert seen == set(range(45))
-    np.testing.assert_array_equal(operators[44], np.eye(32))
+            crop = signal[offset : offset + size]
+            wanted = ndimage.zoom(crop, 32 / size, order=3, mode="nearest")
+            np.testing.assert_allclose(operator @ crop, wanted, atol=5e-15)
+            # reversed columns act on the left-right mirrored crop
+            np.testing.assert_allclose(operator[:, ::-1] @ crop[::-1], wanted, atol=5e-15)
+    np.testing.assert_array_equal(operators[32], np.eye(32))
 
 
 @pytest.mark.parametrize(("size_px", "crop_min"), [(16, 12), (28, 20), (8, 8)])
 def test_operators_of_other_sizes(size_px: int, crop_min: int) -> None:
-    operators = row_operators(size_px, crop_min)
-    sizes = [(s, o) for s in range(crop_min, size_px + 1) for o in range(size_px - s + 1)]
-    size, offset = np.array(sizes).T
-    np.testing.assert_array_equal(
-        operator_index(size, offset, size_px, crop_min), np.arange(len(operators))
-    )
-    # a constant stays constant: the rows sum to one
-    np.testing.assert_allclose(operators.sum(2), 1, atol=1e-14)
+    operators = zoom_operators(size_px, crop_min)
+    assert list(operators) == list(range(crop_min, size_px + 1))
+    for size, operator in operators.items():
+        assert operator.shape == (size_px, size)
+        # a constant stays constant: the rows sum to one
+        np.testing.assert_allclose(operator.sum(1), 1, atol=1e-14)
 
 
 # views
@@ -285,6 +280,45 @@ def test_bytes_do_not_depend_on_chunk_threads_or_residence() -> None:
             assert torch.equal(Views(images, "cpu", PAPER)(index, draws), wanted)
     finally:
         torch.set_num_threads(threads)
+
+
+def test_planes_in_a_shared_read_only_map_give_the_same_bytes(tmp_path: Path) -> None:
+    images, draws = pixels(40), draw(0, 0, "a", 90)
+    index = np.arange(90) % 40
+    wanted = Views(images, "cpu", PAPER)(index, draws)
+    np.save(tmp_path / "planes.npy", hsv_planes(images).numpy())
+    before = hashlib.sha256((tmp_path / "planes.npy").read_bytes()).hexdigest()
+    planes = np.load(tmp_path / "planes.npy", mmap_mode="r")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        views = Views(images, "cpu", PAPER, resident_bytes=0, planes=planes)
+    assert torch.equal(views(index, draws), wanted)
+    assert torch.equal(views(index, draws), wanted)
+    assert torch.equal(Views(images, "cpu", PAPER, planes=hsv_planes(torch.from_numpy(images)))(index, draws), wanted)
+    assert hashlib.sha256((tmp_path / "planes.npy").read_bytes()).hexdigest() == before
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((3, 4, 32, 32), np.float32), np.zeros((4, 3, 32, 32))])
+def test_planes_of_other_images_are_refused(wrong: np.ndarray) -> None:
+    with pytest.raises(ValueError, match=r"planes are .*allowed is float64 \(3, 4, 32, 32\)"):
+        Views(pixels(4), "cpu", PAPER, planes=wrong)
+
+
+@pytest.mark.parametrize("jitter", [PAPER, OFF])
+def test_crops_at_the_end_of_the_last_image(jitter: Jitter) -> None:
+    """Crops are read as windows of flat memory; none may reach beyond it, or into the next image."""
+    images, draws, index = pixels(3), every_crop(2), np.zeros(570, np.int64)
+    wanted = Views(images, "cpu", jitter)(index, draws)
+    for resident_bytes in (0, 2**30):
+        alone = Views(images[:1], "cpu", jitter, resident_bytes=resident_bytes)
+        assert torch.equal(alone(index, draws), wanted)
+
+
+def test_views_can_be_trained_on() -> None:
+    views = Views(pixels(2), "cpu", PAPER)(np.arange(2), draw(0, 0, "a", 2))
+    weight = torch.ones(3, requires_grad=True)
+    (views.float() * weight).sum().backward()
+    assert not views.is_inference() and weight.grad is not None
 
 
 def test_a_call_leaves_the_next_one_as_it_was() -> None:
@@ -339,3 +373,13 @@ def test_views_refuse() -> None:
         draws[1, 5:] = bad
         with pytest.raises(ValueError, match="draw 1 "):
             views(np.arange(3), draws)
+
+
+def test_views_on_a_gpu_are_those_of_the_cpu(device: torch.device) -> None:
+    if device.type != "cuda":
+        pytest.skip("run with --device cuda")
+    images = np.random.default_rng(3).integers(0, 256, (300, 32, 32, 3)).astype(np.uint8)
+    index, draws = order(1, 0, "transfer", 300), draw(1, 0, "transfer", 300)
+    for jitter in (Jitter(0.06, 0.26, 0.20, 0.21, 0.13), Jitter(0.0, 0.0, 0.0, 0.0, 0.0)):
+        here, there = (Views(images, where, jitter)(index, draws).cpu() for where in ("cpu", device))
+        assert torch.equal(here, there)

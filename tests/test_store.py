@@ -10,6 +10,9 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
+import types
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,7 @@ import pytest
 import torch
 
 from stages.fit.checkpoint import Checkpoint
-from stages.store import atomic, door, shards, work
+from stages.store import atomic, door, shards, space, work
 from stages.store.code import code_files, code_hash
 from stages.store.prepared import read_train, write_split
 from stages.store.progress import SweepProgress
@@ -82,6 +85,20 @@ def test_interrupted_write_leaves_no_part(tmp_path: Path, monkeypatch: pytest.Mo
     assert list(tmp_path.iterdir()) == []
 
 
+def test_buffers_are_joined_and_a_failing_one_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "file"
+    atomic.write_buffers(path, (b"a", memoryview(b"bc"), b"", b"d" * 100_000))
+    assert path.read_bytes() == b"abc" + b"d" * 100_000
+
+    def broken() -> Iterator[bytes]:
+        yield b"new"
+        raise ValueError("no more")
+
+    with pytest.raises(ValueError, match="no more"):
+        atomic.write_buffers(path, broken())
+    assert path.stat().st_size == 100_003 and list(path.parent.iterdir()) == [path]
+
+
 def test_write_replaces_read_only_links_and_not_what_they_point_to(tmp_path: Path) -> None:
     """DVC's outputs may be read-only hard links into its cache."""
     cached, path = tmp_path / "cache", tmp_path / "deep" / "file"
@@ -133,6 +150,55 @@ def test_tensors_round_trip(tmp_path: Path) -> None:
         assert arrays[name].dtype == array.dtype and arrays[name].shape == array.shape
         np.testing.assert_array_equal(arrays[name], array)
     assert checksum == digest(arrays)
+
+
+def test_files_are_plain_safetensors_with_one_metadata_key(tmp_path: Path) -> None:
+    from safetensors import safe_open
+    from safetensors.numpy import save
+
+    path = tmp_path / "t.safetensors"
+    kinds = ["?", "u1", "i1", "u2", "i2", "f2", "u4", "i4", "f4", "u8", "i8", "f8"]
+    typed = {f"é {kind}": np.arange(kind != "?", 6, dtype=np.int64).astype(kind) for kind in kinds}
+    arrays = {**ARRAYS, **typed, "big-endian": np.arange(3, dtype=">i4")}
+    write_tensors(path, arrays, HEADER)
+    with safe_open(path, framework="numpy") as file:
+        metadata = file.metadata()
+        assert list(metadata) == ["json"] and set(file.keys()) == set(arrays)
+        for name, array in arrays.items():
+            found = file.get_tensor(name)
+            assert found.dtype == array.dtype.newbyteorder("=") and np.array_equal(found, array)
+    # the library of today writes the same bytes
+    assert save({name: np.asarray(a, a.dtype.newbyteorder("=")) for name, a in arrays.items()}, metadata) == (
+        path.read_bytes()
+    )
+    with pytest.raises(ValueError, match="array x is complex128, allowed are bool"):
+        write_tensors(path, {"x": np.zeros(2, dtype=complex)}, {})
+
+
+def test_golden_file(tmp_path: Path) -> None:
+    """Renew only when it is intended that no file written before can be found again by its hash."""
+    write_tensors(tmp_path / "t.safetensors", ARRAYS, HEADER)
+    found = sha256(tmp_path / "t.safetensors")
+    assert found == "f0c47890dd8a513ff3fbf263ae456d90f6563c2432bf1ba06a9dcfb8a47ac984", (
+        f"the format changed; if intended, put {found} here"
+    )
+
+
+def test_reading_and_writing_copy_no_more_than_they_must(tmp_path: Path) -> None:
+    arrays = {"images": np.ones((2000, 32, 32, 3), dtype=np.uint8), "logits": np.ones((2000, 10), dtype=np.float32)}
+    size = sum(array.nbytes for array in arrays.values())
+    tracemalloc.start()
+    try:
+        write_tensors(tmp_path / "t.safetensors", arrays, {})
+        written = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
+        found = read_tensors(tmp_path / "t.safetensors")[0]
+        read = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert written < 0.1 * size and size < read < 1.1 * size
+    found["images"][:] = 0  # arrays are the reader's own
+    assert read_tensors(tmp_path / "t.safetensors")[0]["images"].all()
 
 
 def test_digest_sees_names_types_shapes_and_values() -> None:
@@ -644,3 +710,22 @@ def test_door_exits_143_on_sigterm(tmp_path: Path) -> None:
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 143
     assert errors == "terminated; 'dvc repro' goes on where it was\n"
+
+
+def test_what_does_not_fit_is_refused_with_both_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = 5_000_000_000
+    monkeypatch.setattr(space.shutil, "disk_usage", lambda folder: types.SimpleNamespace(free=free))
+    space.check_space(tmp_path, free, "the transfer set", "lower augment.epochs")
+    with pytest.raises(OSError, match=r"the transfer set needs 19.9 GB and 5 GB are free .* lower augment.epochs"):
+        space.check_space(tmp_path, 19_900_000_000, "the transfer set", "lower augment.epochs")
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_sizes_are_known_before_writing(tmp_path: Path, keep: bool) -> None:
+    index, draws = np.arange(40, dtype=np.int32), np.zeros((40, 9), np.uint16)
+    images = np.zeros((40, 8, 8, 3), np.uint8)
+    shards.write_images(tmp_path, 0, images=images, index=index, labels=index, draws=draws, keep_images=keep)
+    head = shards.shard_path(tmp_path, 0).stat().st_size - shards.image_shard_bytes(40, 8, keep)
+    assert 0 < head < 1000
+    shards.write_logits(tmp_path, 1, np.zeros((40, 10), np.float32), "ab" * 32)
+    assert 0 < shards.shard_path(tmp_path, 1).stat().st_size - shards.logits_shard_bytes(40, 10) < 1000

@@ -28,15 +28,18 @@ def rgb_planes_to_hsv(r: Tensor, g: Tensor, b: Tensor) -> Planes:
 
 
 def hsv_planes_to_rgb(h: Tensor, s: Tensor, v: Tensor, out: Planes) -> None:
-    """Write red, green and blue into `out`; h of any real value (it wraps), s and v in [0, 1]."""
-    turn = (h - torch.floor(h)).mul_(6.0)  # [0, 6]
+    """Write red, green and blue into `out`; h of any real value (it wraps), s and v in [0, 1].
+
+    A channel is v on the third of the hue circle around its own hue, v - s v on the third opposite, and
+    linear in between: six times the distance from the opposite hue, bounded by one and two, counts.
+    """
+    turn = h - h.floor()  # [0, 1]
     chroma = s * v
-    # the share of the chroma that a channel lacks: 0 near its own hue, 1 on the far side
-    red = turn.sub(3.0).abs_().neg_().add_(2.0)
-    green = turn.sub(2.0).abs_().sub_(1.0)
-    blue = turn.sub_(4.0).abs_().sub_(1.0)
-    for lack, channel in zip((red, green, blue), out, strict=True):
-        torch.addcmul(v, chroma, lack.clamp_(0.0, 1.0), value=-1, out=channel)
+    low, high = torch.sub(v, chroma, alpha=2.0), v + chroma
+    # no wrap beyond [0, 1] is near enough to count, but for red, whose opposite hue is in the middle
+    for centre, base, sign, channel in zip((3, 2, 4), (low, high, high), (6.0, -6.0, -6.0), out, strict=True):
+        distance = turn.sub(centre / 6).abs_().clamp_(1 / 6, 1 / 3)
+        torch.addcmul(base, chroma, distance, value=sign, out=channel)
 
 
 def rgb_to_hsv(rgb: Tensor) -> Tensor:

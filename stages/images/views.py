@@ -8,14 +8,36 @@ and the bytes do not depend on chunk size, thread count or device.
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from itertools import pairwise
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from .hsv import Jitter, Planes, hsv_planes_to_rgb, rgb_planes_to_hsv
-from .spline import mirrored, operator_index, row_operators
+from .hsv import Jitter, hsv_planes_to_rgb, rgb_planes_to_hsv
+from .spline import zoom_operators
 
-_CPU_CHUNK = 64  # more leave the cache: 31,000 images/s at 64, 20,000 at 256 (measured, 1 thread)
+_CPU_CHUNK = 48  # fewer pay for more calls, more leave the cache (measured)
+# A float64 below 2**51 that this is added to is rounded to an integer, half to even, in its lowest bits.
+_ROUND = 1.5 * 2.0**52
+
+
+def hsv_planes(images: np.ndarray | Tensor) -> Tensor:
+    """Hue, saturation and value of `images`, for the `planes` of any number of `Views` on them.
+
+    Arguments:
+        images: uint8 (N, s, s, 3), numpy or torch.
+
+    Returns:
+        float64 (3, N, s, s) in [0, 1] on the device of the images, column by column: the last axis is
+        the row of an image. 24 bytes a pixel.
+
+    Raises:
+        ValueError: images are not uint8 (N, s, s, 3).
+    """
+    return _planes(_checked(images))
 
 
 class Views:
@@ -28,6 +50,8 @@ class Views:
         crop_min: smallest side of a crop in pixels; the draws must not go below.
         resident_bytes: the HSV planes of all images are kept when they need no more than this
             (24 bytes a pixel), else they are made again for each chunk. Same bytes either way.
+        planes: `hsv_planes(images)`, made elsewhere; processes may share one read-only memory map of
+            them. Never written, and used whatever `resident_bytes` says. Same bytes again.
 
     Example:
         >>> views = Views(images, "cpu", Jitter(0.06, 0.26, 0.20, 0.21, 0.13))
@@ -35,7 +59,8 @@ class Views:
         torch.Size([600, 32, 32, 3])
 
     Raises:
-        ValueError: images are not uint8 (N, s, s, 3), or crop_min is not in 1..s.
+        ValueError: images are not uint8 (N, s, s, 3), planes are not theirs by shape or type, or crop_min
+            is not in 1..s.
     """
 
     def __init__(
@@ -45,42 +70,35 @@ class Views:
         jitter: Jitter,
         crop_min: int = 24,
         resident_bytes: int = 2**30,
+        planes: np.ndarray | Tensor | None = None,
     ) -> None:
-        images = torch.as_tensor(images)
-        shape = tuple(images.shape)
-        square = len(shape) == 4 and shape[1] == shape[2] and shape[3] == 3
-        if images.dtype != torch.uint8 or not square:
-            raise ValueError(f"images are {images.dtype} {shape}, allowed is uint8 (N, s, s, 3)")
-        self.size_px, self.crop_min, self.jitter = shape[1], crop_min, jitter
+        images = _checked(images)
+        self.size_px, self.crop_min, self.jitter = images.shape[1], crop_min, jitter
         self.device = torch.device(device)
-        operators = row_operators(self.size_px, crop_min)
-        both = np.concatenate([operators, mirrored(operators)])
-        self._rows = torch.from_numpy(operators).to(self.device)  # (K, s, s)
-        # columns act from the right: I M^T, the mirrored half after the plain one
-        self._columns = torch.from_numpy(both).mT.contiguous().to(self.device)  # (2 K, s, s)
-        self._images = images.to(self.device)
-        resident = not jitter.off and images.numel() * 8 <= resident_bytes
-        self._hsv = self._convert_all() if resident else None  # 3 x (N, s, s)
-
-    def _convert_all(self) -> Planes:
-        count, size = len(self._images), self.size_px
-        planes = torch.empty((3, count, size, size), dtype=torch.float64, device=self.device)
-        for start in range(0, count, 256):
-            stop = start + 256
-            for plane, part in zip(planes, _hsv(self._images[start:stop]), strict=True):
-                plane[start:stop] = part
-        h, s, v = planes
-        return h, s, v
+        # columns act from the left, on pixels (column, ...): reversed they act on the mirrored crop
+        self._columns, self._rows = {}, {}
+        for size, zoom in zoom_operators(self.size_px, crop_min).items():
+            for mirror, matrix in enumerate((zoom, zoom[:, ::-1])):
+                self._columns[size, mirror] = torch.from_numpy(matrix.copy()).to(self.device)
+            self._rows[size] = torch.from_numpy(255.0 * zoom).to(self.device)
+        self._count = len(images)
+        self._images = self._hsv = None  # one of them is kept
+        if not jitter.off and planes is not None:
+            self._hsv = _shared(planes, images).to(self.device).contiguous()
+        elif not jitter.off and images.numel() * 8 <= resident_bytes:
+            self._hsv = _planes(images.to(self.device))
+        else:
+            self._images = images.to(self.device).contiguous()
 
     def __call__(
-        self, index: np.ndarray | Tensor, draws: np.ndarray | Tensor, chunk: int = 256
+        self, index: np.ndarray | Tensor, draws: np.ndarray | Tensor, chunk: int = 4096
     ) -> Tensor:
         """View i is image index[i] under draws[i].
 
         Arguments:
             index: integers (n,) from 0 to N - 1.
             draws: uint16 (n, 9), columns as in `draws.COLUMNS`.
-            chunk: most images at a time; affects memory and speed only. A CPU takes 64 at most.
+            chunk: most images at a time; affects memory and speed only. A CPU takes 48 at most.
 
         Returns:
             uint8 (n, s, s, 3) on the device.
@@ -91,45 +109,61 @@ class Views:
         index = np.asarray(torch.as_tensor(index).cpu(), dtype=np.int64)
         draws = draws.cpu().numpy() if isinstance(draws, Tensor) else draws
         self._check(index, draws, chunk)
-        mirror, size, x, y = draws[:, 5:].astype(np.int64).T
-        row = operator_index(size, y, self.size_px, self.crop_min)
-        column = operator_index(size, x, self.size_px, self.crop_min) + mirror * len(self._rows)
-        moved = [torch.from_numpy(a).to(self.device) for a in (index, row, column)]
-        factors = torch.from_numpy(self.jitter.factors(draws)).to(self.device)
         shape = (len(index), self.size_px, self.size_px, 3)
         views = torch.empty(shape, dtype=torch.uint8, device=self.device)
+        # images with one size of crop, mirrored all or none, share their two matrices
+        kind = draws[:, 6].astype(np.int64) * 2 + draws[:, 5]
+        order = np.argsort(kind, kind="stable")
+        starts = torch.from_numpy(self._starts(index, draws)[order]).to(self.device)
+        factors = torch.from_numpy(self.jitter.factors(draws)[order]).to(self.device)
         step = min(chunk, _CPU_CHUNK) if self.device.type == "cpu" else chunk
-        for start in range(0, len(index), step):
-            part = slice(start, start + step)
-            images, rows, columns = (m[part] for m in moved)
-            views[part] = self._chunk(images, rows, columns, factors[part])
+        with torch.inference_mode():  # its calls cost less; there are some forty a chunk
+            for part in _alike(kind[order], step):
+                size, mirror = divmod(int(kind[order[part.start]]), 2)
+                _put(views, order[part], self._chunk(starts[part], size, mirror, factors[part]))
         return views
 
-    def _chunk(self, index: Tensor, row: Tensor, column: Tensor, factors: Tensor) -> Tensor:
-        """uint8 (n, s, s, 3) of one chunk."""
-        pixels = self._jittered(index, factors)
-        n, size = len(index), self.size_px
-        # with the channel between rows and columns both products are plain batches of matrices
-        pixels = torch.bmm(self._rows[row], pixels.view(n, size, 3 * size))
-        pixels = torch.bmm(pixels.view(n, size * 3, size), self._columns[column])
-        pixels = pixels.clamp_(0.0, 1.0).mul_(255.0).round_().to(torch.uint8)
-        return pixels.view(n, size, 3, size).transpose(2, 3)
-
-    def _jittered(self, index: Tensor, factors: Tensor) -> Tensor:
-        """RGB in [0, 1] of the jittered originals, float64 (n, row, channel, column)."""
-        if self.jitter.off:
-            return self._images[index].transpose(2, 3).to(torch.float64).contiguous().div_(255.0)
+    def _starts(self, index: np.ndarray, draws: np.ndarray) -> np.ndarray:
+        """Where each crop begins in the flat planes, or in the flat images where there are none; int64 (n,)."""
+        mirror, size, x, y = draws[:, 5:].astype(np.int64).T
+        side = self.size_px
+        x = np.where(mirror, side - size - x, x)  # the left edge in the image as it is
         if self._hsv is None:
-            h, s, v = _hsv(self._images[index])
+            return ((index * side + y) * side + x) * 3
+        return (index * side + x) * side + y
+
+    def _chunk(self, starts: Tensor, size: int, mirror: int, factors: Tensor) -> Tensor:
+        """uint8 (n, s, s, 3) of crops of one size, mirrored all or none."""
+        n, side = len(starts), self.size_px
+        pixels = self._jittered(starts, size, factors)
+        # from (column, channel, row) the second product, transposed, comes out as (row, column, channel)
+        pixels = torch.bmm(self._columns[size, mirror].expand(n, -1, -1), pixels.flatten(2))
+        pixels = torch.bmm(self._rows[size].expand(n, -1, -1), pixels.view(n, 3 * side, -1)[:, :, :size].mT)
+        bits = pixels.clamp_(0.0, 255.0).add_(_ROUND).view(torch.int64)
+        return bits.to(torch.uint8).view(n, side, side, 3)
+
+    def _jittered(self, starts: Tensor, size: int, factors: Tensor) -> Tensor:
+        """RGB in [0, 1] of the jittered crops, float64 (n, column, channel, row); maybe a row too many."""
+        if self.jitter.off:
+            return _unit(self._crops(starts, size).permute(0, 2, 3, 1))
+        if self._hsv is None:
+            h, s, v = rgb_planes_to_hsv(*_unit(self._crops(starts, size).permute(3, 0, 2, 1)))
         else:
-            h, s, v = (plane.index_select(0, index) for plane in self._hsv)
-        d_h, d_s, d_v, a_s, a_v = (f.view(-1, 1, 1) for f in factors.unbind(1))
+            h, s, v = (_windows(plane, starts, (size, size), (self.size_px, 1)) for plane in self._hsv)
+        d_h, d_s, d_v, a_s, a_v = factors.T.reshape(5, -1, 1, 1)
         h.add_(d_h)
         s.mul_(a_s).add_(d_s).clamp_(0.0, 1.0)
         v.mul_(a_v).add_(d_v).clamp_(0.0, 1.0)
-        rgb = h.new_empty((len(index), self.size_px, 3, self.size_px))
-        hsv_planes_to_rgb(h, s, v, (rgb[:, :, 0], rgb[:, :, 1], rgb[:, :, 2]))
+        # products of matrices with an odd number of columns take up to 1.4 times as long (measured)
+        rgb = h.new_empty((len(starts), size, 3, size + size % 2))
+        rgb[..., size:].zero_()
+        r, g, b = rgb[..., :size].unbind(2)
+        hsv_planes_to_rgb(h, s, v, (r, g, b))
         return rgb
+
+    def _crops(self, starts: Tensor, size: int) -> Tensor:
+        """uint8 (n, row, column, channel)."""
+        return _windows(self._images, starts, (size, size, 3), (3 * self.size_px, 3, 1))
 
     def _check(self, index: np.ndarray, draws: np.ndarray, chunk: int) -> None:
         if index.ndim != 1 or draws.shape != (len(index), 9) or draws.dtype != np.uint16:
@@ -139,10 +173,10 @@ class Views:
             )
         if chunk < 1:
             raise ValueError(f"chunk is {chunk}, allowed are integers >= 1")
-        if len(index) and not 0 <= index.min() <= index.max() < len(self._images):
+        if len(index) and not 0 <= index.min() <= index.max() < self._count:
             raise ValueError(
                 f"index goes from {index.min()} to {index.max()}, "
-                f"allowed are 0 to {len(self._images) - 1}"
+                f"allowed are 0 to {self._count - 1}"
             )
         mirror, size, x, y = draws[:, 5:].astype(np.int64).T
         fits = (size >= self.crop_min) & (np.maximum(x, y) + size <= self.size_px) & (mirror <= 1)
@@ -155,7 +189,60 @@ class Views:
             )
 
 
-def _hsv(images: Tensor) -> Planes:
-    """HSV planes, each float64 (n, s, s) in [0, 1], of images uint8 (n, s, s, 3)."""
-    planes = images.permute(3, 0, 1, 2).to(torch.float64, memory_format=torch.contiguous_format)
-    return rgb_planes_to_hsv(*planes.div_(255.0))
+def _checked(images: np.ndarray | Tensor) -> Tensor:
+    images = torch.as_tensor(images)
+    shape = tuple(images.shape)
+    square = len(shape) == 4 and shape[1] == shape[2] and shape[3] == 3
+    if images.dtype != torch.uint8 or not square:
+        raise ValueError(f"images are {images.dtype} {shape}, allowed is uint8 (N, s, s, 3)")
+    return images
+
+
+def _shared(planes: np.ndarray | Tensor, images: Tensor) -> Tensor:
+    with warnings.catch_warnings():
+        # torch warns of read-only memory; nothing here writes to it
+        warnings.simplefilter("ignore", UserWarning)
+        held = torch.as_tensor(planes)
+    wanted = (3, *images.shape[:3])
+    if held.dtype != torch.float64 or tuple(held.shape) != wanted:
+        raise ValueError(
+            f"planes are {held.dtype} {tuple(held.shape)}, allowed is float64 {wanted}: "
+            "make them with hsv_planes from the same images"
+        )
+    return held
+
+
+def _planes(images: Tensor) -> Tensor:
+    planes = torch.empty((3, *images.shape[:3]), dtype=torch.float64, device=images.device)
+    for start in range(0, len(images), 64):
+        part = slice(start, start + 64)
+        # column by column: see the order of the two products in `_chunk`
+        for plane, made in zip(planes, rgb_planes_to_hsv(*_unit(images[part].permute(3, 0, 2, 1))), strict=True):
+            plane[part] = made
+    return planes
+
+
+def _unit(images: Tensor) -> Tensor:
+    return images.to(torch.float64, memory_format=torch.contiguous_format).div_(255.0)
+
+
+def _windows(pixels: Tensor, starts: Tensor, shape: tuple[int, ...], strides: tuple[int, ...]) -> Tensor:
+    """A copy of the window of that shape and strides at each of `starts`, places in flat `pixels`."""
+    reach = sum((extent - 1) * stride for extent, stride in zip(shape, strides, strict=True))
+    every = pixels.view(-1).as_strided((max(pixels.numel() - reach, 0), *shape), (1, *strides))
+    return every.index_select(0, starts)
+
+
+def _alike(kind: np.ndarray, most: int) -> Iterator[slice]:
+    """Runs of equal values of `kind`, in pieces of `most` at most."""
+    ends = [0, *(np.flatnonzero(np.diff(kind)) + 1).tolist(), len(kind)]
+    for start, stop in pairwise(ends):
+        for first in range(start, stop, most):
+            yield slice(first, min(first + most, stop))
+
+
+def _put(views: Tensor, places: np.ndarray, made: Tensor) -> None:
+    if views.device.type == "cpu":
+        views.numpy()[places] = made.numpy()  # torch takes ten times as long for bytes (measured)
+    else:
+        views[torch.from_numpy(places).to(views.device)] = made

@@ -6,12 +6,19 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` to `path`: temporary file in the same folder, fsync, rename, fsync of the folder.
+    """`write_buffers` of one buffer."""
+    write_buffers(path, (data,))
+
+
+def write_buffers(path: Path, buffers: Iterable[bytes | memoryview]) -> None:
+    """Write `buffers` one after the other to `path`: temporary file in the same folder, fsync, rename, fsync of the
+    folder. They are not joined in memory.
 
     Raises:
         OSError: no room, no permission; then `path` is as it was.
@@ -20,7 +27,8 @@ def write_bytes(path: Path, data: bytes) -> None:
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            for buffer in buffers:
+                file.write(buffer)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(name, 0o644)

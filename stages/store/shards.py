@@ -24,7 +24,17 @@ def shard_path(folder: Path, epoch: int) -> Path:
 
 def images_hash(images: np.ndarray) -> str:
     """sha256 of the bytes of `images` uint8 (n, s, s, 3)."""
-    return hashlib.sha256(np.ascontiguousarray(images).data.cast("B")).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()
+
+
+def image_shard_bytes(images: int, size_px: int, keep_images: bool) -> int:
+    """Bytes of one image shard, but for its header of less than a thousand."""
+    return images * ((3 * size_px**2 if keep_images else 0) + 4 + 2 + 2 * 9)
+
+
+def logits_shard_bytes(images: int, classes: int) -> int:
+    """Bytes of one logits shard, but for its header."""
+    return images * classes * 4
 
 
 def write_images(

@@ -1,24 +1,31 @@
 """safetensors files with one JSON header and a checksum that is verified on reading.
 
 Nothing is ever unpickled. The header goes under one metadata key, since several keys are written in random
-order and would change the file's hash from run to run.
+order and would change the file's hash from run to run. Arrays go from memory to the file and back without a copy
+of the file in between.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
-from stages.store.atomic import write_bytes
+from stages.store.atomic import write_buffers
 
 KEY = "json"
+# What the format calls a type, and what numpy calls it; arrays are stored in this order, as by the library.
+_TYPES = {
+    "U64": "<u8", "I64": "<i8", "F64": "<f8", "F32": "<f4", "U32": "<u4", "I32": "<i4", "F16": "<f2", "U16": "<u2",
+    "I16": "<i2", "I8": "|i1", "U8": "|u1", "BOOL": "|b1",
+}  # fmt: skip
+_NAMES = {text: name for name, text in _TYPES.items()}
 
 
 def digest(arrays: Mapping[str, np.ndarray]) -> str:
@@ -28,8 +35,13 @@ def digest(arrays: Mapping[str, np.ndarray]) -> str:
         # asarray and not ascontiguousarray, which makes a vector of a scalar
         array = np.asarray(arrays[name], order="C")
         state.update(f"{name}:{array.dtype.str}:{array.shape};".encode())
-        state.update(array.reshape(-1).data.cast("B") if array.size else b"")
+        state.update(_bytes(array))
     return state.hexdigest()
+
+
+def _bytes(array: np.ndarray) -> memoryview:
+    """The memory of a C-contiguous array."""
+    return array.reshape(-1).view(np.uint8).data
 
 
 def _text_hash(header: Any) -> str:
@@ -38,14 +50,39 @@ def _text_hash(header: Any) -> str:
 
 
 def write_tensors(path: Path, arrays: Mapping[str, np.ndarray], header: Mapping[str, Any]) -> str:
-    """Write `arrays` and a JSON `header` to `path` (whole or not at all); returns their digest."""
-    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    checksum = digest(arrays)
+    """Write `arrays` and a JSON `header` to `path` (whole or not at all); returns their digest.
+
+    Raises:
+        ValueError: an array's type is none of bool, integers, float16, float32 and float64.
+    """
+    stored = {name: _storable(name, array) for name, array in arrays.items()}
+    checksum = digest(stored)
     header = json.loads(json.dumps(header, allow_nan=False))
     meta = {"header": header, "header_sha256": _text_hash(header), "sha256": checksum}
-    text = json.dumps(meta, sort_keys=True)
-    write_bytes(path, save(dict(arrays), metadata={KEY: text}))
+    ordered = dict(sorted(stored.items(), key=lambda item: (list(_NAMES).index(item[1].dtype.str), item[0])))
+    head = _head(ordered, json.dumps(meta, sort_keys=True))
+    write_buffers(path, [head, *(_bytes(array) for array in ordered.values())])
     return checksum
+
+
+def _storable(name: str, array: np.ndarray) -> np.ndarray:
+    array = np.asarray(array)
+    array = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
+    if array.dtype.str not in _NAMES:
+        raise ValueError(f"array {name} is {array.dtype}, allowed are bool, integers, float16, float32 and float64")
+    return array
+
+
+def _head(arrays: Mapping[str, np.ndarray], text: str) -> bytes:
+    """What a safetensors file has before its buffers: eight bytes of length, then JSON up to a multiple of eight."""
+    entries: dict[str, Any] = {"__metadata__": {KEY: text}}
+    end = 0
+    for name, array in arrays.items():
+        start, end = end, end + array.nbytes
+        entries[name] = {"dtype": _NAMES[array.dtype.str], "shape": list(array.shape), "data_offsets": [start, end]}
+    head = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
+    head += b" " * (-len(head) % 8)
+    return len(head).to_bytes(8, "little") + head
 
 
 def read_header(path: Path) -> dict[str, Any]:
@@ -77,14 +114,34 @@ def _open(path: Path, arrays: bool = False) -> tuple[dict[str, Any], dict[str, n
     if not path.is_file():
         raise FileNotFoundError(f"{path} not found: run 'dvc repro' to make it")
     try:
-        with safe_open(path, framework="numpy") as file:
+        with safe_open(path, framework="numpy") as file:  # it checks that the buffers fill the file and fit their types
             meta = json.loads((file.metadata() or {})[KEY])
-            if _text_hash(meta["header"]) != meta["header_sha256"]:
-                raise ValueError("its header does not match its checksum")
-            held = {name: file.get_tensor(name) for name in file.keys()} if arrays else {}  # noqa: SIM118
-            return {"header": meta["header"], "sha256": meta["sha256"]}, held
+        if _text_hash(meta["header"]) != meta["header_sha256"]:
+            raise ValueError("its header does not match its checksum")
+        return {"header": meta["header"], "sha256": meta["sha256"]}, _arrays(path) if arrays else {}
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{path} is truncated or not a file of this pipeline ({error}): "
             "delete it and run 'dvc repro' again"
         ) from error
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a file, views of one block of memory into which the file is read at once."""
+    # not mapped: what was verified must not change with the file, and may be written to
+    with path.open("rb", buffering=0) as file:
+        block = np.empty(os.fstat(file.fileno()).st_size, dtype=np.uint8)
+        read = 0
+        while count := file.readinto(block.data[read:]):
+            read += count
+    if read < len(block):
+        raise ValueError("it became shorter while it was read")
+    start = 8 + int.from_bytes(block[:8].tobytes(), "little")
+    entries = json.loads(block[8:start].tobytes())
+    entries.pop("__metadata__", None)
+    return {name: _view(block[start:], **entry) for name, entry in entries.items()}
+
+
+def _view(buffers: np.ndarray, dtype: str, shape: list[int], data_offsets: list[int]) -> np.ndarray:
+    first, stop = data_offsets
+    return buffers[first:stop].view(_TYPES[dtype]).reshape(shape)
