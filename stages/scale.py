@@ -2,7 +2,8 @@
 
 `python -m stages.scale smoke` makes smoke the active scale: scales/paper.yaml with what scales/smoke.yaml says
 otherwise. params.yaml is then the one truth; edit it, or override single values with `dvc exp run -S`.
-`--cost` prints the expected cost and writes nothing; without NAME it does so for params.yaml as it stands.
+`--cost` prints the expected cost and writes nothing; without NAME it does so for params.yaml as it stands. `--cells`
+adds a line for every cell.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from stages.nets.budget import forward_macs, parse_budget, plan
 from stages.nets.families import FAMILIES, check_row
 from stages.nets.layers import teacher_macs, teacher_params, teacher_widths
-from stages.report.cost import UNBOUNDED_EPOCHS, Job, lines, transfer_bytes
-from stages.settings import prepare, whole
+from stages.report.cost import UNBOUNDED_EPOCHS, Job, Part, cells, devices, lines, transfer_bytes
+from stages.settings import common, prepare, whole
 from stages.settings.read import nearest, read_params
 from stages.settings.students import ROWS, SECTION, matrix, row
 from stages.settings.teachers import teachers
@@ -86,13 +87,14 @@ def jobs(params: dict[str, Any]) -> tuple[list[Job], int]:
     data, transfer = prepare.prepare(params), prepare.augment(params)
     section = teachers(params)
     boxes = {name: getattr(section.boxes, name) for name in ("C1", "C2", "C3", "H1")}
-    widths = teacher_widths(dict.fromkeys(boxes, 0.5), boxes)
+    widths = teacher_widths(dict.fromkeys(boxes, 0.5), boxes, multiple=section.width_multiple)
     macs, size = teacher_macs(widths, CLASSES, data.size_px), teacher_params(widths, CLASSES, data.size_px)
     epochs = section.training.max_epochs or UNBOUNDED_EPOCHS
     members, labelled = prepare.ensemble(params).members, transfer.epochs * data.train
+    trials, validated = section.sweep.trials, epochs * data.validation
     found = [
-        Job("teachers", macs, size, epochs * data.train, section.sweep.trials),
-        Job("label", macs, size, labelled, members, training=False),
+        Job("teachers", macs, size, epochs * data.train, trials, validated=validated),
+        Job("label", macs, size, labelled, members, "label"),
     ]
     for target in SECTION:
         found += cell_jobs(params, target, data)
@@ -111,16 +113,48 @@ def cell_jobs(params: dict[str, Any], target: Any, data: prepare.Prepare) -> lis
             check_row(f"params.yaml: {ROWS[target]}.{name}", family, budget, entry.boxes, entry.ratios)
             middle = [0.5] * FAMILIES[family].controls
             box = None if entry.boxes is None else entry.boxes[budget]
-            made = plan(family, parse_budget(budget), middle, box, size_px=data.size_px)
+            multiple = section.width_multiple
+            made = plan(family, parse_budget(budget), middle, box, size_px=data.size_px, multiple=multiple)
             job = Job(
                 f"{SECTION[target]} {name} {budget}",
                 forward_macs(made),
                 made.params,
                 epochs * data.train,
                 section.sweep.trials,
+                "train conv" if FAMILIES[family].layout else "train mlp",
+                epochs * data.validation,
             )
             found.append(job)
     return found
+
+
+def parts(params: dict[str, Any], found: list[Job]) -> list[Part]:
+    """The jobs of `jobs` by stage, with the views they need, and what they read and write of the transfer set.
+
+    Every epoch of a trial is read, or made again where only draws are stored: a trial that keeps its epochs in
+    memory and has more of them than are stored costs less.
+    """
+    data, transfer, execution = prepare.prepare(params), prepare.augment(params), common.execution(params)
+    kept, stored = transfer.store == "images", transfer.epochs * data.train
+    shard, logits = transfer_bytes(1, 1, data.size_px, 0, kept), 4 * CLASSES
+
+    def sweep(name: str, prefix: str, work: str, lag: int, per_image: int, made: bool) -> Part:
+        own = tuple(job for job in found if job.name.split()[0] == prefix and job.work.startswith(work))
+        images = sum(job.images * job.count for job in own)
+        slots = min(execution.slots, lag) if execution.engine == "local" else 1
+        return Part(name, own, images if made else 0, images * per_image, slots=slots)
+
+    mimic, hard = (matrix(params, target).sweep.lag for target in ("mimic", "hard"))
+    listed = [
+        sweep("teachers", "teachers", "train", teachers(params).sweep.lag, 0, True),
+        Part("augment", (), stored, 0, stored * shard, execution.slots),
+        Part("label", tuple(job for job in found if job.name == "label"), 0 if kept else stored, stored * shard,
+             stored * logits, execution.slots),
+        sweep("students conv", "students", "train conv", mimic, shard + logits, not kept),
+        sweep("students mlp", "students", "train mlp", mimic, shard + logits, not kept),
+        sweep("hard", "hard", "train", hard, shard, not kept),
+    ]  # fmt: skip
+    return [part for part in listed if part.amounts]
 
 
 def main() -> None:
@@ -128,6 +162,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m stages.scale", description=__doc__.split("\n\n")[0])
     parser.add_argument("name", nargs="?", help=", ".join(names()))
     parser.add_argument("--cost", action="store_true", help="print the expected cost, write nothing")
+    parser.add_argument("--cells", action="store_true", help="a line for every cell besides")
     arguments = parser.parse_args()
     if arguments.name is None and not arguments.cost:
         parser.error(f"which scale? one of {', '.join(names())}")
@@ -137,7 +172,9 @@ def main() -> None:
     if text and not arguments.cost:
         write_text(PARAMS, text)
         print(f"{PARAMS} is at scale {arguments.name}; 'dvc repro' runs it")
-    print("\n".join(lines(found, stored)))
+    listed = parts(params, found)
+    every = [*cells(listed), ""] if arguments.cells else []
+    print("\n".join(every + lines(listed, stored, common.numerics(params).precision, devices())))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,15 @@
-"""What a scale will cost, before it is run: floating-point operations, bytes, hours; used by scale."""
+"""What a scale will cost before it is run: operations, bytes, and hours at measured rates; used by scale.
+
+Imports no torch. The rates are in rates.json beside this file; `python -m benchmarks.rates --write` measures them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
 
 FLOPS_PER_MAC = 2
 TRAINING_PASSES = 3
@@ -12,12 +18,22 @@ TRAINING_PASSES = 3
 UNBOUNDED_EPOCHS = 160
 """Assumption for trials without max_epochs: the paper's number of stored epochs."""
 
-DEVICES = {
-    "one CPU core": 40e9,
-    "one H200": 2e13,
-}
-"""Sustained operations a second. CPU core: what the run in docs/results/cpu came to (AMD EPYC, torch 2.15, fp32,
-one thread, other jobs beside it). H200: assumed, about a third of its fp32 peak; not measured."""
+RATES = Path(__file__).with_name("rates.json")
+NETS = ("train conv", "train mlp", "label")
+"""Work of nets, in operations; its rates depend on the precision."""
+DATA = ("views", "store read", "store write")
+"""Views are counted in images, what is read and written in bytes."""
+PER_CORE = "1 core of "
+"""How the name of a CPU begins: its rates are those of one thread, and processes share out the work."""
+
+
+SMALL = 900_000
+SMALL_NETS = (
+    "nets below 1M parameters take longer than this: on one core of an AMD EPYC those of 60k to 316k, in batches of 16 "
+    "and 32, ran at 0.3 to 0.7 (conv) and 0.1 to 0.5 (mlp) of these rates"
+)
+"""Measured in fp32 with torch 2.15, on the mid-box nets of the scales smoke and cpu. The rates are those of 1M nets."""
+LEFT_OUT = "no rate, left out of the hours marked with +"
 
 
 @dataclass(frozen=True)
@@ -30,7 +46,8 @@ class Job:
         params: of the net.
         images: images that pass through the net in one repetition.
         count: repetitions (trials or members).
-        training: whether gradients are computed.
+        work: one of `NETS`; gradients are computed unless it is "label".
+        validated: images of a repetition that pass forward only, to validate.
     """
 
     name: str
@@ -38,13 +55,96 @@ class Job:
     params: int
     images: int
     count: int
-    training: bool = True
+    work: str = "train conv"
+    validated: int = 0
 
     @property
     def flops(self) -> float:
         """Floating-point operations of all repetitions."""
-        passes = TRAINING_PASSES if self.training else 1
-        return float(self.macs) * FLOPS_PER_MAC * passes * self.images * self.count
+        passes = 1 if self.work == "label" else TRAINING_PASSES
+        return float(self.macs) * FLOPS_PER_MAC * (passes * self.images + self.validated) * self.count
+
+
+@dataclass(frozen=True)
+class Part:
+    """A stage of the pipeline, or those of its nets that train at one rate; a line of the estimate.
+
+    Attributes:
+        name: e.g. "students conv".
+        jobs: what its nets compute.
+        views: images that are augmented.
+        read, written: bytes of the transfer set.
+        slots: processes at a time.
+    """
+
+    name: str
+    jobs: tuple[Job, ...] = ()
+    views: int = 0
+    read: int = 0
+    written: int = 0
+    slots: int = 1
+
+    @property
+    def amounts(self) -> dict[str, float]:
+        """How much of each kind of work of `NETS` and `DATA` there is; none of them 0."""
+        found = Counter({"views": self.views, "store read": self.read, "store write": self.written})
+        for job in self.jobs:
+            found[job.work] += job.flops
+        return {work: amount for work, amount in found.items() if amount}
+
+
+@dataclass(frozen=True)
+class Device:
+    """One entry of rates.json.
+
+    Attributes:
+        device: its name; "1 core of ..." for a CPU.
+        torch: version it was measured with; "" where it was not.
+        how: the command that measured it, or what is assumed.
+        n: measurements, of which each rate is the median.
+        measured: or assumed.
+        rates: operations a second for "train conv fp32" and the like, images or bytes a second for `DATA`.
+    """
+
+    device: str
+    torch: str
+    how: str
+    n: int
+    measured: bool
+    rates: Mapping[str, float]
+
+    def rate(self, work: str, precision: str) -> tuple[float | None, str]:
+        """Amount a second and "", or what stands in for it: the rate of fp32, or None where there is none."""
+        if work in DATA:
+            return self.rates.get(work), "" if work in self.rates else LEFT_OUT
+        for known in (precision, "fp32"):
+            if (key := f"{work} {known}") in self.rates:
+                return self.rates[key], "" if known == precision else f"no {precision} rate measured, fp32's is taken"
+        return None, LEFT_OUT
+
+    def hours(self, amounts: Mapping[str, float], precision: str) -> tuple[float, bool]:
+        """Hours of all that has a rate, one after the other, on a CPU by one process; and whether that is all."""
+        rates = {work: self.rate(work, precision)[0] for work in amounts}
+        rated = [amount / rate for work, amount in amounts.items() if (rate := rates[work])]
+        return sum(rated) / 3600, len(rated) == len(amounts)
+
+
+def devices(path: Path = RATES) -> list[Device]:
+    """The devices of rates.json.
+
+    Raises:
+        ValueError: it is no list of such entries, it is empty, or a rate is not above 0.
+    """
+    names = {field.name for field in fields(Device)}
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+        found = [Device(**entry) for entry in entries]
+        if found and all(rate > 0 for device in found for rate in device.rates.values()):
+            return found
+        problem = "there is no device, or a rate is not above 0"
+    except (TypeError, AttributeError, json.JSONDecodeError) as error:
+        problem = str(error)
+    raise ValueError(f"{path}: {problem}; it is a list of {sorted(names)}, see python -m benchmarks.rates --write")
 
 
 def transfer_bytes(epochs: int, images: int, size_px: int, classes: int, pixels: bool) -> int:
@@ -53,21 +153,80 @@ def transfer_bytes(epochs: int, images: int, size_px: int, classes: int, pixels:
     return epochs * images * per_image
 
 
-def hours(flops: float, per_second: float) -> float:
-    """Hours at a sustained rate."""
-    return flops / per_second / 3600
+def lines(parts: Sequence[Part], on_disk: int, precision: str, found: Sequence[Device]) -> list[str]:
+    """The estimate as text: a table with a line for each part and their total, then where the rates are from."""
+    head, rows = _table(parts, precision, found)
+    widths = [max(len(line[k]) for line in [head, *rows]) for k in range(len(head))]
+    out = [f"precision {precision}", ""]
+    for first, *others in [head, *rows]:
+        right = (text.rjust(width) for text, width in zip(others, widths[1:], strict=True))
+        out.append("  ".join([first.ljust(widths[0]), *right]))
+    out += ["", f"transfer set on disk: {on_disk / 1e9:.3g} GB"]
+    cell = max((job for part in parts for job in part.jobs if " " in job.name), key=lambda j: j.flops, default=None)
+    if cell is not None:
+        out.append(f"largest cell: {cell.name}, {cell.flops:.2e} FLOP in {cell.count} trials")
+    works = [work for work in (*NETS, *DATA) if any(work in part.amounts for part in parts)]
+    for number, device in enumerate(found, start=1):
+        out += _origin(number, device, works, precision)
+    if any(job.params < SMALL for part in parts for job in part.jobs):
+        out.append(SMALL_NETS)
+    return [*out, "not counted: starts of processes, proposals of the searches, DVC's own time, the test set"]
 
 
-def lines(jobs: Sequence[Job], on_disk: int) -> list[str]:
-    """The estimate as text, one line a job, then the totals."""
+def cells(parts: Sequence[Part]) -> list[str]:
+    """Every job of every part: its name, parameters, repetitions, images of each and operations."""
+    jobs = [job for part in parts for job in part.jobs]
     width = max(len(job.name) for job in jobs)
     out = [f"{'':{width}}  {'params':>11}  {'trials':>6}  {'images each':>12}  {'FLOP':>9}"]
     for job in jobs:
-        head = f"{job.name:{width}}  {job.params:>11,}  {job.count:>6}"
-        out.append(f"{head}  {job.images:>12,}  {job.flops:>9.2e}")
-    total = sum(job.flops for job in jobs)
-    out.append(f"{'total':{width}}  {'':>11}  {'':>6}  {'':>12}  {total:>9.2e}")
-    out.append(f"transfer set on disk: {on_disk / 1e9:.3g} GB")
-    for device, rate in DEVICES.items():
-        out.append(f"about {hours(total, rate):.3g} hours on {device} at {rate:.2g} FLOP/s sustained")
+        out.append(f"{job.name:{width}}  {job.params:>11,}  {job.count:>6}  {job.images:>12,}  {job.flops:>9.2e}")
     return out
+
+
+def _table(parts: Sequence[Part], precision: str, found: Sequence[Device]) -> tuple[list[str], list[list[str]]]:
+    """Head and lines; a CPU has a second column of hours where a part has several processes."""
+    head = ["", "nets", "FLOP", "views", "GB read", "GB written"]
+    rows = [[part.name, *_amounts([part])] for part in parts] + [["total", *_amounts(parts)]]
+    most = max(part.slots for part in parts)
+    for number, device in enumerate(found, start=1):
+        hours = [device.hours(part.amounts, precision) for part in parts]
+        columns = {f"hours [{number}]": [value for value, _ in hours]}
+        if most > 1 and device.device.startswith(PER_CORE):
+            shared = [value / part.slots for (value, _), part in zip(hours, parts, strict=True)]
+            columns[f"[{number}] x {most}"] = shared
+        whole = [all_of_it for _, all_of_it in hours]
+        for title, values in columns.items():
+            head.append(title)
+            pairs = zip([*values, sum(values)], [*whole, all(whole)], strict=True)
+            for row, (value, all_of_it) in zip(rows, pairs, strict=True):
+                row.append(_short(value) + ("" if all_of_it else "+"))
+    return head, rows
+
+
+def _amounts(parts: Sequence[Part]) -> list[str]:
+    """Nets trained, operations, views, gigabytes read and written; empty for 0."""
+    jobs = [job for part in parts for job in part.jobs]
+    nets = sum(job.count for job in jobs if job.work != "label")
+    large = sum(job.flops for job in jobs), sum(part.views for part in parts)
+    stored = sum(part.read for part in parts), sum(part.written for part in parts)
+    return [
+        str(nets or ""), *(f"{amount:.2e}" if amount else "" for amount in large),
+        *(_short(size / 1e9) if size else "" for size in stored),
+    ]  # fmt: skip
+
+
+def _short(value: float) -> str:
+    """Three digits, or all before the point."""
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
+def _origin(number: int, device: Device, works: Sequence[str], precision: str) -> list[str]:
+    """Where a device's hours come from, and what they lack."""
+    origin = f"assumed, not measured: {device.how}"
+    if device.measured:
+        origin = f"measured by {device.how}; median of {device.n}, torch {device.torch}"
+    lacking: dict[str, list[str]] = {}
+    for work in works:
+        lacking.setdefault(device.rate(work, precision)[1], []).append(work)
+    notes = [f"    {', '.join(names)}: {note}" for note, names in lacking.items() if note]
+    return [f"[{number}] {device.device}: {origin}", *notes]
