@@ -597,10 +597,21 @@ def test_a_relu_behind_the_pool_is_the_same_net() -> None:
         assert torch.equal(parameter.grad, gradients[name].grad), name
 
 
+def test_logits_are_computed_in_float32_under_autocast() -> None:
+    net = glorot_(build_teacher((4, 4, 4, 8), [0.0] * 5), 1.0, torch.Generator().manual_seed(0))
+    images = torch.randint(0, 256, (6, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        hidden, found = net[:-1](images), net(images)
+    assert hidden.dtype == torch.bfloat16 and found.dtype == torch.float32
+    assert torch.equal(found, nn.functional.linear(hidden.float(), net[-1].weight, net[-1].bias))
+    found.sum().backward()
+    assert all(p.grad is not None and p.grad.dtype == torch.float32 for p in net.parameters())
+
+
 def test_teacher_is_eight_3x3_convolutions() -> None:
     with torch.device("meta"):
         net = build_teacher((32, 64, 128, 512), [0.1, 0.25, 0.3, 0.2, 0.4])
-    letters = {"Conv2d": "c", "MaxPool2d": "p", "Linear": "f", "Dropout": "d"}
+    letters = {"Conv2d": "c", "MaxPool2d": "p", "Linear": "f", "Output": "f", "Dropout": "d"}
     order = "".join(letters.get(type(module).__name__, "") for module in net)
     assert order == "ccpdccpdccccpdfdfdf"
     assert [m.p for m in net if isinstance(m, nn.Dropout)] == [0.1, 0.25, 0.3, 0.2, 0.4]
