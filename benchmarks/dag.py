@@ -112,6 +112,7 @@ def _path(out: str | Mapping[str, Any]) -> str:
 def _fill(text: str, item: Mapping[str, str]) -> str:
     for key, value in item.items():
         text = text.replace(f"${{item.{key}}}", value)
+    text = text.replace("${item}", " ".join(f"--{key} {value}" for key, value in item.items()))
     return text.replace("${key}", "-".join(item.values()))
 
 

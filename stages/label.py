@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from stages.fit.device import check_precision, choose_device, set_up_torch
+from stages.fit.device import check_precision, choose_device, describe, set_up_torch
 from stages.fit.evaluate import logits
 from stages.images.hsv import Jitter
 from stages.images.views import Views
@@ -25,6 +25,7 @@ from stages.settings import common
 from stages.settings.read import read_params
 from stages.store import door
 from stages.store.atomic import link_or_copy
+from stages.store.environment import record
 from stages.store.prepared import read_train
 from stages.store.shards import logits_shard_bytes, read_logits, shard_path, write_logits
 from stages.store.space import check_space
@@ -148,6 +149,8 @@ def main() -> None:
             link_or_copy(shard_path(work, epoch), shard_path(out, epoch))
         members = len(read_manifest(ENSEMBLE)["members"])
         write_manifest(out, {"epochs": epochs, "members": members})
+        found = describe(execution.device, numerics.threads)
+        record("label", {**found, "precision": numerics.precision, "seed": common.seed(params)})
     print(f"label: {epochs} epochs of {images} images by {members} nets")
 
 

@@ -1,7 +1,7 @@
 """students: one cell, (target, row, budget) -> data/students or data/hard (Table 1, Table 2, Figure 1).
 
-`python -m stages.students mimic ROW BUDGET` searches a row of Table 2 on the ensemble's logits (Urban et al. 2017,
-sections 2.8 and 6.3); `hard` searches the same net on the true labels of the same images (sections 3 and 6.2).
+`python -m stages.students mimic --row R --budget B` searches a row of Table 2 on the ensemble's logits (Urban et al.
+2017, sections 2.8 and 6.3); `hard` searches the same net on the true labels of the same images (sections 3 and 6.2).
 Reads data/prepared, data/augmented and, for mimic, data/logits. Writes the chosen net, the curves of all trials,
 and under metrics/ the cell's accuracies and one line a trial.
 """
@@ -28,6 +28,7 @@ from stages.settings.students import Row as RowSettings
 from stages.settings.sweeps import Range, split_space
 from stages.store import door
 from stages.store.atomic import link_or_copy, write_json
+from stages.store.environment import record
 from stages.store.progress import SweepProgress
 from stages.store.shards import check_pairs
 from stages.store.trials import TrialFolder, table_row, total_seconds, write_table
@@ -109,6 +110,13 @@ def test_trials(cell: Cell, trials: list[int]) -> list[float]:
     return test_accuracies(cell, trials)
 
 
+def environment(cell: Cell) -> dict[str, Any]:
+    """Of a process that trains."""
+    from stages.fit.device import describe
+
+    return describe(cell.execution.device, cell.numerics.threads)
+
+
 def write_outputs(cell: Cell, rows: list[Row], accuracies: dict[int, float]) -> None:
     """Assemble the cell's folder and metrics from the work folder."""
     stage, key = SECTION[cell.target], f"{cell.name}-{cell.budget}"
@@ -163,8 +171,8 @@ def main() -> None:
     """Run the stage for one cell."""
     parser = argparse.ArgumentParser(prog="python -m stages.students", description=__doc__)
     parser.add_argument("target", choices=list(SECTION))
-    parser.add_argument("row", help="a row of students.rows or hard.rows")
-    parser.add_argument("budget", help="a budget of students.budgets or hard.budgets")
+    parser.add_argument("--row", required=True, help="a row of students.rows or hard.rows")
+    parser.add_argument("--budget", required=True, help="a budget of students.budgets or hard.budgets")
     arguments = parser.parse_args()
     cell, settings, space = set_up(arguments.target, arguments.row, arguments.budget)
     stage, key = SECTION[cell.target], f"{cell.name}-{cell.budget}"
@@ -194,8 +202,10 @@ def main() -> None:
             )
             chosen = [r.trial for r in top(rows, REPORTED)]
             tested = executor.submit(test_trials, cell, chosen).result()
+            found = executor.submit(environment, cell).result()
         accuracies = dict(zip(chosen, tested, strict=True))
         write_outputs(cell, rows, accuracies)
+        record(f"{stage}@{key}", {**found, "precision": cell.numerics.precision, "seed": settings["seed"]})
         best = top(rows, 1)[0]
         print(
             f"{name}: {len(rows)} trials, best validation accuracy {1 - best.value:.4f}, "

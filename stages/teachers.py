@@ -23,6 +23,7 @@ from stages.settings.sweeps import split_space
 from stages.settings.teachers import Teachers, teachers
 from stages.store import door
 from stages.store.atomic import link_or_copy, write_json
+from stages.store.environment import record
 from stages.store.progress import SweepProgress
 from stages.store.trials import TrialFolder, table_row, total_seconds, write_table
 from stages.store.work import fresh_folder, work_folder, write_manifest
@@ -61,6 +62,13 @@ def test_trials(job: Job, trials: list[int]) -> list[float]:
     from stages.teachers_trial import test_accuracies
 
     return test_accuracies(job, trials)
+
+
+def environment(job: Job) -> dict[str, Any]:
+    """Of a process that trains."""
+    from stages.fit.device import describe
+
+    return describe(job.execution.device, job.numerics.threads)
 
 
 def write_outputs(job: Job, rows: list[Row], accuracies: dict[int, float]) -> None:
@@ -123,8 +131,10 @@ def main() -> None:
             )
             chosen = [r.trial for r in top(rows, REPORTED)]
             tested = executor.submit(test_trials, job, chosen).result()
+            found = executor.submit(environment, job).result()
         accuracies = dict(zip(chosen, tested, strict=True))
         write_outputs(job, rows, accuracies)
+        record("teachers", {**found, "precision": numerics.precision, "seed": seed})
         best = top(rows, 1)[0]
         print(
             f"teachers: {len(rows)} trials, best validation accuracy {1 - best.value:.4f}, "

@@ -1,8 +1,12 @@
-"""The pipeline at a size for tests: the smoke scale with next to nothing of everything."""
+"""The pipeline at a size for tests, the smoke scale with next to nothing of everything, and copies of it to run."""
 
 from __future__ import annotations
 
 import io
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +42,6 @@ POCKET: dict[str, Any] = {
 
 def pocket_params(changes: dict[str, Any] | None = None) -> dict[str, Any]:
     """The composed smoke scale with POCKET and `changes` ('section.key': value) laid over it."""
-    import os
-
     before = Path.cwd()
     os.chdir(ROOT)
     try:
@@ -60,3 +62,43 @@ def write_params(folder: Path, changes: dict[str, Any] | None = None) -> None:
     yaml, text = YAML(), io.StringIO()
     yaml.dump(pocket_params(changes), text)
     (folder / "params.yaml").write_text(text.getvalue())
+
+
+ENVIRONMENT = {
+    **os.environ,
+    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    "DVC_NO_ANALYTICS": "1",
+    "OMP_NUM_THREADS": "1",
+    "PYTHONPATH": "",
+}
+
+
+def copy_of_the_repository(folder: Path) -> Path:
+    """What git would clone, with pocket parameters and DVC outside git."""
+    listed = ("git", "ls-files", "--cached", "--others", "--exclude-standard", "stages", "dvc.yaml", ".dvcignore")
+    names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    for name in names:
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, folder / name)
+    dvc(folder, "init", "--no-scm", "-q")
+    dvc(folder, "config", "core.analytics", "false")
+    return folder
+
+
+def dvc(folder: Path, *words: str, check: bool = True) -> str:
+    """Output of `dvc WORDS`."""
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", *words],
+        cwd=folder,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+    )
+    assert not check or done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def ran(output: str) -> set[str]:
+    """Stages that a `dvc repro` ran."""
+    return {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}

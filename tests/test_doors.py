@@ -24,7 +24,7 @@ from stages.store.work import read_manifest, write_manifest
 
 
 def cell(target: str, row: str, budget: str) -> None:
-    argv, sys.argv = sys.argv, ["students", target, row, budget]
+    argv, sys.argv = sys.argv, ["students", target, "--row", row, "--budget", budget]
     try:
         students.main()
     finally:

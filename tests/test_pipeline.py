@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,45 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from pocket import ROOT, write_params
-
-ENVIRONMENT = {
-    **os.environ,
-    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-    "DVC_NO_ANALYTICS": "1",
-    "OMP_NUM_THREADS": "1",
-    "PYTHONPATH": "",
-}
-
-
-def copy_of_the_repository(folder: Path) -> Path:
-    """What git would clone, with pocket parameters and DVC outside git."""
-    listed = ("git", "ls-files", "--cached", "--others", "--exclude-standard", "stages", "dvc.yaml", ".dvcignore")
-    names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
-    for name in names:
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, folder / name)
-    dvc(folder, "init", "--no-scm", "-q")
-    dvc(folder, "config", "core.analytics", "false")
-    return folder
-
-
-def dvc(folder: Path, *words: str, check: bool = True) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", *words],
-        cwd=folder,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-    )
-    assert not check or done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
-
-
-def ran(output: str) -> set[str]:
-    """Stages that a `dvc repro` ran."""
-    return {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
+from pocket import ENVIRONMENT, ROOT, copy_of_the_repository, dvc, ran, write_params
 
 
 @pytest.fixture(scope="module")
@@ -82,9 +43,9 @@ def test_an_edit_runs_what_it_touches_and_no_more(repository: Path) -> None:
     assert ran(dvc(repository, "repro")) == set()
     write_params(repository, {**changes, "rows.conv1": row, "students.rows": ["mlp2", "conv1", "conv3"]})
     output = dvc(repository, "repro")
-    assert ran(output) == {"students@conv3-60k", "tabulate", "draw"}
+    assert ran(output) == {"prepare", "students@conv3-60k", "tabulate", "draw"}
     write_params(repository, {**changes, "rows.conv1": row, "students.rows": ["mlp2"]})
-    assert ran(dvc(repository, "repro")) == {"tabulate", "draw"}
+    assert ran(dvc(repository, "repro")) == {"prepare", "tabulate", "draw"}
     assert "conv1" not in (repository / "metrics/table2.csv").read_text()
 
 

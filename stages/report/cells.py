@@ -63,7 +63,26 @@ def read_sweep(stem: Path) -> tuple[pd.DataFrame, dict[str, float]]:
     try:
         frame = pd.read_csv(table)
         facts = json.loads(metrics.read_text())
-        facts["test_accuracy"], frame[COLUMNS]  # noqa: B018
-    except (ValueError, KeyError, TypeError) as error:
+        _check(frame, facts)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{table} or {metrics} is damaged ({error}): run 'dvc repro --force'") from error
     return frame, facts
+
+
+def _check(frame: pd.DataFrame, facts: dict[str, float]) -> None:
+    """Accuracies and errors are fractions, trials and parameters whole numbers, and one trial at least was good.
+
+    Raises:
+        ValueError, KeyError, TypeError: they are not.
+    """
+    if not 0 <= facts["test_accuracy"] <= 1:
+        raise ValueError(f"test_accuracy is {facts['test_accuracy']}, allowed is 0 .. 1")
+    for name in ("validation_error", "best_so_far", "test_accuracy"):
+        shares = frame[name].dropna()
+        if shares.dtype.kind not in "fi" or not shares.between(0, 1).all():
+            raise ValueError(f"column {name} holds something else than fractions")
+    for name in ("trial", "params"):
+        if frame[name].dtype.kind != "i" or (frame[name] < 0).any():
+            raise ValueError(f"column {name} holds something else than whole numbers")
+    if frame["validation_error"].isna().all():
+        raise ValueError("no trial has a validation error")

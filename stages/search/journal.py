@@ -1,11 +1,13 @@
 """The journal of a sweep: one JSON a line, synced line by line; used by the sweep.
 
 The first line is a header that says what the trials are of. Only ever appended to. A torn last line, left by
-a kill, is dropped before the next append; a damaged line in the middle is an error.
+a kill, is dropped before the next append; a damaged line in the middle is an error. `check` in each line is a hash
+of that line and of all before it: a changed, lost or moved line is seen.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import dataclass, field
@@ -18,12 +20,18 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
+def _check(before: str, entry: dict[str, Any]) -> str:
+    """16 hex digits of sha256 over the check of the line before and the entry."""
+    return hashlib.sha256(f"{before}{canonical(entry)}".encode()).hexdigest()[:16]
+
+
 @dataclass
 class Journal:
     """Events of one sweep, in memory and on disk."""
 
     path: Path
     events: list[dict[str, Any]] = field(default_factory=list)
+    _last: str = ""
 
     @classmethod
     def open(cls, path: Path, header: dict[str, Any]) -> Journal:
@@ -46,6 +54,8 @@ class Journal:
                 f"{path} belongs to another search (other {', '.join(_differing(stored, header))}): move or "
                 "delete that file to begin anew"
             )
+        for number, entry in enumerate(entries, 1):
+            journal._last = journal._verified(number, entry)
         journal.events = entries[1:]
         return journal
 
@@ -54,11 +64,13 @@ class Journal:
         self.events.append(json.loads(self._append_line(event)))
 
     def _append_line(self, entry: dict[str, Any]) -> str:
+        check = _check(self._last, entry)
         text = canonical(entry)
         with self.path.open("ab") as file:
-            file.write(text.encode() + b"\n")
+            file.write(canonical({**entry, "check": check}).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
+        self._last = check
         return text
 
     def _whole_lines(self) -> list[bytes]:
@@ -78,11 +90,20 @@ class Journal:
             entry = json.loads(line)
             if not isinstance(entry, dict):
                 raise ValueError("not an object")
-        except ValueError as error:
-            raise ValueError(
-                f"{self.path}, line {number} is damaged ({error}): move or delete the file to begin anew"
-            ) from error
+            canonical(entry)  # refuses NaN and infinity, which JSON lacks and Python reads
+        except (ValueError, RecursionError) as error:
+            raise self._damaged(number, error) from error
         return entry
+
+    def _verified(self, number: int, entry: dict[str, Any]) -> str:
+        """The check of a line; it is taken out of `entry`."""
+        found = entry.pop("check", None)
+        if found != _check(self._last, entry):
+            raise self._damaged(number, "it does not match its check")
+        return found
+
+    def _damaged(self, number: int, why: object) -> ValueError:
+        return ValueError(f"{self.path}, line {number} is damaged ({why}): move or delete the file to begin anew")
 
 
 def _differing(stored: Any, header: Any, where: str = "header") -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import re
 import typing
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +27,13 @@ strict = pydantic_dataclass(
 
 LONGEST_SHOWN = 120
 """Characters of a bad value that an error message repeats."""
+LONGEST = 1_000_000
+"""Characters of a params file; those of the scales have less than ten thousand."""
+MOST = 2_000
+"""Lists and mappings that a params file may begin: nested ten times as deep, they crash the YAML library."""
+MOST_VALUES = 100_000
+"""Values of a params file, those behind an alias counted each time."""
+_BEGINS = re.compile(r"[\[{]|[-?](?=\s)")
 
 SECTIONS = (
     "scale",
@@ -51,7 +59,7 @@ def read_params(path: Path | str = "params.yaml") -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: not YAML, or a section is missing, misspelled or unknown.
+        ValueError: not YAML, or a section is missing, misspelled or unknown, or the file is too large.
     """
     path = Path(path)
     if not path.is_file():
@@ -60,11 +68,27 @@ def read_params(path: Path | str = "params.yaml") -> dict[str, Any]:
             "'python -m stages.scale smoke'"
         )
     try:
-        params = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        if len(text) > LONGEST or sum(1 for _ in _BEGINS.finditer(text)) > MOST:
+            raise ValueError(f"more than {LONGEST:,} characters or {MOST:,} lists and mappings")
+        params = YAML(typ="safe").load(text)
+        _check_size(params)
     except (YAMLError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise ValueError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     check_sections(params, path)
     return params
+
+
+def _check_size(params: Any) -> None:
+    """Refuse aliases that stand for more values than a params file has, or for themselves."""
+    rest, count = [params], 0
+    while rest:
+        value = rest.pop()
+        inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        rest.extend(inside)
+        count += 1 + len(inside)
+        if count > MOST_VALUES:
+            raise ValueError(f"more than {MOST_VALUES:,} values: give fewer aliases")
 
 
 def check_sections(params: Any, path: Path | str = "params.yaml") -> None:

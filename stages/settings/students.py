@@ -32,7 +32,7 @@ class StudentTraining:
     """Batch size, an optional bound on the epochs, weight decay."""
 
     batch_size: Count
-    max_epochs: Annotated[int, Field(ge=1)] | None
+    max_epochs: Count | None
     weight_decay: Annotated[float, Field(ge=0)]
 
 

@@ -60,7 +60,7 @@ def ordered(ends: tuple[float, float]) -> tuple[float, float]:
 
 
 Box = Annotated[
-    tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=1)]], AfterValidator(ordered)
+    tuple[Annotated[int, Field(ge=1, le=10**6)], Annotated[int, Field(ge=1, le=10**6)]], AfterValidator(ordered)
 ]
 """Low and high of a layer's width."""
 

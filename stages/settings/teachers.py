@@ -24,7 +24,7 @@ class TeacherTraining:
     """Batch size and an optional bound on the epochs."""
 
     batch_size: Count
-    max_epochs: Annotated[int, Field(ge=1)] | None
+    max_epochs: Count | None
 
 
 @strict

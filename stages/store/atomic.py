@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -18,12 +20,15 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 def write_buffers(path: Path, buffers: Iterable[bytes | memoryview]) -> None:
     """Write `buffers` one after the other to `path`: temporary file in the same folder, fsync, rename, fsync of the
-    folder. They are not joined in memory.
+    folder. They are not joined in memory. Temporary files of this path that a kill has left are removed, so a path
+    must have one writer at a time.
 
     Raises:
         OSError: no room, no permission; then `path` is as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    for torn in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        torn.unlink(missing_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -63,12 +68,19 @@ def read_json(path: Path) -> Any:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not JSON.
+        ValueError: not JSON, or a number in it is not finite.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_finite, parse_float=_finite)
+    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, a number of 5,000 digits, nested too deeply
         raise ValueError(f"{path} is not valid JSON ({error}): delete it to have it made again") from error
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no finite number")
+    return number
 
 
 def link_or_copy(source: Path, target: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.store.tensors import read_tensors, write_tensors
+from stages.store.tensors import fits, read_tensors, write_tensors
 
 SPLITS = ("train", "validation", "test")
 
@@ -21,6 +21,10 @@ def write_split(
 
 def _read(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     arrays, header = read_tensors(folder / f"{split}.safetensors")
+    labels = np.uint16 if "labels" in arrays and arrays["labels"].dtype == np.uint16 else np.uint8
+    known = fits(arrays, {"images": (np.uint8, ("n", "s", "s", 3)), "labels": (labels, "n")})
+    if not known or not isinstance(header.get("classes"), list):
+        raise ValueError(f"{folder / f'{split}.safetensors'} holds no prepared images: run 'dvc repro prepare'")
     return arrays["images"], arrays["labels"].astype(np.int64), header
 
 

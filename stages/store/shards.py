@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.store.tensors import read_header, read_tensors, write_tensors
+from stages.store.tensors import fits, read_header, read_tensors, write_tensors
 
 
 def shard_path(folder: Path, epoch: int) -> Path:
@@ -71,7 +71,10 @@ def read_images(folder: Path, epoch: int) -> tuple[dict[str, np.ndarray], dict[s
     """
     arrays, header = read_tensors(shard_path(folder, epoch))
     _check_epoch(folder, epoch, header)
-    if not {"index", "labels", "draws"} <= arrays.keys():
+    wanted = {"index": (np.int32, "n"), "labels": (np.uint16, "n"), "draws": (np.uint16, ("n", 9))}
+    if "images" in arrays:
+        wanted["images"] = (np.uint8, ("n", "s", "s", 3))
+    if not fits(arrays, wanted):
         raise ValueError(f"{shard_path(folder, epoch)} holds no image shard: run 'dvc repro augment'")
     return arrays, header
 
@@ -84,6 +87,8 @@ def read_logits(folder: Path, epoch: int, images_sha256: str) -> np.ndarray:
     """
     arrays, header = read_tensors(shard_path(folder, epoch))
     _match(folder, epoch, header, images_sha256)
+    if not fits(arrays, {"logits": (np.float32, ("n", "classes"))}):
+        raise ValueError(f"{shard_path(folder, epoch)} holds no logits: run 'dvc repro label'")
     return arrays["logits"]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,18 @@ def read_tensors(path: Path, *, verify: bool = True) -> tuple[dict[str, np.ndarr
     return arrays, meta["header"]
 
 
+def fits(arrays: Mapping[str, np.ndarray], wanted: Mapping[str, tuple[Any, Iterable[str | int]]]) -> bool:
+    """Whether `arrays` has these names with these types and shapes; a name in a shape is one length wherever it is."""
+    lengths: dict[str | int, int] = {}
+    for name, (kind, shape) in wanted.items():
+        if name not in arrays or arrays[name].dtype != kind or arrays[name].ndim != len(tuple(shape)):
+            return False
+        for length, found in zip(shape, arrays[name].shape, strict=True):
+            if found != (length if isinstance(length, int) else lengths.setdefault(length, found)):
+                return False
+    return True
+
+
 def _open(path: Path, arrays: bool = False) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     if not path.is_file():
         raise FileNotFoundError(f"{path} not found: run 'dvc repro' to make it")
@@ -118,8 +130,10 @@ def _open(path: Path, arrays: bool = False) -> tuple[dict[str, Any], dict[str, n
             meta = json.loads((file.metadata() or {})[KEY])
         if _text_hash(meta["header"]) != meta["header_sha256"]:
             raise ValueError("its header does not match its checksum")
+        if not isinstance(meta["header"], dict):
+            raise ValueError("its header is no mapping")
         return {"header": meta["header"], "sha256": meta["sha256"]}, _arrays(path) if arrays else {}
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(
             f"{path} is truncated or not a file of this pipeline ({error}): "
             "delete it and run 'dvc repro' again"

@@ -7,6 +7,7 @@ hyperparameters and seed gives that result at once, so a sweep that was killed r
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import math
@@ -48,24 +49,31 @@ class TrialFolder:
         return self.folder / "progress.json"
 
     def finished(self, values: Mapping[str, Any], seed: int) -> dict[str, Any] | None:
-        """The stored result of exactly this trial, or None."""
+        """The stored result of exactly this trial, or None; a damaged file is no result."""
         try:
             held = read_json(self.folder / "result.json")
         except (FileNotFoundError, ValueError):
             return None
-        same = isinstance(held, dict) and held.get("values") == dict(values) and held.get("seed") == seed
-        return held.get("result") if same else None
+        if not isinstance(held, dict) or held.pop("sha256", None) != _hash(held):
+            return None
+        return held.get("result") if held.get("values") == dict(values) and held.get("seed") == seed else None
 
     def finish(self, values: Mapping[str, Any], seed: int, result: dict[str, Any], seconds: float) -> None:
         """Store the result; everything else of the trial must be on disk before. Seconds are kept apart."""
         write_json(self.folder / "seconds.json", seconds)
-        write_json(self.folder / "result.json", {"values": dict(values), "seed": seed, "result": result})
+        held = {"values": dict(values), "seed": seed, "result": result}
+        write_json(self.folder / "result.json", {**held, "sha256": _hash(held)})
 
     def report(self, epoch: int, loss: float, error: float) -> None:
         """Say how far the trial is; a hint for a progress bar, not worth an fsync."""
         self.folder.mkdir(parents=True, exist_ok=True)
         loss_text = loss if math.isfinite(loss) else None
         self.progress.write_text(json.dumps({"epoch": epoch, "loss": loss_text, "error": error}))
+
+
+def _hash(held: Mapping[str, Any]) -> str:
+    """sha256 of plain JSON data in canonical form."""
+    return hashlib.sha256(json.dumps(held, sort_keys=True).encode()).hexdigest()
 
 
 def total_seconds(root: Path) -> float:

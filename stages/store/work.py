@@ -49,7 +49,10 @@ def write_manifest(folder: Path, facts: Mapping[str, Any]) -> None:
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a data folder."""
     folder_hash(folder)
-    return read_json(folder / "manifest.json")
+    manifest = read_json(folder / "manifest.json")
+    if not isinstance(manifest, dict):
+        raise ValueError(f"{folder / 'manifest.json'} is no manifest: delete {folder} and run 'dvc repro' again")
+    return manifest
 
 
 def file_hash(path: Path) -> str:

@@ -29,7 +29,7 @@ class Serial(Executor):
         try:
             future.set_result(fn(*args, **kwargs))
         except Exception as error:
-            future.set_exception(error)
+            future.set_exception(_said(error))
         return future
 
 
@@ -112,10 +112,27 @@ def _work(send: Connection, life: Connection, fn: Callable[..., Any], args: Any,
     except (Exception, SystemExit) as error:
         if isinstance(error, SystemExit):  # else taken for a death, and run again
             error = RuntimeError(f"SystemExit: {error}")
+        error = _said(error)
         error.add_note(traceback.format_exc())
         answer = (False, error)
     send.send(_portable(answer))
     send.close()
+
+
+def _said(error: Exception) -> Exception:
+    """The same error, or one line on what to change where memory ran out.
+
+    That is never a result of the trial, since another machine has more. torch has a class of its own for a GPU's
+    memory, and a RuntimeError for the host's.
+    """
+    of_torch = type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator" in str(error)
+    if not isinstance(error, MemoryError) and not of_torch:
+        return error
+    reason = " ".join(str(error).split())[:300] or "MemoryError"
+    return OSError(
+        f"a trial ran out of memory ({reason}): lower execution.slots, or training.batch_size or numerics.eval_batch "
+        "in params.yaml; finished trials are kept"
+    )
 
 
 def _portable(answer: tuple[bool, Any]) -> tuple[bool, Any]:

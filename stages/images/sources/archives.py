@@ -13,6 +13,7 @@ import tarfile
 import tempfile
 import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -107,7 +108,7 @@ def _one_error(path: Path) -> Iterator[None]:
     """Turn what torchvision, tarfile and scipy raise on bad files into one error."""
     try:
         yield
-    except (RuntimeError, OSError, EOFError, tarfile.TarError) as error:
+    except (RuntimeError, OSError, EOFError, tarfile.TarError, zlib.error) as error:
         raise ValueError(
             f"{path}: incomplete or corrupt ({error}): remove it, so that the archive is unpacked "
             "or downloaded again, or point prepare.path at a good copy"

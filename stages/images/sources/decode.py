@@ -8,6 +8,8 @@ import warnings
 import numpy as np
 
 MAX_SIDE_PX = 256  # checked on the header, before any pixel is decompressed
+MAX_FILE_BYTES = 1 << 22  # of one encoded image; 256 x 256 px have 196,608 bytes
+MAX_TOTAL_BYTES = 16 << 30  # of all images of a set, decoded: five million of 32 px
 
 
 def decode(data: bytes, name: str, size_px: int | None = None) -> np.ndarray:
@@ -24,6 +26,7 @@ def decode(data: bytes, name: str, size_px: int | None = None) -> np.ndarray:
     """
     from PIL import Image
 
+    check_file_bytes(len(data), name)
     try:
         with warnings.catch_warnings():
             # PIL only warns of a moderately large image; the size check below refuses it
@@ -40,6 +43,28 @@ def decode(data: bytes, name: str, size_px: int | None = None) -> np.ndarray:
         raise ValueError(
             f"{name}: damaged image ({_first_line(error)}): replace or remove it"
         ) from error
+
+
+def check_file_bytes(size: int, name: str) -> None:
+    """An encoded image of `size` bytes is not too large; asked before it is read where that can be.
+
+    Raises:
+        ValueError: it is.
+    """
+    if size > MAX_FILE_BYTES:
+        raise ValueError(f"{name}: {size:,} bytes, allowed are {MAX_FILE_BYTES:,} an image: replace or remove it")
+
+
+def check_total(count: int, size_px: int, name: str) -> None:
+    """`count` images of `size_px` fit into MAX_TOTAL_BYTES; asked when the first one is decoded.
+
+    Raises:
+        ValueError: they do not.
+    """
+    if count * size_px**2 * 3 > MAX_TOTAL_BYTES:
+        raise ValueError(
+            f"{name}: {count:,} images of {size_px} px are more than {MAX_TOTAL_BYTES >> 30} GiB: give fewer or smaller"
+        )
 
 
 def _first_line(error: Exception) -> str:

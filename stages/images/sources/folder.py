@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .decode import decode
+from .decode import check_file_bytes, check_total, decode
 from .labelled import Labelled, Source, existing_folder
 
 _SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -55,8 +55,10 @@ def _read(part: Path, classes: tuple[str, ...], size_px: int | None) -> Labelled
     files = _files(part, classes)
     images: list[np.ndarray] = []
     for file in files:
+        check_file_bytes(file.stat().st_size, str(file))
         image = decode(file.read_bytes(), str(file), size_px)
         size_px = image.shape[0]
+        check_total(len(files), size_px, str(part))
         images.append(image)
     labels = np.array([classes.index(file.parent.name) for file in files], dtype=np.int64)
     return Labelled(np.stack(images), labels)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .decode import decode
+from .decode import MAX_FILE_BYTES, check_file_bytes, check_total, decode
 from .labelled import Labelled, Source, checked_labels, existing_folder
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _IMAGE_COLUMNS = ("img", "image")
 _LABEL_COLUMNS = {"label": 10, "fine_label": 100}  # classes of a file that does not name them
+_MAX_ROWS = 2_000_000  # of one file; a few bytes can claim any number
 _SHARD = re.compile(r"-(\d{5})-of-(\d{5})\.parquet$")
 
 
@@ -141,6 +142,7 @@ def _read(
             raise ValueError(f"{name}: the image has no bytes, wanted a PNG or JPEG: correct it")
         images.append(decode(data, name, size_px))
         size_px = images[-1].shape[0]
+        check_total(len(wanted), size_px, name)
     empty = np.empty((0, size_px or 1, size_px or 1, 3), dtype=np.uint8)
     stacked = np.stack(images) if images else empty
     return Labelled(stacked, np.concatenate(labels)[wanted])
@@ -154,7 +156,15 @@ def _table(file: Path) -> pa.Table:
 
     image, label = _names(file)
     try:
-        table = pq.read_table(file, columns=[image, label], partitioning=None)
+        with pq.ParquetFile(file) as opened:
+            rows = opened.metadata.num_rows
+            if rows > _MAX_ROWS:
+                raise ValueError(f"{file}: {rows:,} rows, allowed are {_MAX_ROWS:,} a file: divide it")
+            # row by row: a few bytes can stand for many large values, and only the first is ever in memory
+            batches = opened.iter_batches(batch_size=1, columns=[f"{image}.bytes", label])
+            checked = [_checked(batch, i, file) for i, batch in enumerate(batches)]
+            empty = opened.schema_arrow.empty_table().select([image, label])
+            table = pa.Table.from_batches(checked) if checked else empty
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{file}: damaged parquet file: download it again") from error
     labels = table[label]
@@ -163,3 +173,10 @@ def _table(file: Path) -> pa.Table:
         raise ValueError(f"{file}: row {row} has no label, wanted an integer: correct the file")
     data = pc.struct_field(table[image], "bytes")
     return pa.table({"image": data.combine_chunks(), "label": labels.combine_chunks()})
+
+
+def _checked(batch: pa.RecordBatch, row: int, file: Path) -> pa.RecordBatch:
+    """One row, if it is no larger than an image and a label may be."""
+    if batch.nbytes > MAX_FILE_BYTES:
+        check_file_bytes(batch.nbytes, f"{file}, row {row}")
+    return batch

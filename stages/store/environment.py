@@ -1,0 +1,81 @@
+"""Where, with what and from which commit each stage's results were computed; used by the stages that run nets.
+
+metrics/environment.json is no output of the pipeline: it says how results came about, and they must not depend on it.
+A stage that DVC restores from its cache leaves it as it is.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from stages.store.atomic import read_json, write_json
+
+RECORD = Path("metrics/environment.json")
+PACKAGES = ("numpy", "scipy", "GPyOpt", "GPy", "dvc")
+CODE = ("stages", "dvc.yaml", "params.yaml")
+
+
+def record(stage: str, facts: Mapping[str, Any], path: Path = RECORD) -> None:
+    """Put `stage` under the environment that it ran in; stages with equal ones stand together.
+
+    Args:
+        stage: as DVC calls it, e.g. "students@mlp1-60k".
+        facts: what the process that computed said of itself, see `fit.device.describe`; and the seed.
+    """
+    environment = {**source(), **host(), **facts}
+    kept = [{**entry, "stages": [name for name in entry["stages"] if name != stage]} for entry in _read(path)]
+    for entry in kept:
+        if {key: value for key, value in entry.items() if key != "stages"} == environment:
+            entry["stages"] = sorted([*entry["stages"], stage])
+            break
+    else:
+        kept.append({**environment, "stages": [stage]})
+    write_json(path, [entry for entry in kept if entry["stages"]])
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    """What is recorded so far; a file that is none of ours is replaced, since nothing depends on it."""
+    try:
+        entries = read_json(path)
+    except (FileNotFoundError, ValueError):
+        return []
+    whole = isinstance(entries, list) and all(
+        isinstance(entry, dict) and isinstance(entry.get("stages"), list) for entry in entries
+    )
+    return entries if whole else []
+
+
+def source() -> dict[str, Any]:
+    """Commit, and whether code or parameters differ from it; None without git."""
+    commit, changed = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--", *CODE)
+    return {"commit": commit, "changed": None if changed is None else bool(changed)}
+
+
+def _git(*words: str) -> str | None:
+    try:
+        return subprocess.run(["git", *words], capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def host() -> dict[str, Any]:
+    """Processor, system, Python and the packages that results depend on."""
+    return {
+        "processor": _processor(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,90 @@
+"""A finished pocket pipeline, copies of it with some stages undone, and faults in the stages that run again."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pocket import ENVIRONMENT
+from ruamel.yaml import YAML
+
+INJECT = Path(__file__).with_name("inject")
+CHANGES = {"execution.engine": "local", "execution.slots": 2, "execution.checkpoint_seconds": 0}
+
+
+def results(folder: Path) -> dict[str, bytes]:
+    """What must come out the same: all tables and numbers, and the hashes of all outputs."""
+    found = {str(path.relative_to(folder)): path.read_bytes() for path in sorted((folder / "metrics").rglob("*.*"))}
+    lock = YAML(typ="safe").load(folder / "dvc.lock")  # its stages are in the order in which they ran
+    return found | {"dvc.lock": json.dumps(lock, sort_keys=True).encode()}
+
+
+def undone(source: Path, target: Path, *stages: str) -> Path:
+    """A copy of a finished repository in which these stages have never run; DVC cannot restore them."""
+    shutil.copytree(source, target, symlinks=True)
+    yaml, lock = YAML(), target / "dvc.lock"
+    entries = yaml.load(lock)
+    for stage in stages:
+        for out in entries["stages"].pop(stage)["outs"]:
+            path = target / out["path"]
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        shutil.rmtree(target / "work" / stage.partition("@")[0], ignore_errors=True)
+    yaml.dump(entries, lock)
+    shutil.rmtree(target / ".dvc/cache/runs", ignore_errors=True)
+    return target
+
+
+def start(
+    folder: Path, *words: str, fault: str = "", marker: Path | None = None, before: tuple[str, ...] = (),
+    clock: str = "",
+) -> subprocess.Popen[str]:  # fmt: skip
+    """`dvc repro` (or `words`) in a session of its own, with a fault if one is named, behind the command `before`."""
+    environment = dict(ENVIRONMENT)
+    if fault:
+        environment |= {"PYTHONPATH": str(INJECT), "MIMICNETS_FAULT": f"{fault} {marker}"}
+    if clock:
+        environment |= {"PYTHONPATH": str(INJECT), "MIMICNETS_CLOCK": clock}
+    return subprocess.Popen(
+        [*before, sys.executable, "-m", *(words or ("dvc", "repro"))], cwd=folder, env=environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+    )  # fmt: skip
+
+
+def repro(folder: Path, fault: str = "", marker: Path | None = None, **more: Any) -> tuple[int, str]:
+    """Exit status and output of `dvc repro`; `more` as for `start`."""
+    process = start(folder, fault=fault, marker=marker, **more)
+    output, _ = process.communicate(timeout=300)
+    return process.returncode, output
+
+
+def repro_until_done(folder: Path, tries: int = 20) -> str:
+    """`dvc repro` after a kill: processes that are still dying may hold a lock for a moment."""
+    for _ in range(tries):
+        code, output = repro(folder)
+        if code == 0:
+            return output
+        assert "in use by process" in output or "is busy" in output, output
+        time.sleep(0.5)
+    raise AssertionError(output)
+
+
+def until(condition: Callable[[], object], process: subprocess.Popen[str], seconds: float = 60) -> None:
+    """Wait for something that `process` does."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.02)
+
+
+def end_session(process: subprocess.Popen[str], how: signal.Signals = signal.SIGKILL) -> None:
+    """A signal to every process that `start` has led to."""
+    os.killpg(process.pid, how)

@@ -1,0 +1,58 @@
+"""No file in stages/ can unpickle, evaluate or hand to a shell what it reads."""
+
+from __future__ import annotations
+
+import ast
+
+from pocket import ROOT
+
+FORBIDDEN_IMPORTS = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "subprocess", "pty",
+                     "yaml", "code", "runpy", "zipfile", "ctypes"}  # fmt: skip
+FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}
+FORBIDDEN_METHODS = {
+    "os": ("system", "popen", "exec", "spawn", "posix_spawn"),
+    "torch": ("load", "save", "hub"),
+    "np": ("load",),
+    "numpy": ("load",),
+    "pd": ("read_pickle", "eval"),
+    "shutil": ("unpack_archive",),
+}
+ALLOWED = {
+    "stages/workers/executors.py": {"pickle"},  # between a process and its own children, never from a file
+    "stages/fit/device.py": {"ctypes"},  # one setting of the C library's allocator
+    "stages/store/environment.py": {"subprocess"},  # git with fixed words, without a shell
+}
+
+
+def offences(text: str) -> list[str]:
+    """What could run code from a file, or a shell, in Python source."""
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+        module = getattr(node, "module", None) if isinstance(node, ast.ImportFrom) else None
+        found += [name for name in [*names, *([module] if module else [])] if name.split(".")[0] in FORBIDDEN_IMPORTS]
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            owner, _, method = called.rpartition(".")
+            bad = FORBIDDEN_METHODS.get(owner, ()) if method != "compile" else ()
+            found += [called] if called in FORBIDDEN_CALLS or any(method.startswith(name) for name in bad) else []
+            words = {word.arg: ast.unparse(word.value) for word in node.keywords}
+            found += [name for name in ("shell", "allow_pickle") if words.get(name, "False") != "False"]
+            if method == "YAML" or called == "YAML":
+                found += [] if words.get("typ", "'rt'") in ("'safe'", "'rt'") else [f"YAML {words['typ']}"]
+            if method == "extractall" or method == "extract":
+                found += [] if words.get("filter") == "'data'" else [called]
+    return found
+
+
+BAD = ("import pickle", "from pickle import load", "eval('1')", "exec(x)", "import subprocess", "os.system(x)",
+       "torch.load(x)", "np.load(x)", "f(x, allow_pickle=True)", "g(x, shell=True)", "YAML(typ='unsafe')",
+       "tar.extractall(x)", "import yaml", "os.execv(x, y)", "pd.read_pickle(x)")  # fmt: skip
+
+
+def test_no_stage_can_run_code_from_a_file_or_a_shell() -> None:
+    assert [text for text in BAD if not offences(text)] == []
+    files = sorted((ROOT / "stages").rglob("*.py"))
+    assert len(files) > 40
+    found = {str(path.relative_to(ROOT)): set(offences(path.read_text())) for path in files}
+    assert {name: bad - ALLOWED.get(name, set()) for name, bad in found.items() if bad - ALLOWED.get(name, set())} == {}

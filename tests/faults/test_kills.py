@@ -1,0 +1,96 @@
+"""kill -9, SIGTERM and SIGINT at chosen moments of the pocket pipeline: the next run ends with the same bytes."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from harness import end_session, repro, repro_until_done, results, start, undone, until
+
+TEACHERS, CELL = "teachers", "students@mlp2-60k"
+POINTS = [
+    # the stage that runs again, the point, how often it is passed before
+    (TEACHERS, "epoch", 2),
+    (TEACHERS, "trial", 2),
+    (TEACHERS, "journal", 4),
+    (TEACHERS, "write:checkpoint", 3),
+    (TEACHERS, "rename:result.json", 1),
+    (TEACHERS, "write:result.json", 2),
+    (TEACHERS, "link:data/teachers", 3),
+    (TEACHERS, "rename:manifest", 1),
+    (TEACHERS, "write:metrics/teachers.json", 1),
+    ("augment", "write:epoch-", 2),
+    ("augment", "rename:epoch-", 2),
+    ("augment", "link:data/augmented", 2),
+    ("label", "write:epoch-", 2),
+    ("label", "rename:manifest", 1),
+    (CELL, "write:checkpoint", 2),
+    (CELL, "link:data/students", 1),
+    ("ensemble", "link:data/ensemble", 1),
+    ("prepare", "write:data/prepared", 2),
+    ("tabulate", "write:metrics/table", 2),
+]
+QUICK = {(TEACHERS, "write:checkpoint"), (TEACHERS, "journal"), ("augment", "rename:epoch-"), ("label", "write:epoch-")}
+CASES = [
+    pytest.param(*case, marks=[] if case[:2] in QUICK else pytest.mark.slow, id=f"{case[0]}-{case[1]}")
+    for case in POINTS
+]
+
+
+@pytest.mark.parametrize("stage, point, number", CASES)
+def test_killed_there_and_run_again(undisturbed: Path, tmp_path: Path, stage: str, point: str, number: int) -> None:
+    folder, marker = undone(undisturbed, tmp_path / "repository", stage), tmp_path / "fired"
+    code, output = repro(folder, f"{point} kill {number}", marker)
+    assert marker.exists(), f"{point} was not reached:\n{output}"
+    assert code != 0 and f"Running stage '{stage}'" in output
+    repro_until_done(folder)
+    assert results(folder) == results(undisturbed)
+    assert repro(folder)[1].count("Running stage") == 0
+
+
+def test_a_killed_worker_is_replaced_at_once(undisturbed: Path, tmp_path: Path) -> None:
+    folder, marker = undone(undisturbed, tmp_path / "repository", TEACHERS), tmp_path / "fired"
+    code, output = repro(folder, "epoch worker 3", marker)
+    assert marker.exists() and code == 0, output
+    assert results(folder) == results(undisturbed)
+
+
+def test_dvc_killed_alone_and_a_second_run_at_once(undisturbed: Path, tmp_path: Path) -> None:
+    """The stage becomes an orphan that holds its work folder: the second run is refused until it has ended."""
+    folder = undone(undisturbed, tmp_path / "repository", TEACHERS)
+    process = start(folder)
+    until(lambda: list(folder.glob("work/teachers/*/trials/*/progress.json")), process)
+    process.kill()
+    process.wait()
+    code, output = repro(folder)
+    assert code == 0 or "in use by process" in output, output
+    repro_until_done(folder, tries=60)
+    end_session_if_alive(process)
+    assert results(folder) == results(undisturbed)
+
+
+def end_session_if_alive(process: object) -> None:
+    """Whatever is left of a session."""
+    try:
+        end_session(process)  # type: ignore[arg-type]
+    except ProcessLookupError:
+        pass
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_stopped_by_a_signal(undisturbed: Path, tmp_path: Path, how: signal.Signals) -> None:
+    """Sent to the whole session, as a terminal or a scheduler does."""
+    folder = undone(undisturbed, tmp_path / "repository", TEACHERS)
+    process = start(folder)
+    until(lambda: list(folder.glob("work/teachers/*/trials/*/progress.json")), process)
+    begun = time.monotonic()
+    end_session(process, how)
+    output, _ = process.communicate(timeout=60)
+    assert time.monotonic() - begun < 10 and process.returncode != 0, output
+    assert "Traceback" not in output, output
+    assert "'dvc repro' goes on where it was" in output, output
+    assert list(folder.glob("work/teachers/*/journal.jsonl"))
+    repro_until_done(folder)
+    assert results(folder) == results(undisturbed)
