@@ -7,13 +7,12 @@ for hard labels at their budget, a log scale of parameters (Urban et al. 2017, F
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from stages.report.cells import read_sweep
+from stages.report.cells import read_ensemble, read_sweep
 from stages.report.figures import augmentation, figure1, save, sweeps
 from stages.settings import results
 from stages.settings.read import read_params
@@ -31,7 +30,7 @@ def main() -> None:
     params = read_params()
     count = results.draw(params).figure_rows
     where = f"{results.tabulate(params).data}, {results.scale(params)} scale"
-    accuracy = json.loads((METRICS / "ensemble.json").read_text())["test_accuracy"]
+    accuracy = read_ensemble(METRICS / "ensemble.json")["test_accuracy"]
     figure = figure1(pd.read_csv(METRICS / "figure1.csv"), accuracy, where)
     save(figure, OUT / "figure1.svg")
     save(figure, OUT / "figure1.png")

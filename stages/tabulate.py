@@ -7,13 +7,12 @@ Table 2 as CSV and Markdown with the paper's values (Urban et al. 2017), and met
 
 from __future__ import annotations
 
-import json
 from itertools import product
 from pathlib import Path
 
 import pandas as pd
 
-from stages.report.cells import NUMBER_SHOWN, CellResult, read_cell, read_sweep
+from stages.report.cells import NUMBER_SHOWN, CellResult, read_cell, read_ensemble, read_sweep
 from stages.report.tables import markdown1, markdown2, nested, table1, table2
 from stages.settings import results
 from stages.settings.prepare import ensemble
@@ -62,7 +61,7 @@ def main() -> None:
     cells = read_cells("students", mimic.rows, mimic.budgets)
     controls = read_cells("hard", hard.rows, hard.budgets)
     trials, best = read_sweep(METRICS / "teachers")
-    facts = json.loads((METRICS / "ensemble.json").read_text())
+    facts = read_ensemble(METRICS / "ensemble.json")
 
     write_json(METRICS / "tables.json", nested(cells, controls, best, facts))
     where = f"{settings.data}, {scale} scale"

@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 
 from stages.report import cost, figures, tables
-from stages.report.cells import CellResult, read_cell, read_sweep
+from stages.report.cells import CellResult, read_cell, read_ensemble, read_sweep
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAD = "trial,validation_error,best_so_far,test_accuracy,params,widths,reason\n"
@@ -437,3 +437,15 @@ def test_a_broken_file_of_rates_is_one_line(tmp_path: Path, text: str) -> None:
 def test_costs_import_no_torch() -> None:
     code = "import sys, stages.report.cost; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{", "{}", "[1]", '{"test_accuracy": 1.5, "validation_accuracy": 0.5, "params": 9}',
+     '{"test_accuracy": 0.5, "validation_accuracy": "x", "params": 9}',
+     '{"test_accuracy": 0.5, "validation_accuracy": 0.5, "params": 9.5}', "[" * 100_000],
+)  # fmt: skip
+def test_damaged_facts_of_the_ensemble_are_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "ensemble.json").write_text(text)
+    with pytest.raises(ValueError, match=r"ensemble\.json is damaged .*dvc repro --force ensemble"):
+        read_ensemble(tmp_path / "ensemble.json")

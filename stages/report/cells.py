@@ -69,6 +69,25 @@ def read_sweep(stem: Path) -> tuple[pd.DataFrame, dict[str, float]]:
     return frame, facts
 
 
+def read_ensemble(path: Path) -> dict[str, float]:
+    """metrics/ensemble.json: test_accuracy and validation_accuracy, fractions, and params, a whole number.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} not found: run 'dvc repro ensemble' to have it made")
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        shares = [facts[name] for name in ("test_accuracy", "validation_accuracy")]
+        if not all(0 <= share <= 1 for share in shares) or not isinstance(facts["params"], int):
+            raise ValueError("accuracies are fractions, and params is a whole number")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged ({error}): run 'dvc repro --force ensemble'") from error
+    return facts
+
+
 def _check(frame: pd.DataFrame, facts: dict[str, float]) -> None:
     """Accuracies and errors are fractions, trials and parameters whole numbers, and one trial at least was good.
 

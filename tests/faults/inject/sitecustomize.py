@@ -25,6 +25,7 @@ import os
 import random
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -82,18 +83,36 @@ class Instead:
         return getattr(self._module, name)
 
 
+class Torn:
+    """A file into which half of the first write goes before the fault."""
+
+    def __init__(self, file: Any, fault: Fault) -> None:
+        self.file, self.fault = file, fault
+
+    def __enter__(self) -> Torn:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.file.close()
+
+    def write(self, data: Any) -> None:
+        """Half of it, and no more."""
+        self.file.write(bytes(data)[: len(data) // 2])
+        self.file.flush()
+        self.fault.happen()
+
+
 def in_atomic(fault: Fault, module: ModuleType) -> None:
     """Torn temporary files, renames that never come, outputs that are not put in their place."""
-    plain_write, plain_link = module.write_buffers, module.link_or_copy
+    plain_write, plain_link, current = module.write_buffers, module.link_or_copy, threading.local()
 
     def write_buffers(path: Path, buffers: Any) -> None:
-        data = b"".join(bytes(buffer) for buffer in buffers)
-        if fault.point == "write" and fault.reached(path):
-            part = path.with_name(f".{path.name}.torn.part")
-            part.parent.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(data[: len(data) // 2])
-            fault.happen()
-        plain_write(path, (data,))
+        current.path = path
+        plain_write(path, buffers)
+
+    def fdopen(handle: int, mode: str) -> Any:
+        file = os.fdopen(handle, mode)
+        return Torn(file, fault) if fault.point == "write" and fault.reached(current.path) else file
 
     def replace(source: Any, target: Any) -> None:
         if fault.point == "rename" and fault.reached(target):
@@ -105,7 +124,7 @@ def in_atomic(fault: Fault, module: ModuleType) -> None:
             fault.happen()
         plain_link(source, target)
 
-    module.os = Instead(os, replace=replace)
+    module.os = Instead(os, replace=replace, fdopen=fdopen)
     module.write_buffers, module.link_or_copy = write_buffers, link_or_copy
 
 
