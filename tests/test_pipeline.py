@@ -50,6 +50,8 @@ def test_an_edit_runs_what_it_touches_and_no_more(repository: Path) -> None:
 
 
 def test_a_bad_value_is_one_line_and_loses_nothing(repository: Path) -> None:
+    write_params(repository)
+    dvc(repository, "repro")
     before = (repository / "dvc.lock").read_bytes()
     write_params(repository, {"students.space.lr": -1.0})
     output = dvc(repository, "repro", check=False)

@@ -1,8 +1,9 @@
 """A run that is killed every few seconds until it is through, beside an undisturbed one: `python -m tests.faults.soak`.
 
 Both run in temporary copies of this repository, at the scale of `--scale`. Kills go at random to everything at once, to
-DVC alone (the stage becomes an orphan) or to the stage's processes alone. Prints the counts, and exits with 1 if a
-table, a number or a hash of an output differs. `--reference FOLDER` is a repository that is finished already.
+DVC alone (the stage becomes an orphan, which is killed later or ends) or to the stage's processes alone. Prints the
+counts, and exits with 1 if a table, a number or a hash of an output differs. `--reference FOLDER` is a repository that
+is finished already.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -27,6 +29,8 @@ from harness import repro, repro_until_done, results, start  # noqa: E402
 from pocket import ROOT, copy_of_the_repository  # noqa: E402
 
 WAYS = ("everything", "DVC alone", "the stage alone")
+ORPHAN = "an orphan"
+ALL = (*WAYS, ORPHAN)
 
 
 def copy(folder: Path, scale: str) -> Path:
@@ -69,7 +73,12 @@ def soak(folder: Path, least: int, seconds: tuple[float, float], seed: int) -> C
                 return kills
             if "in use by process" not in output and "is busy" not in output and "Lock" not in output:
                 raise AssertionError(f"after {sum(kills.values())} kills:\n{output}")
-            kills["refused while an orphan worked"] += 1
+            kills["refusals"] += 1
+            if (found := re.search(r"in use by process (\d+)", output)) and rng.random() < 0.5:
+                os.killpg(os.getpgid(int(found[1])), signal.SIGKILL)
+                kills[ORPHAN] += 1
+            continue
+        except ProcessLookupError:  # the orphan has ended meanwhile
             continue
         except subprocess.TimeoutExpired:
             pass
@@ -82,7 +91,7 @@ def soak(folder: Path, least: int, seconds: tuple[float, float], seed: int) -> C
             process.wait()
         else:
             process.communicate()
-        done = sum(kills[name] for name in WAYS)
+        done = sum(kills[name] for name in ALL)
         print(f"{time.monotonic() - begun:6.0f} s: {done} kills", file=sys.stderr, end="\r")
         if done >= least:
             repro_until_done(folder, tries=600)
@@ -101,7 +110,7 @@ def main() -> None:
     place = Path(tempfile.mkdtemp(prefix="soak-"))
     begun = time.monotonic()
     kills = soak(copy(place / "killed", arguments.scale), arguments.kills, tuple(arguments.seconds), arguments.seed)
-    print(f"{sum(kills[way] for way in WAYS)} kills in {time.monotonic() - begun:.0f} s: {dict(kills)}")
+    print(f"{sum(kills[way] for way in ALL)} kills in {time.monotonic() - begun:.0f} s: {dict(kills)}")
     reference = arguments.reference
     if reference is None:
         reference = copy(place / "undisturbed", arguments.scale)
