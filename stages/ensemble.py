@@ -14,7 +14,8 @@ import torch
 
 from stages.fit.device import choose_device, set_up_torch
 from stages.fit.evaluate import logits
-from stages.nets.teacher import build_teacher
+from stages.nets.stored import restore
+from stages.nets.teacher import described_teacher
 from stages.settings import common
 from stages.settings.prepare import ensemble
 from stages.settings.read import read_params
@@ -83,10 +84,7 @@ def main() -> None:
     for place, candidate in enumerate(chosen):
         source = TEACHERS / f"{trials[candidate]:03d}.safetensors"
         link_or_copy(source, out / f"member-{place:02d}.safetensors")
-        state, description = load_weights(source)
-        net = build_teacher(**description)
-        net.load_state_dict(state)
-        net = net.to(device, memory_format=torch.channels_last)
+        net = restore(source, described_teacher, *load_weights(source)).to(device, memory_format=torch.channels_last)
         part = logits(net, torch.from_numpy(images), numerics.eval_batch, numerics.precision)
         total += part.cpu().numpy()
         count += sum(p.numel() for p in net.parameters())

@@ -16,11 +16,13 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from stages.fit.device import check_precision, choose_device, describe, set_up_torch
+from stages.fit.device import check_precision, choose_device, set_up_torch
+from stages.fit.environment import describe
 from stages.fit.evaluate import logits
 from stages.images.hsv import Jitter
 from stages.images.views import Views
-from stages.nets.teacher import build_teacher
+from stages.nets.stored import restore
+from stages.nets.teacher import described_teacher
 from stages.settings import common
 from stages.settings.read import read_params
 from stages.store import door
@@ -71,10 +73,8 @@ def load_members(folder: Path, device: torch.device) -> list[nn.Module]:
     """The ensemble's nets on the device, in the order of their choice."""
     nets = []
     for place in range(len(read_manifest(folder)["members"])):
-        state, description = load_weights(folder / f"member-{place:02d}.safetensors")
-        net = build_teacher(**description)
-        net.load_state_dict(state)
-        nets.append(net.to(device, memory_format=torch.channels_last))
+        path = folder / f"member-{place:02d}.safetensors"
+        nets.append(restore(path, described_teacher, *load_weights(path)).to(device, memory_format=torch.channels_last))
     return nets
 
 

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from stages.fit.environment import describe
 from stages.nets.budget import parse_budget, plan
 from stages.nets.families import Plan, check_row, control_names, dropout_names
 from stages.search.journal import Journal
@@ -23,15 +24,15 @@ from stages.search.space import Space
 from stages.search.sweep import Row, run, top
 from stages.settings import common
 from stages.settings.read import read_params
-from stages.settings.students import ROWS, SECTION, Matrix, Target, matrix, row
+from stages.settings.students import ROWS, SECTION, Matrix, Target, cell_space, matrix, row
 from stages.settings.students import Row as RowSettings
-from stages.settings.sweeps import Range, split_space
+from stages.settings.sweeps import split_space
 from stages.store import door
-from stages.store.atomic import link_or_copy, write_json
+from stages.store.atomic import link_or_copy
 from stages.store.environment import record
 from stages.store.progress import SweepProgress
 from stages.store.shards import check_pairs
-from stages.store.trials import TrialFolder, table_row, total_seconds, write_table
+from stages.store.trials import TrialFolder, total_seconds, write_curves, write_metrics
 from stages.store.work import fresh_folder, read_manifest, work_folder
 from stages.workers.executors import from_settings
 
@@ -86,16 +87,6 @@ class Cell:
         )
 
 
-def cell_space(section: Matrix, entry: RowSettings, family: str) -> dict[str, Range | float]:
-    """The section's space, the row's own ranges, and one range for each width of the family."""
-    space = {**section.space, **entry.space}
-    kept = dropout_names(family)
-    space = {name: value for name, value in space.items() if not name.startswith("DO") or name in kept}
-    low, high = entry.ratios or (0.0, 1.0)
-    control = low if low == high else Range(low, high)
-    return {**space, **{name: control for name in control_names(family)}}
-
-
 def train_trial(cell: Cell, trial: int, values: dict[str, Any], seed: int) -> dict[str, Any]:
     """One trial, in its own process: torch is imported there and not here."""
     from stages.students_trial import train_student
@@ -110,33 +101,16 @@ def test_trials(cell: Cell, trials: list[int]) -> list[float]:
     return test_accuracies(cell, trials)
 
 
-def environment(cell: Cell) -> dict[str, Any]:
-    """Of a process that trains."""
-    from stages.fit.device import describe
-
-    return describe(cell.execution.device, cell.numerics.threads)
-
-
 def write_outputs(cell: Cell, rows: list[Row], accuracies: dict[int, float]) -> None:
     """Assemble the cell's folder and metrics from the work folder."""
     stage, key = SECTION[cell.target], f"{cell.name}-{cell.budget}"
     best = top(rows, 1)[0]
     out = fresh_folder(Path("data") / stage / key)
     link_or_copy(TrialFolder(cell.work, best.trial).weights, out / "weights.safetensors")
-    curves = {str(r.trial): {k: r.result[k] for k in ("errors", "losses")} for r in rows}
-    write_json(out / "curves.json", curves)
-    table = [
-        table_row(
-            r.trial, r.params, r.value, r.reason, r.result, accuracies.get(r.trial), cell.fixed
-        )
-        for r in rows
-    ]
+    write_curves(out / "curves.json", rows)
     hyperparameters = sorted({**cell.fixed, **best.params})
     names = ("params", "widths", "dependent", "best_epoch", "epochs", "why", "reason", *hyperparameters)
-    metrics = Path("metrics") / stage
-    write_table(metrics / f"{key}.csv", table, names)
-    facts = {"test_accuracy": accuracies[best.trial], "validation_accuracy": round(1 - best.value, 9)}
-    write_json(metrics / f"{key}.json", facts)
+    write_metrics(Path("metrics") / stage / key, rows, best, accuracies, cell.fixed, names)
 
 
 def set_up(target: Target, name: str, budget: str) -> tuple[Cell, dict[str, Any], Space]:
@@ -145,7 +119,7 @@ def set_up(target: Target, name: str, budget: str) -> tuple[Cell, dict[str, Any]
     section, entry = matrix(params, target), row(params, target, name)
     family = entry.net or name
     check_row(f"params.yaml: {ROWS[target]}.{name}", family, budget, entry.boxes, entry.ratios)
-    searched, fixed = split_space(cell_space(section, entry, family))
+    searched, fixed = split_space(cell_space(section, entry, dropout_names(family), control_names(family)))
     numerics, execution, seed = common.numerics(params), common.execution(params), common.seed(params)
     prepared, augmented = read_manifest(PREPARED), read_manifest(AUGMENTED)
     facts = {"epochs": augmented["epochs"], "classes": len(prepared["classes"])}
@@ -202,7 +176,7 @@ def main() -> None:
             )
             chosen = [r.trial for r in top(rows, REPORTED)]
             tested = executor.submit(test_trials, cell, chosen).result()
-            found = executor.submit(environment, cell).result()
+            found = executor.submit(describe, cell.execution.device, cell.numerics.threads).result()
         accuracies = dict(zip(chosen, tested, strict=True))
         write_outputs(cell, rows, accuracies)
         record(f"{stage}@{key}", {**found, "precision": cell.numerics.precision, "seed": settings["seed"]})

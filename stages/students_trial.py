@@ -20,6 +20,7 @@ from stages.images.hsv import Jitter
 from stages.images.views import Views
 from stages.nets.families import Plan
 from stages.nets.initial import glorot_
+from stages.nets.stored import restore
 from stages.nets.student import build_student
 from stages.store.prepared import read_test, read_train, read_validation
 from stages.store.transfer import Rebuild, read_epoch, read_targets
@@ -134,10 +135,8 @@ def test_accuracies(cell: Cell, trials: list[int]) -> list[float]:
     pixels, classes = torch.from_numpy(images), torch.from_numpy(labels)
     found = []
     for trial in trials:
-        state, description = load_weights(TrialFolder(cell.work, trial).weights)
-        net = build(description)
-        net.load_state_dict(state)
-        net = net.to(device, memory_format=torch.channels_last)
+        path = TrialFolder(cell.work, trial).weights
+        net = restore(path, build, *load_weights(path)).to(device, memory_format=torch.channels_last)
         numerics = cell.numerics
         found.append(accuracy(net, pixels, classes, numerics.eval_batch, numerics.precision))
     return found

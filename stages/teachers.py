@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from stages.fit.environment import describe
 from stages.search.journal import Journal
 from stages.search.propose import Settings
 from stages.search.space import Space
@@ -22,10 +23,10 @@ from stages.settings.read import read_params
 from stages.settings.sweeps import split_space
 from stages.settings.teachers import Teachers, teachers
 from stages.store import door
-from stages.store.atomic import link_or_copy, write_json
+from stages.store.atomic import link_or_copy
 from stages.store.environment import record
 from stages.store.progress import SweepProgress
-from stages.store.trials import TrialFolder, table_row, total_seconds, write_table
+from stages.store.trials import TrialFolder, total_seconds, write_curves, write_metrics
 from stages.store.work import fresh_folder, work_folder, write_manifest
 from stages.workers.executors import from_settings
 
@@ -64,13 +65,6 @@ def test_trials(job: Job, trials: list[int]) -> list[float]:
     return test_accuracies(job, trials)
 
 
-def environment(job: Job) -> dict[str, Any]:
-    """Of a process that trains."""
-    from stages.fit.device import describe
-
-    return describe(job.execution.device, job.numerics.threads)
-
-
 def write_outputs(job: Job, rows: list[Row], accuracies: dict[int, float]) -> None:
     """Assemble data/teachers and the metrics from the work folder."""
     out = fresh_folder(OUT)
@@ -79,23 +73,11 @@ def write_outputs(job: Job, rows: list[Row], accuracies: dict[int, float]) -> No
         folder = TrialFolder(job.work, row.trial)
         link_or_copy(folder.weights, out / f"{row.trial:03d}.safetensors")
         link_or_copy(folder.folder / "validation.safetensors", out / f"{row.trial:03d}.validation.safetensors")
-    curves = {str(row.trial): {k: row.result[k] for k in ("errors", "losses")} for row in rows}
-    write_json(out / "curves.json", curves)
+    write_curves(out / "curves.json", rows)
     facts = {"trials": [{"trial": row.trial, "validation_error": row.value} for row in good]}
     write_manifest(out, facts)
-    table = [
-        table_row(
-            row.trial, row.params, row.value, row.reason, row.result, accuracies.get(row.trial), job.fixed
-        )
-        for row in rows
-    ]
     names = ("params", "widths", "best_epoch", "epochs", "why", "reason", *sorted(job.section.space))
-    write_table(METRICS / "teachers.csv", table, names)
-    best = top(rows, 1)[0]
-    write_json(
-        METRICS / "teachers.json",
-        {"test_accuracy": accuracies[best.trial], "validation_accuracy": round(1 - best.value, 9)},
-    )
+    write_metrics(METRICS / "teachers", rows, top(rows, 1)[0], accuracies, job.fixed, names)
 
 
 def main() -> None:
@@ -131,7 +113,7 @@ def main() -> None:
             )
             chosen = [r.trial for r in top(rows, REPORTED)]
             tested = executor.submit(test_trials, job, chosen).result()
-            found = executor.submit(environment, job).result()
+            found = executor.submit(describe, execution.device, numerics.threads).result()
         accuracies = dict(zip(chosen, tested, strict=True))
         write_outputs(job, rows, accuracies)
         record("teachers", {**found, "precision": numerics.precision, "seed": seed})

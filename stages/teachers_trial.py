@@ -21,7 +21,8 @@ from stages.images.hsv import Jitter
 from stages.images.views import Views
 from stages.nets.initial import glorot_
 from stages.nets.layers import teacher_params, teacher_widths
-from stages.nets.teacher import build_teacher
+from stages.nets.stored import restore
+from stages.nets.teacher import build_teacher, described_teacher
 from stages.settings.common import Images
 from stages.store.prepared import read_test, read_train, read_validation
 from stages.store.tensors import write_tensors
@@ -136,10 +137,8 @@ def test_accuracies(job: Job, trials: list[int]) -> list[float]:
     pixels, classes = torch.from_numpy(images), torch.from_numpy(labels)
     found = []
     for trial in trials:
-        state, description = load_weights(TrialFolder(job.work, trial).weights)
-        net = build_teacher(**description)
-        net.load_state_dict(state)
-        net = net.to(device, memory_format=torch.channels_last)
+        path = TrialFolder(job.work, trial).weights
+        net = restore(path, described_teacher, *load_weights(path)).to(device, memory_format=torch.channels_last)
         numerics = job.numerics
         found.append(accuracy(net, pixels, classes, numerics.eval_batch, numerics.precision))
     return found

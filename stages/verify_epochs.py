@@ -19,7 +19,8 @@ from stages.fit.device import check_precision, choose_device, set_up_torch
 from stages.fit.evaluate import logits
 from stages.images.hsv import Jitter
 from stages.images.views import Views
-from stages.nets.teacher import build_teacher
+from stages.nets.stored import restore
+from stages.nets.teacher import described_teacher
 from stages.settings import common
 from stages.store.held import Held
 from stages.store.prepared import read_train
@@ -144,10 +145,8 @@ def load_members(folder: Path, device: torch.device, held: Held) -> list[nn.Modu
     count = len(read_manifest(folder)["members"])
     for path in (folder / f"member-{place:02d}.safetensors" for place in range(count)):
         try:
-            state, description = load_weights(path)
-            net = build_teacher(**description)
-            net.load_state_dict(state)
-        except (OSError, ValueError, TypeError, RuntimeError) as error:
+            net = restore(path, described_teacher, *load_weights(path))
+        except (OSError, ValueError) as error:
             held.damaged(path, error)
             continue
         nets.append(net.to(device, memory_format=torch.channels_last))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from stages.fit.device import describe
+from stages.fit.environment import describe
 from stages.store.environment import record
 
 GIT = ("git", "-c", "user.name=a", "-c", "user.email=a@localhost")

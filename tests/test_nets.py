@@ -23,8 +23,9 @@ from stages.nets.absorb import absorb
 from stages.nets.budget import FAMILIES, Plan, forward_macs, parse_budget
 from stages.nets.initial import glorot_
 from stages.nets.pixels import Standardise
+from stages.nets.stored import restore
 from stages.nets.student import build_student
-from stages.nets.teacher import build_teacher, teacher_macs, teacher_params, teacher_widths
+from stages.nets.teacher import build_teacher, described_teacher, teacher_macs, teacher_params, teacher_widths
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = json.loads((ROOT / "tests" / "golden" / "nets.json").read_text(encoding="utf-8"))
@@ -760,3 +761,24 @@ def test_nets_without_bottleneck_cannot_absorb() -> None:
     for net in (build_student(small("mlp2")), build_student(small("conv2")), nn.Sequential()):
         with pytest.raises(ValueError, match="only mlp1 and conv1"):
             absorb(net)
+
+
+TEACHER = {"widths": [4, 4, 4, 8], "dropout": [0.0] * 5, "classes": 10, "size_px": 32}
+
+
+def test_a_stored_net_comes_back() -> None:
+    net = build_teacher(**TEACHER)
+    again = restore("a file", described_teacher, net.state_dict(), TEACHER)
+    assert all(torch.equal(a, b) for a, b in zip(net.parameters(), again.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"widths": 7}, {"widths": [4, 4]}, {"more": 1}, {"dropout": None}, {"widths": [4, 4, 4, 9]}, {"classes": "x"}],
+    ids=str,
+)
+def test_weights_that_do_not_fit_their_description_are_one_line(change: dict[str, object]) -> None:
+    state = build_teacher(**TEACHER).state_dict()
+    with pytest.raises(ValueError, match="a file holds no net of this kind") as caught:
+        restore("a file", described_teacher, state, {**TEACHER, **change})
+    assert "\n" not in str(caught.value)

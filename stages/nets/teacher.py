@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import nn
 
 from stages.nets.layers import teacher_layers, teacher_macs, teacher_params, teacher_widths
 from stages.nets.stack import stack
 
-__all__ = ["build_teacher", "teacher_macs", "teacher_params", "teacher_widths"]
+__all__ = ["build_teacher", "described_teacher", "teacher_macs", "teacher_params", "teacher_widths"]
 
 
 def build_teacher(
@@ -29,3 +30,12 @@ def build_teacher(
     if len(dropout) != 5:
         raise ValueError(f"a teacher has 5 dropouts (DOc1-3, DOf1-2), got {len(dropout)}")
     return stack(teacher_layers(widths, classes, size_px), dropout=dropout)
+
+
+def described_teacher(description: Mapping[str, Any]) -> nn.Sequential:
+    """The teacher that a weights file describes: the arguments of `build_teacher`.
+
+    Raises:
+        TypeError, ValueError: it is another description.
+    """
+    return build_teacher(**description)

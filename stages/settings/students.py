@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
@@ -92,3 +93,19 @@ def row(params: dict[str, Any], target: Target, name: str) -> Row:
     entry = parse(Row, rows[name], f"{where}.{name}")
     _check(entry.space, f"{where}.{name}.space")
     return entry
+
+
+def cell_space(
+    section: Matrix, entry: Row, dropouts: Sequence[str], controls: Sequence[str]
+) -> dict[str, Range | float]:
+    """The section's space, the row's own ranges, and one range for each width.
+
+    Args:
+        dropouts: those that the row's net has; others of the section are left out.
+        controls: names of the net's widths or ratios.
+    """
+    space = {**section.space, **entry.space}
+    space = {name: value for name, value in space.items() if not name.startswith("DO") or name in dropouts}
+    low, high = entry.ratios or (0.0, 1.0)
+    control = low if low == high else Range(low, high)
+    return {**space, **dict.fromkeys(controls, control)}

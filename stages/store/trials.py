@@ -14,10 +14,12 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from stages.store.atomic import read_json, write_json, write_text
 
+CURVES = ("errors", "losses")
+"""Of a result, what has an entry for each epoch."""
 TABLE_COLUMNS = ("trial", "validation_error", "best_so_far", "test_accuracy")
 
 
@@ -81,27 +83,50 @@ def total_seconds(root: Path) -> float:
     return sum(read_json(path) for path in sorted((root / "trials").glob("*/seconds.json")))
 
 
-def table_row(
-    trial: int,
-    params: Mapping[str, Any],
-    value: float | None,
-    reason: str | None,
-    result: Mapping[str, Any],
-    test_accuracy: float | None,
-    fixed: Mapping[str, Any],
-) -> dict[str, Any]:
-    """One finished trial as a row for `write_table`: its result without the curves, and all hyperparameters."""
-    facts = {key: entry for key, entry in result.items() if key not in ("errors", "losses")}
+class Finished(Protocol):
+    """A finished trial, as a search gives it: its value is the validation error, None if it failed for `reason`."""
+
+    trial: int
+    params: Mapping[str, Any]
+    value: float | None
+    reason: str | None
+    result: Mapping[str, Any]
+
+
+def _table_row(row: Finished, accuracies: Mapping[int, float], fixed: Mapping[str, Any]) -> dict[str, Any]:
+    """One finished trial for `write_table`: its result without the curves, and all hyperparameters."""
     return {
-        "trial": trial,
-        "validation_error": value,
-        "test_accuracy": test_accuracy,
-        "reason": reason,
-        **facts,
-        "epochs": len(result["errors"]),
+        "trial": row.trial,
+        "validation_error": row.value,
+        "test_accuracy": accuracies.get(row.trial),
+        "reason": row.reason,
+        **{name: entry for name, entry in row.result.items() if name not in CURVES},
+        "epochs": len(row.result["errors"]),
         **fixed,
-        **params,
+        **row.params,
     }
+
+
+def write_curves(path: Path, rows: Iterable[Finished]) -> None:
+    """Validation error and loss of every epoch of every trial, as JSON."""
+    write_json(path, {str(row.trial): {name: row.result[name] for name in CURVES} for row in rows})
+
+
+def write_metrics(
+    stem: Path, rows: Iterable[Finished], best: Finished, accuracies: Mapping[int, float], fixed: Mapping[str, Any],
+    extra: Sequence[str],
+) -> None:  # fmt: skip
+    """`<stem>.csv` with a line a trial, see `write_table`, and `<stem>.json` with the accuracies of the best one.
+
+    Args:
+        best: by validation.
+        accuracies: trial -> test accuracy, of the trials that were tested.
+        fixed: hyperparameters that were not searched.
+        extra: columns besides TABLE_COLUMNS.
+    """
+    write_table(stem.with_name(f"{stem.name}.csv"), [_table_row(row, accuracies, fixed) for row in rows], extra)
+    facts = {"test_accuracy": accuracies[best.trial], "validation_accuracy": round(1 - best.value, 9)}
+    write_json(stem.with_name(f"{stem.name}.json"), facts)
 
 
 def write_table(path: Path, rows: Iterable[Mapping[str, Any]], extra: Sequence[str]) -> None:

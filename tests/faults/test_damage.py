@@ -18,8 +18,9 @@ STUDENTS = ("stages.students", "mimic", "--row", "mlp2", "--budget", "60k")
 
 
 def interrupted(undisturbed: Path, tmp_path: Path, stage: str, point: str, number: int) -> Path:
-    """A repository in which `stage` was killed at that point."""
+    """A repository in which `stage` was killed at that point, one trial (or epoch) after another."""
     folder = undone(undisturbed, tmp_path / "repository", stage)
+    write_params(folder, {**CHANGES, "execution.slots": 1})
     code, output = repro(folder, f"{point} kill {number}", tmp_path / "fired")
     assert code != 0 and (tmp_path / "fired").exists(), output
     return folder
