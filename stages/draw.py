@@ -1,17 +1,20 @@
-"""draw: metrics -> plots/ (Figure 1, every sweep's best so far, augmentation samples).
+"""draw: metrics -> plots/ (Figure 1, claims, fidelity, calibration, confusions, sweeps, augmentation samples).
 
-Reads metrics/figure1.csv, the trial tables of the cells that params.yaml lists, and data/samples. Figure 1 has the
-form of the paper's: the mean of the five best trials of a cell, dashed lines at the best and the fifth, short lines
-for hard labels at their budget, a log scale of parameters (Urban et al. 2017, Figure 1).
+Reads what tabulate and assess wrote, the trial tables of the cells that params.yaml lists, and data/samples. Figure 1
+has the form of the paper's: the mean of the five best trials of a cell, dashed lines at the best and the fifth, short
+lines for hard labels at their budget, a log scale of parameters (Urban et al. 2017, Figure 1).
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.figure import Figure
 
+from stages.report import pictures
 from stages.report.cells import read_ensemble, read_sweep
 from stages.report.figures import augmentation, figure1, save, sweeps
 from stages.settings import results
@@ -43,8 +46,25 @@ def main() -> None:
     save(sweeps(tables, where), OUT / "sweeps.png")
     arrays, _ = read_tensors(SAMPLES)
     save(augmentation(arrays["originals"][:count], arrays["views"][:count], where), OUT / "augmentation.png")
+    for name, drawn in assessed(where).items():
+        save(drawn, OUT / f"{name}.png")
     plt.close("all")
-    print(f"draw: {OUT}/figure1.svg, figure1.png, sweeps.png, augmentation.png")
+    print(f"draw: {', '.join(sorted(path.name for path in OUT.glob('*.*g')))} in {OUT}/")
+
+
+def assessed(where: str) -> dict[str, Figure]:
+    """The figures of what assess wrote, by name."""
+    tables = {name: pd.read_csv(METRICS / f"{name}.csv") for name in ("fidelity", "confusion", "calibration")}
+    facts = tables["fidelity"].fillna({"row": "", "budget": ""})
+    facts["net"] = [" ".join(filter(None, names)) for names in zip(facts.target, facts.row, facts.budget, strict=True)]
+    shown = facts.set_index("net").loc[list(dict.fromkeys(tables["calibration"].net))].reset_index()
+    confusion = tables["confusion"].astype({"true": str, "predicted": str})
+    return {
+        "claims": pictures.claims(json.loads((METRICS / "claims.json").read_text()), where),
+        "fidelity": pictures.fidelity(facts[facts.target.isin(["mimic", "hard"])], where),
+        "confusion": pictures.confusions(confusion, list(dict.fromkeys(confusion.true)), where),
+        "calibration": pictures.calibration(tables["calibration"], shown, where),
+    }
 
 
 if __name__ == "__main__":

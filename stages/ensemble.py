@@ -23,6 +23,7 @@ from stages.store import door
 from stages.store.atomic import link_or_copy, write_json
 from stages.store.prepared import read_test, read_validation
 from stages.store.tensors import read_tensors
+from stages.store.test_logits import mean_logits, write_test_logits
 from stages.store.weights import load_weights
 from stages.store.work import fresh_folder, read_manifest, write_manifest
 
@@ -80,15 +81,16 @@ def main() -> None:
 
     out = fresh_folder(OUT)
     images, labels, _ = read_test(PREPARED)
-    total, count = np.zeros((len(labels), outputs.shape[2]), np.float64), 0
+    count, found = 0, {}
     for place, candidate in enumerate(chosen):
         source = TEACHERS / f"{trials[candidate]:03d}.safetensors"
         link_or_copy(source, out / f"member-{place:02d}.safetensors")
         net = restore(source, described_teacher, *load_weights(source)).to(device, memory_format=torch.channels_last)
         part = logits(net, torch.from_numpy(images), numerics.eval_batch, numerics.precision)
-        total += part.cpu().numpy()
+        found[place] = part.cpu().numpy()
         count += sum(p.numel() for p in net.parameters())
-    accuracy = float((total.argmax(1) == labels).mean())
+    write_test_logits(out / "test.safetensors", {"members": found})
+    accuracy = float((mean_logits(found).argmax(1) == labels).mean())
     members = [trials[candidate] for candidate in chosen]
     write_manifest(out, {"members": members, "validation_accuracy": path})
     write_json(METRICS, {"test_accuracy": accuracy, "validation_accuracy": path[-1], "params": count})

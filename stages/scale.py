@@ -120,7 +120,7 @@ def cell_jobs(params: dict[str, Any], target: Any, data: prepare.Prepare) -> lis
                 forward_macs(made),
                 made.params,
                 epochs * data.train,
-                section.sweep.trials,
+                section.sweep.trials + section.final_seeds,
                 "train conv" if FAMILIES[family].layout else "train mlp",
                 epochs * data.validation,
             )

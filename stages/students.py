@@ -2,8 +2,10 @@
 
 `python -m stages.students mimic --row R --budget B` searches a row of Table 2 on the ensemble's logits (Urban et al.
 2017, sections 2.8 and 6.3); `hard` searches the same net on the true labels of the same images (sections 3 and 6.2).
-Reads data/prepared, data/augmented and, for mimic, data/logits. Writes the chosen net, the curves of all trials,
-and under metrics/ the cell's accuracies and one line a trial.
+Reads data/prepared, data/augmented and, for mimic, data/logits. Writes the chosen net, the curves of all trials, the
+outputs on the test images of the nets that are reported, and under metrics/ the cell's accuracies and one line a trial.
+With `final_seeds` the chosen hyperparameters are trained again from as many other seeds: the best of a sweep was chosen
+by its validation error, and these were not.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import argparse
 import functools
 import zlib
+from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +24,7 @@ from stages.nets.families import Plan, check_row, control_names, dropout_names
 from stages.search.journal import Journal
 from stages.search.propose import Settings
 from stages.search.space import Space
-from stages.search.sweep import Row, run, top
+from stages.search.sweep import Row, retrain, run, top
 from stages.settings import common
 from stages.settings.read import read_params
 from stages.settings.students import ROWS, SECTION, Matrix, Target, cell_space, matrix, row
@@ -32,7 +35,7 @@ from stages.store.atomic import link_or_copy
 from stages.store.environment import record
 from stages.store.progress import SweepProgress
 from stages.store.shards import check_pairs
-from stages.store.trials import TrialFolder, total_seconds, write_curves, write_metrics
+from stages.store.trials import TrialFolder, total_seconds, write_curves, write_metrics, write_retrained
 from stages.store.work import fresh_folder, read_manifest, work_folder
 from stages.workers.executors import from_settings
 
@@ -40,6 +43,8 @@ PREPARED = Path("data/prepared")
 AUGMENTED = Path("data/augmented")
 LOGITS = Path("data/logits")
 PRELOAD = ("stages.students_trial", "stages.search.sweep", "stages.settings.students")
+Tested = dict[str, dict[int, dict[str, Any]]]
+"""`trials` and `retrained`: number -> test_accuracy and test_sha256."""
 REPORTED = 5
 """Trials whose test accuracy is reported: Figure 1 shows the five best by validation error."""
 
@@ -64,6 +69,16 @@ class Cell:
     prepared: Path = PREPARED
     augmented: Path = AUGMENTED
     logits: Path = LOGITS
+
+    @property
+    def tests(self) -> Path:
+        """Outputs of the reported nets on the test images."""
+        return self.work / "test.safetensors"
+
+    @property
+    def again(self) -> Cell:
+        """The same cell for retrained nets, which have folders of their own."""
+        return replace(self, work=self.work / "retrained")
 
     @property
     def dropouts(self) -> list[str]:
@@ -94,23 +109,38 @@ def train_trial(cell: Cell, trial: int, values: dict[str, Any], seed: int) -> di
     return train_student(cell, trial, values, seed)
 
 
-def test_trials(cell: Cell, trials: list[int]) -> list[float]:
-    """Test accuracies of these trials, in a process of their own; called when the search is over."""
-    from stages.students_trial import test_accuracies
+def test_nets(cell: Cell, trials: list[int], runs: list[int]) -> Tested:
+    """Of trials and retrained nets, the test accuracies; in a process of its own, when the search is over."""
+    from stages.students_trial import test_nets
 
-    return test_accuracies(cell, trials)
+    return test_nets(cell, trials, runs)
 
 
-def write_outputs(cell: Cell, rows: list[Row], accuracies: dict[int, float]) -> None:
+def write_outputs(cell: Cell, rows: list[Row], runs: list[Row], tested: Tested) -> None:
     """Assemble the cell's folder and metrics from the work folder."""
     stage, key = SECTION[cell.target], f"{cell.name}-{cell.budget}"
     best = top(rows, 1)[0]
     out = fresh_folder(Path("data") / stage / key)
     link_or_copy(TrialFolder(cell.work, best.trial).weights, out / "weights.safetensors")
+    link_or_copy(cell.tests, out / "test.safetensors")
     write_curves(out / "curves.json", rows)
     hyperparameters = sorted({**cell.fixed, **best.params})
-    names = ("params", "widths", "dependent", "best_epoch", "epochs", "why", "reason", *hyperparameters)
-    write_metrics(Path("metrics") / stage / key, rows, best, accuracies, cell.fixed, names)
+    ends = ("best_epoch", "epochs", "why", "reason")
+    names = ("params", "widths", "dependent", *ends, "test_sha256", *hyperparameters)
+    metrics = Path("metrics") / stage
+    write_metrics(metrics / key, rows, best, tested["trials"], cell.fixed, names)
+    write_retrained(metrics / f"{key}.retrained.csv", runs, tested["retrained"], (*ends, "test_sha256"))
+
+
+def train_again(cell: Cell, best: Row, seed: int, executor: Executor) -> list[Row]:
+    """The chosen hyperparameters from `final_seeds` other seeds."""
+    count, folder = cell.section.final_seeds, cell.again.work
+    name, bound = f"{SECTION[cell.target]} {cell.name}-{cell.budget} again", cell.section.training.max_epochs
+    submit = functools.partial(executor.submit, train_trial, cell.again)
+    if not count:
+        return []
+    with SweepProgress(name, count, bound, lambda i: TrialFolder(folder, i).progress) as progress:
+        return retrain(best.params, seed, count, submit, progress.event)
 
 
 def set_up(target: Target, name: str, budget: str) -> tuple[Cell, dict[str, Any], Space]:
@@ -174,16 +204,18 @@ def main() -> None:
                 slots=cell.execution.slots,
                 on_event=progress.event,
             )
-            chosen = [r.trial for r in top(rows, REPORTED)]
-            tested = executor.submit(test_trials, cell, chosen).result()
+            best = top(rows, 1)[0]
+            runs = train_again(cell, best, seed_of(settings), executor)
+            chosen = [r.trial for r in top(rows, REPORTED)], [r.trial for r in runs if r.value is not None]
+            tested = executor.submit(test_nets, cell, *chosen).result()
             found = executor.submit(describe, cell.execution.device, cell.numerics.threads).result()
-        accuracies = dict(zip(chosen, tested, strict=True))
-        write_outputs(cell, rows, accuracies)
+        write_outputs(cell, rows, runs, tested)
         record(f"{stage}@{key}", {**found, "precision": cell.numerics.precision, "seed": settings["seed"]})
-        best = top(rows, 1)[0]
+        again = [facts["test_accuracy"] for facts in tested["retrained"].values()]
+        mean = f", {sum(again) / len(again):.4f} over {len(again)} seeds" if again else ""
         print(
             f"{name}: {len(rows)} trials, best validation accuracy {1 - best.value:.4f}, "
-            f"test {accuracies[best.trial]:.4f}, {total_seconds(work):.0f} s in trials"
+            f"test {tested['trials'][best.trial]['test_accuracy']:.4f}{mean}, {total_seconds(work):.0f} s in trials"
         )
 
 

@@ -13,7 +13,7 @@ import torch
 
 from stages.fit.checkpoint import Checkpoint
 from stages.fit.device import check_precision, choose_device, set_up_torch
-from stages.fit.evaluate import accuracy
+from stages.fit.evaluate import logits
 from stages.fit.feed import Feed, resident_bytes
 from stages.fit.loop import Recipe, train
 from stages.images.hsv import Jitter
@@ -23,13 +23,16 @@ from stages.nets.initial import glorot_
 from stages.nets.stored import restore
 from stages.nets.student import build_student
 from stages.store.prepared import read_test, read_train, read_validation
+from stages.store.test_logits import fingerprint, write_test_logits
 from stages.store.transfer import Rebuild, read_epoch, read_targets
 from stages.store.trials import TrialFolder
 from stages.store.weights import load_weights, save_weights
 from stages.store.work import read_manifest
 
 if TYPE_CHECKING:
-    from stages.students import Cell
+    from pathlib import Path
+
+    from stages.students import Cell, Tested
 
 
 def train_student(cell: Cell, trial: int, values: dict[str, Any], seed: int) -> dict[str, Any]:
@@ -127,16 +130,30 @@ def rebuilder(cell: Cell, device: torch.device) -> Rebuild | None:
     return lambda index, draws: views(index, draws).cpu().numpy()
 
 
-def test_accuracies(cell: Cell, trials: list[int]) -> list[float]:
-    """Test accuracy of the nets of these trials, at their best validation epochs."""
+def test_nets(cell: Cell, trials: list[int], runs: list[int]) -> Tested:
+    """Test accuracy of these trials and retrained nets, at their best validation epochs.
+
+    Their outputs go to `cell.tests`, and each one's sha256 to its accuracy.
+    """
     device = choose_device(cell.execution.device)
     set_up_torch(cell.numerics.threads, device)
     images, labels, _ = read_test(cell.prepared)
-    pixels, classes = torch.from_numpy(images), torch.from_numpy(labels)
-    found = []
-    for trial in trials:
-        path = TrialFolder(cell.work, trial).weights
+    pixels, numerics = torch.from_numpy(images), cell.numerics
+
+    def outputs(root: Path, number: int) -> np.ndarray:
+        path = TrialFolder(root, number).weights
         net = restore(path, build, *load_weights(path)).to(device, memory_format=torch.channels_last)
-        numerics = cell.numerics
-        found.append(accuracy(net, pixels, classes, numerics.eval_batch, numerics.precision))
-    return found
+        return logits(net, pixels, numerics.eval_batch, numerics.precision).cpu().numpy()
+
+    found = {
+        "trials": {trial: outputs(cell.work, trial) for trial in trials},
+        "retrained": {run: outputs(cell.again.work, run) for run in runs},
+    }
+    write_test_logits(cell.tests, found)
+    return {
+        kind: {
+            number: {"test_accuracy": float((out.argmax(1) == labels).mean()), "test_sha256": fingerprint(out)}
+            for number, out in nets.items()
+        }
+        for kind, nets in found.items()
+    }

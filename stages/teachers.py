@@ -65,7 +65,7 @@ def test_trials(job: Job, trials: list[int]) -> list[float]:
     return test_accuracies(job, trials)
 
 
-def write_outputs(job: Job, rows: list[Row], accuracies: dict[int, float]) -> None:
+def write_outputs(job: Job, rows: list[Row], tested: dict[int, dict[str, float]]) -> None:
     """Assemble data/teachers and the metrics from the work folder."""
     out = fresh_folder(OUT)
     good = [row for row in rows if row.value is not None]
@@ -77,7 +77,7 @@ def write_outputs(job: Job, rows: list[Row], accuracies: dict[int, float]) -> No
     facts = {"trials": [{"trial": row.trial, "validation_error": row.value} for row in good]}
     write_manifest(out, facts)
     names = ("params", "widths", "best_epoch", "epochs", "why", "reason", *sorted(job.section.space))
-    write_metrics(METRICS / "teachers", rows, top(rows, 1)[0], accuracies, job.fixed, names)
+    write_metrics(METRICS / "teachers", rows, top(rows, 1)[0], tested, job.fixed, names)
 
 
 def main() -> None:
@@ -114,13 +114,13 @@ def main() -> None:
             chosen = [r.trial for r in top(rows, REPORTED)]
             tested = executor.submit(test_trials, job, chosen).result()
             found = executor.submit(describe, execution.device, numerics.threads).result()
-        accuracies = dict(zip(chosen, tested, strict=True))
-        write_outputs(job, rows, accuracies)
+        facts = {trial: {"test_accuracy": share} for trial, share in zip(chosen, tested, strict=True)}
+        write_outputs(job, rows, facts)
         record("teachers", {**found, "precision": numerics.precision, "seed": seed})
         best = top(rows, 1)[0]
         print(
             f"teachers: {len(rows)} trials, best validation accuracy {1 - best.value:.4f}, "
-            f"test {accuracies[best.trial]:.4f}, {total_seconds(work):.0f} s in trials"
+            f"test {facts[best.trial]['test_accuracy']:.4f}, {total_seconds(work):.0f} s in trials"
         )
 
 

@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 from pocket import write_params
 
-from stages import augment, draw, ensemble, label, prepare, students, tabulate, teachers
+from stages import assess, augment, draw, ensemble, label, prepare, students, students_trial, tabulate, teachers
 from stages.store.prepared import read_test, write_split
 from stages.store.shards import read_images, shard_path
 from stages.store.tensors import read_tensors
+from stages.store.test_logits import fingerprint, mean_logits, read_test_logits, write_test_logits
 from stages.store.transfer import read_epoch
 from stages.store.work import read_manifest, write_manifest
 
@@ -51,6 +52,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         prepare.main()
         run_training()
         tabulate.main()
+        assess.main()
         draw.main()
     return folder
 
@@ -130,15 +132,14 @@ def _never(*args: Any, **kwargs: Any) -> None:
 
 
 def outputs_without_test(folder: Path) -> dict[str, Any]:
-    """Everything that a run chose: tables without the test column, and bytes of weights and logits."""
+    """Everything that a run chose: sweeps without their test columns, and bytes of weights and logits."""
     found: dict[str, Any] = {}
-    for path in sorted((folder / "metrics").rglob("*.csv")):
-        if path.name not in ("table1.csv", "table2.csv", "figure1.csv"):
-            found[str(path.relative_to(folder))] = [
-                {k: v for k, v in row.items() if k != "test_accuracy"} for row in table(path)
-            ]
+    for path in [folder / "metrics/teachers.csv", *sorted((folder / "metrics").glob("*/*.csv"))]:
+        found[str(path.relative_to(folder))] = [
+            {k: v for k, v in row.items() if k not in ("test_accuracy", "test_sha256")} for row in table(path)
+        ]
     for path in sorted((folder / "data").rglob("*.safetensors")):
-        if path.parent.name != "prepared":
+        if path.parent.name != "prepared" and path.name != "test.safetensors":
             found[str(path.relative_to(folder))] = path.read_bytes()
     return found
 
@@ -159,6 +160,101 @@ def test_no_selection_reads_the_test_set(
     assert outputs_without_test(tmp_path) == outputs_without_test(finished)
     other = json.loads((tmp_path / "metrics/ensemble.json").read_text())
     assert other["test_accuracy"] != json.loads((finished / "metrics/ensemble.json").read_text())["test_accuracy"]
+
+
+def test_the_ensembles_outputs_on_the_test_images_are_kept(finished: Path) -> None:
+    members = read_test_logits(finished / "data/ensemble/test.safetensors")["members"]
+    labels = read_test(finished / "data/prepared")[1]
+    accuracy = (mean_logits(members).argmax(1) == labels).mean()
+    assert accuracy == json.loads((finished / "metrics/ensemble.json").read_text())["test_accuracy"]
+    assert list(members) == [0, 1]
+
+
+def test_a_trials_outputs_are_those_that_its_table_names(finished: Path) -> None:
+    held = read_test_logits(finished / "data/students/conv1-60k/test.safetensors")
+    labels = read_test(finished / "data/prepared")[1]
+    lines = table(finished / "metrics/students/conv1-60k.csv")
+    assert held["retrained"] == {} and sorted(held["trials"]) == [int(line["trial"]) for line in lines]
+    for line in lines:
+        logits = held["trials"][int(line["trial"])]
+        assert fingerprint(logits) == line["test_sha256"]
+        assert (logits.argmax(1) == labels).mean() == float(line["test_accuracy"])
+
+
+def test_assess_writes_claims_and_fidelity_of_the_reported_nets(finished: Path) -> None:
+    found = json.loads((finished / "metrics/claims.json").read_text())
+    assert found["images"] == 40 and len(found["claims"]) == 8
+    gap = found["claims"]["conv_gap"]["effects"]["60k"]["value_pct"]
+    accuracies = json.loads((finished / "metrics/tables.json").read_text())
+    assert gap == pytest.approx(100 * (accuracies["conv1"]["60k"] - accuracies["mlp2"]["60k"]), abs=1e-3)
+    verdicts = json.loads((finished / "metrics/verdicts.json").read_text())
+    assert verdicts == {name: entry["verdict"] for name, entry in found["claims"].items()}
+    lines = table(finished / "metrics/fidelity.csv")
+    assert [line["target"] for line in lines] == ["mimic", "mimic", "hard", "teacher", "ensemble"]
+    assert float(lines[0]["accuracy"]) == accuracies["mlp2"]["60k"]
+    assert float(lines[-1]["accuracy"]) == accuracies["ensemble"]["test"]
+    confusion = [line for line in table(finished / "metrics/confusion.csv") if line["net"] == "ensemble"]
+    right = sum(int(line["count"]) for line in confusion if line["true"] == line["predicted"])
+    assert right == round(40 * accuracies["ensemble"]["test"])
+
+
+@pytest.mark.parametrize("damage", ["other", "missing", "shorter"])
+def test_assess_refuses_outputs_of_another_run(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    folder = shutil.copytree(finished, tmp_path / "copy", ignore=shutil.ignore_patterns("work"))
+    path = folder / "data/students/mlp2-60k/test.safetensors"
+    held = read_test_logits(path)["trials"]
+    path.unlink()
+    changed = {
+        "other": {trial: logits + 1 for trial, logits in held.items()},
+        "missing": {},
+        "shorter": {trial: logits[:-1] for trial, logits in held.items()},
+    }
+    write_test_logits(path, {"trials": changed[damage], "retrained": {}})
+    monkeypatch.chdir(folder)
+    with pytest.raises(ValueError, match=r"mlp2-60k/test\.safetensors holds other outputs .*'dvc pull"):
+        assess.main()
+
+
+def test_chosen_hyperparameters_are_trained_again(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From other seeds, the search as it was; a run that is repeated trains nothing; the tables show both."""
+    folder = shutil.copytree(finished, tmp_path / "copy")
+    write_params(folder, {"students.final_seeds": 3})
+    monkeypatch.chdir(folder)
+    before = (folder / "metrics/students/mlp2-60k.csv").read_bytes()
+    monkeypatch.setattr("stages.students_trial.train", only_in("retrained", students_trial.train))
+    cell("mimic", "mlp2", "60k"), cell("mimic", "conv1", "60k")
+    assert (folder / "metrics/students/mlp2-60k.csv").read_bytes() == before
+    lines = table(folder / "metrics/students/mlp2-60k.retrained.csv")
+    assert [line["run"] for line in lines] == ["0", "1", "2"]
+    assert len({line["test_sha256"] for line in lines}) == 3, "one seed gave two nets"
+    monkeypatch.setattr("stages.students_trial.train", _never)
+    again = (folder / "metrics/students/mlp2-60k.retrained.csv").read_bytes()
+    cell("mimic", "mlp2", "60k")
+    assert (folder / "metrics/students/mlp2-60k.retrained.csv").read_bytes() == again
+    assert "over 3 seeds" in capsys.readouterr().out
+    tabulate.main(), assess.main()
+    shown = {line["row"]: line for line in table(folder / "metrics/retrained.csv")}
+    mean = np.mean([100 * float(line["test_accuracy"]) for line in lines])
+    assert float(shown["mlp2"]["mean_pct"]) == pytest.approx(mean, abs=1e-3) and shown["mlp2"]["runs"] == "3"
+    claims = json.loads((folder / "metrics/claims.json").read_text())["claims"]
+    value = mean - np.mean(
+        [100 * float(line["test_accuracy"]) for line in table(folder / "metrics/students/conv1-60k.retrained.csv")]
+    )
+    assert claims["conv_gap"]["effects"]["60k"]["value_pct"] == pytest.approx(-value, abs=1e-3)
+
+
+def only_in(word: str, plain: Callable[..., Any]) -> Callable[..., Any]:
+    """Training that is refused outside folders of that name."""
+
+    def train(net: Any, recipe: Any, epochs: Any, validation: Any, seed: Any, checkpoint: Any, *rest: Any) -> Any:
+        assert word in str(checkpoint.path), "a finished trial was trained again"
+        return plain(net, recipe, epochs, validation, seed, checkpoint, *rest)
+
+    return train
 
 
 def test_draws_give_the_same_students_as_images(

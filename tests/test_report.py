@@ -35,6 +35,7 @@ def write_sweep(stem: Path, lines: list[str], accuracy: float = 0.5) -> None:
     stem.parent.mkdir(parents=True, exist_ok=True)
     (stem.parent / f"{stem.name}.csv").write_text(HEAD + "".join(f"{line}\n" for line in lines))
     (stem.parent / f"{stem.name}.json").write_text(json.dumps({"test_accuracy": accuracy}))
+    (stem.parent / f"{stem.name}.retrained.csv").write_text("run,validation_error,test_accuracy,test_sha256\n")
 
 
 def cell(row: str, budget: str, accuracy: float, params: int = 1000) -> CellResult:

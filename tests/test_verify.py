@@ -109,12 +109,12 @@ def test_a_whole_repository_is_right_and_stays_as_it_is(whole: Path, check: Call
     before = {path: (path.stat().st_mtime_ns, path.stat().st_mode) for path in copied.rglob("*")}
     status, lines = check()
     assert status == 0, lines
-    assert lines[0].startswith("note: not run yet: draw, hard@conv2-180k, students@conv1-60k, tabulate")
+    assert lines[0].startswith("note: not run yet: assess, draw, hard@conv2-180k, students@conv1-60k, tabulate")
     assert lines[1].startswith("ensemble: 180 of 180 rows by 2 nets (fp32, ")
     assert lines[1].endswith("are equal byte for byte")
     assert lines[2].startswith("verify: nothing is wrong; checked ") and "180 rows through the ensemble" in lines[2]
     count = len([path for path in (copied / ".dvc/cache/files/md5").rglob("*") if path.is_file()])
-    assert f"{count} cached objects, 12 outputs, 5 manifests," in lines[2]
+    assert f"{count} cached objects, 13 outputs, 5 manifests," in lines[2]
     assert before == {path: (path.stat().st_mtime_ns, path.stat().st_mode) for path in copied.rglob("*")}
     assert check("--quick")[0] == 0
 

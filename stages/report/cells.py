@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +15,8 @@ NUMBER_SHOWN = 5
 
 COLUMNS = ["trial", "validation_error", "best_so_far", "test_accuracy", "params"]
 """What every trial table has."""
+RETRAINED = ["run", "validation_error", "test_accuracy"]
+"""What every table of retrained nets has."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +27,15 @@ class CellResult:
         row, budget: the cell.
         test_accuracy: of the best-by-validation trial (Table 2).
         trials: columns as written by the stage; `test_accuracy` is filled for the best five.
+        retrained: a line for each retraining of the best trial's hyperparameters; `test_accuracy` is empty where it
+            failed.
     """
 
     row: str
     budget: str
     test_accuracy: float
     trials: pd.DataFrame
+    retrained: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=RETRAINED))
 
     @property
     def shown(self) -> pd.DataFrame:
@@ -51,7 +57,27 @@ def read_cell(folder: Path, row: str, budget: str) -> CellResult:
         ValueError: its files are damaged.
     """
     trials, facts = read_sweep(folder / f"{row}-{budget}")
-    return CellResult(row, budget, facts["test_accuracy"], trials)
+    return CellResult(row, budget, facts["test_accuracy"], trials, read_retrained(folder / f"{row}-{budget}"))
+
+
+def read_retrained(stem: Path) -> pd.DataFrame:
+    """`<stem>.retrained.csv`: columns RETRAINED and more, without lines where nothing was trained again.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged.
+    """
+    path = stem.parent / f"{stem.name}.retrained.csv"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} not found: run 'dvc repro' to have this cell trained")
+    try:
+        frame = pd.read_csv(path, dtype={"test_sha256": "string"})
+        _check_fractions(frame, ("validation_error", "test_accuracy"))
+        if list(frame["run"]) != list(range(len(frame))):
+            raise ValueError("column run does not count from 0")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged ({error}): run 'dvc repro --force'") from error
+    return frame
 
 
 def read_sweep(stem: Path) -> tuple[pd.DataFrame, dict[str, float]]:
@@ -96,12 +122,16 @@ def _check(frame: pd.DataFrame, facts: dict[str, float]) -> None:
     """
     if not 0 <= facts["test_accuracy"] <= 1:
         raise ValueError(f"test_accuracy is {facts['test_accuracy']}, allowed is 0 .. 1")
-    for name in ("validation_error", "best_so_far", "test_accuracy"):
-        shares = frame[name].dropna()
-        if shares.dtype.kind not in "fi" or not shares.between(0, 1).all():
-            raise ValueError(f"column {name} holds something else than fractions")
+    _check_fractions(frame, ("validation_error", "best_so_far", "test_accuracy"))
     for name in ("trial", "params"):
         if frame[name].dtype.kind != "i" or (frame[name] < 0).any():
             raise ValueError(f"column {name} holds something else than whole numbers")
     if frame["validation_error"].isna().all():
         raise ValueError("no trial has a validation error")
+
+
+def _check_fractions(frame: pd.DataFrame, names: Sequence[str]) -> None:
+    for name in names:
+        shares = frame[name].dropna()
+        if len(shares) and (shares.dtype.kind not in "fi" or not shares.between(0, 1).all()):
+            raise ValueError(f"column {name} holds something else than fractions")

@@ -126,7 +126,7 @@ def markdown1(frame: pd.DataFrame, caption: str, comparable: bool) -> str:
     for entry in frame.itertuples():
         line = [entry.model, entry.architecture, millions(entry.params), _pct(entry.accuracy_pct)]
         lines.append([*line, _pct(entry.paper_pct), *([_signed(entry.difference_pct)] if comparable else [])])
-    return _markdown(caption, [*head, *(["Difference"] if comparable else [])], lines)
+    return markdown(caption, [*head, *(["Difference"] if comparable else [])], lines)
 
 
 def markdown2(frame: pd.DataFrame, caption: str, comparable: bool) -> str:
@@ -157,11 +157,12 @@ def markdown2(frame: pd.DataFrame, caption: str, comparable: bool) -> str:
             values = list(printed.get(row, {"accuracy": {}})["accuracy"].values())
             line.append(f"{values[0]:.1f} to {values[-1]:.1f} %" if values else "")
         lines.append(line)
-    return _markdown(caption, head, lines)
+    return markdown(caption, head, lines)
 
 
-def _markdown(caption: str, head: list[str], lines: list[list[str]]) -> str:
-    rule = ["---", *["---:"] * (len(head) - 1)]
+def markdown(caption: str, head: list[str], lines: list[list[str]], words: int = 1) -> str:
+    """A Markdown table under its caption; the first `words` columns hold words, the others numbers."""
+    rule = ["---"] * words + ["---:"] * (len(head) - words)
     body = "\n".join("| " + " | ".join(line) + " |" for line in [head, rule, *lines])
     return f"{caption}\n\n{body}\n"
 

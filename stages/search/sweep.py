@@ -40,6 +40,11 @@ def trial_seed(seed: int, i: int) -> int:
     return int(np.random.SeedSequence((seed, i)).generate_state(1)[0])
 
 
+def retraining_seed(seed: int, k: int) -> int:
+    """Seed of the k-th retraining of a chosen configuration, 0 .. 2**32 - 1; no trial has it but by chance."""
+    return int(np.random.SeedSequence((seed, k, 1)).generate_state(1)[0])
+
+
 def run(
     *,
     journal: Journal,
@@ -108,6 +113,30 @@ def run(
     return rows
 
 
+def retrain(
+    params: Values, seed: int, count: int, submit: Submit, on_event: OnEvent | None = None
+) -> list[Row]:
+    """The same hyperparameters trained `count` times, each time from another seed; a row's `trial` counts them.
+
+    Args:
+        params: of the chosen trial.
+        seed: of the search.
+        submit, on_event: as for `run`; all are submitted at once.
+    """
+    tell = on_event or (lambda what, trial, facts: None)
+    seeds = [retraining_seed(seed, k) for k in range(count)]
+    futures = []
+    for k, own in enumerate(seeds):
+        tell("start", k, params)
+        futures.append(submit(k, params, own))
+    rows = []
+    for k, future in enumerate(futures):
+        value, reason, rest = _checked(future.result())
+        rows.append(Row(k, params, seeds[k], value, reason, rest))
+        tell("done", k, {"value": value, "reason": reason})
+    return rows
+
+
 def _start(
     journal: Journal,
     space: Space,
@@ -125,14 +154,19 @@ def _start(
 
 
 def _finish(journal: Journal, i: int, result: dict[str, Any]) -> dict[str, Any]:
+    value, reason, rest = _checked(result)
+    journal.append({"event": "done", "trial": i, "value": value, "reason": reason, "result": rest})
+    return journal.events[-1]
+
+
+def _checked(result: dict[str, Any]) -> tuple[float | None, str | None, dict[str, Any]]:
+    """Value, reason and the rest of a trial's result; a value that is not finite is none."""
     value, reason = result.get("value"), result.get("reason")
     if value is not None and not math.isfinite(value):
         value, reason = None, reason or f"value is {value}"
     if value is None and reason is None:
         reason = "the trial gave no value"
-    rest = {k: v for k, v in result.items() if k not in ("value", "reason")}
-    journal.append({"event": "done", "trial": i, "value": value, "reason": reason, "result": rest})
-    return journal.events[-1]
+    return value, reason, {k: v for k, v in result.items() if k not in ("value", "reason")}
 
 
 def _row(start: dict[str, Any], done: dict[str, Any]) -> Row:

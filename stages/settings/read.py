@@ -50,6 +50,7 @@ SECTIONS = (
     "rows",
     "hard_rows",
     "tabulate",
+    "assess",
     "draw",
 )
 

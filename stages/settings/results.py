@@ -1,4 +1,4 @@
-"""Settings of the doors tabulate and draw."""
+"""Settings of the doors tabulate, assess and draw."""
 
 from __future__ import annotations
 
@@ -18,6 +18,16 @@ class Tabulate:
 
 
 @strict
+class Assess:
+    """The section `assess`: accuracies in percent, `level` a fraction."""
+
+    resamples: Annotated[int, Field(ge=100, le=10**6)]
+    level: Annotated[float, Field(ge=0.5, lt=1)]
+    tolerance_pct: Annotated[float, Field(ge=0, le=100)]
+    mlp_ceiling_pct: Annotated[float, Field(ge=0, le=100)]
+
+
+@strict
 class Draw:
     """The section `draw`."""
 
@@ -27,6 +37,11 @@ class Draw:
 def tabulate(params: dict[str, Any]) -> Tabulate:
     """The section `tabulate`."""
     return parse(Tabulate, params["tabulate"], "tabulate")
+
+
+def assess(params: dict[str, Any]) -> Assess:
+    """The section `assess`."""
+    return parse(Assess, params["assess"], "assess")
 
 
 def draw(params: dict[str, Any]) -> Draw:

@@ -46,6 +46,7 @@ class Matrix:
     sweep: Sweep
     training: StudentTraining
     width_multiple: Multiple
+    final_seeds: Annotated[int, Field(ge=0, le=1000)]
     space: dict[str, Range | float]
 
 

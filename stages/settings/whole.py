@@ -37,5 +37,6 @@ def check(params: dict[str, Any]) -> None:
                     where = f"{students.ROWS[target]}.{name}.boxes.{budget}"
                     raise ValueError(f"params.yaml: '{where}' is missing")
     results.tabulate(params)
+    results.assess(params)
     results.draw(params)
     results.scale(params)

@@ -21,6 +21,8 @@ from stages.store.atomic import read_json, write_json, write_text
 CURVES = ("errors", "losses")
 """Of a result, what has an entry for each epoch."""
 TABLE_COLUMNS = ("trial", "validation_error", "best_so_far", "test_accuracy")
+RETRAINED_COLUMNS = ("run", "validation_error", "test_accuracy")
+Facts = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -93,12 +95,12 @@ class Finished(Protocol):
     result: Mapping[str, Any]
 
 
-def _table_row(row: Finished, accuracies: Mapping[int, float], fixed: Mapping[str, Any]) -> dict[str, Any]:
+def _table_row(row: Finished, tested: Mapping[int, Facts], fixed: Mapping[str, Any]) -> dict[str, Any]:
     """One finished trial for `write_table`: its result without the curves, and all hyperparameters."""
     return {
         "trial": row.trial,
         "validation_error": row.value,
-        "test_accuracy": accuracies.get(row.trial),
+        **tested.get(row.trial, {}),
         "reason": row.reason,
         **{name: entry for name, entry in row.result.items() if name not in CURVES},
         "epochs": len(row.result["errors"]),
@@ -113,34 +115,44 @@ def write_curves(path: Path, rows: Iterable[Finished]) -> None:
 
 
 def write_metrics(
-    stem: Path, rows: Iterable[Finished], best: Finished, accuracies: Mapping[int, float], fixed: Mapping[str, Any],
+    stem: Path, rows: Iterable[Finished], best: Finished, tested: Mapping[int, Facts], fixed: Mapping[str, Any],
     extra: Sequence[str],
 ) -> None:  # fmt: skip
     """`<stem>.csv` with a line a trial, see `write_table`, and `<stem>.json` with the accuracies of the best one.
 
     Args:
         best: by validation.
-        accuracies: trial -> test accuracy, of the trials that were tested.
+        tested: trial -> its `test_accuracy` and what else belongs into the table, of the trials that were tested.
         fixed: hyperparameters that were not searched.
         extra: columns besides TABLE_COLUMNS.
     """
-    write_table(stem.with_name(f"{stem.name}.csv"), [_table_row(row, accuracies, fixed) for row in rows], extra)
-    facts = {"test_accuracy": accuracies[best.trial], "validation_accuracy": round(1 - best.value, 9)}
+    write_table(stem.with_name(f"{stem.name}.csv"), [_table_row(row, tested, fixed) for row in rows], extra)
+    accuracy = tested[best.trial]["test_accuracy"]
+    facts = {"test_accuracy": accuracy, "validation_accuracy": round(1 - best.value, 9)}
     write_json(stem.with_name(f"{stem.name}.json"), facts)
 
 
 def write_table(path: Path, rows: Iterable[Mapping[str, Any]], extra: Sequence[str]) -> None:
     """Write trial rows as CSV: TABLE_COLUMNS, then `extra`; None is empty, lists are space-separated."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    columns = [*TABLE_COLUMNS, *extra]
-    writer.writerow(columns)
-    best = math.inf
+    lines, best = [], math.inf
     for row in rows:
         value = row["validation_error"]
         best = best if value is None else min(best, value)
-        row = {**row, "best_so_far": None if math.isinf(best) else best}
-        writer.writerow([_cell(row.get(column)) for column in columns])
+        lines.append({**row, "best_so_far": None if math.isinf(best) else best})
+    _write_csv(path, [*TABLE_COLUMNS, *extra], lines)
+
+
+def write_retrained(path: Path, rows: Iterable[Finished], tested: Mapping[int, Facts], extra: Sequence[str]) -> None:
+    """A line for each retraining of the chosen configuration, as CSV: RETRAINED_COLUMNS, then `extra`."""
+    lines = [{**_table_row(row, tested, {}), "run": row.trial} for row in rows]
+    _write_csv(path, [*RETRAINED_COLUMNS, *extra], lines)
+
+
+def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_cell(row.get(column)) for column in columns] for row in rows)
     write_text(path, text.getvalue())
 
 

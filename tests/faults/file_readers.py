@@ -34,6 +34,7 @@ from stages.store.shards import (
     write_logits,
 )
 from stages.store.tensors import read_header, read_tensors, write_tensors
+from stages.store.test_logits import read_test_logits, write_test_logits
 from stages.store.weights import load_weights, save_weights
 from tests.faults.corrupt import edit_head, rewrite, spoil
 from tests.faults.readers import Reader, among, equal, new_folder, spoiler
@@ -50,7 +51,7 @@ def _arrays() -> dict[str, np.ndarray]:
 
 
 def tensor_readers(root: Path) -> list[Reader]:
-    """read_tensors and read_header."""
+    """read_tensors, read_header, and read_test_logits, also with a checksum that is right."""
     path, other = root / "a.safetensors", root / "b.safetensors"
     header = {"classes": ["a", "b", "c"], "errors": [0.5, 0.25]}
     write_tensors(path, _arrays(), header)
@@ -64,7 +65,26 @@ def tensor_readers(root: Path) -> list[Reader]:
         path.write_bytes(edit_head(rng, data))
         return path
 
+    outputs = root / "test.safetensors"
+    write_test_logits(outputs, {"trials": {0: _arrays()["logits"], 4: _arrays()["logits"]}, "retrained": {}})
+    sound = outputs.read_bytes()
+
+    def other_outputs(rng: Random) -> Path:
+        outputs.write_bytes(sound if (kind := rng.random()) > 0.4 else spoil(rng, sound))
+        if kind > 0.7:
+            outputs.write_bytes(edit_head(rng, sound))
+        elif kind > 0.4:
+            rewrite(rng, outputs)
+        return outputs
+
+    def judge_outputs(item: Any, value: Any) -> str:
+        for nets in value.values():
+            assert all(type(number) is int for number in nets)
+            assert all(net.dtype == np.float32 and net.ndim == 2 for net in nets.values())
+        return "valid"
+
     return [
+        Reader("test logits", other_outputs, read_test_logits, judge_outputs, outputs.name, 4),
         Reader("tensors", broken, read_tensors, among(first, second), path.name, 12),
         Reader("tensor header", broken, read_header, among(header), path.name, 6),
     ]

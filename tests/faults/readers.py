@@ -22,11 +22,12 @@ from stages import scale
 from stages.report.cells import read_cell
 from stages.search.journal import Journal
 from stages.search.space import Space
+from stages.search.sweep import Row
 from stages.settings import common, prepare, results, students, teachers, whole
 from stages.settings.read import read_params
 from stages.settings.sweeps import split_space
 from stages.store.atomic import read_json, write_json
-from stages.store.trials import TrialFolder, write_table
+from stages.store.trials import TrialFolder, write_retrained, write_table
 from stages.store.work import folder_hash, read_manifest, write_manifest
 from tests.faults.corrupt import edit, junk, spoil
 from tests.pocket import pocket_params
@@ -133,6 +134,7 @@ def judge_params(item: Any, params: dict[str, Any]) -> str:
         (prepare.augment(params), params["augment"]),
         (teachers.teachers(params), params["teachers"]),
         (results.tabulate(params), params["tabulate"]),
+        (results.assess(params), params["assess"]),
         (results.draw(params), params["draw"]),
         (results.scale(params), params["scale"]),
     ]
@@ -236,13 +238,19 @@ def metrics(root: Path) -> list[Reader]:
     row = {"validation_error": 0.5, "test_accuracy": 0.25, "params": 60000, "widths": [3, 4]}
     write_table(root / "conv2-60k.csv", [{**row, "trial": i} for i in range(3)], ("params", "widths"))
     write_json(root / "conv2-60k.json", {"test_accuracy": 0.25, "validation_accuracy": 0.5})
+    runs = [Row(k, {}, 1, 0.5, None, {"errors": [0.5]}) for k in range(3)]
+    tested = {k: {"test_accuracy": 0.25, "test_sha256": "ab" * 32} for k in range(3)}
+    write_retrained(root / "conv2-60k.retrained.csv", runs, tested, ("epochs", "test_sha256"))
 
     def read(path: Path) -> tuple[Any, ...]:
         cell = read_cell(root, "conv2", "60k")
-        return cell.test_accuracy, cell.params, cell.trials, cell.shown
+        return cell.test_accuracy, cell.params, cell.trials, cell.shown, cell.retrained
 
     def judge(path: Path, value: tuple[Any, ...]) -> str:
-        accuracy, params, trials, shown = value
+        accuracy, params, trials, shown, retrained = value
+        assert list(retrained["run"]) == list(range(len(retrained)))
+        shares = retrained["test_accuracy"].dropna()
+        assert shares.empty or shares.dtype.kind in "fi" and shares.between(0, 1).all(), list(shares)
         assert type(accuracy) in (int, float) and 0 <= accuracy <= 1 and params >= 0
         assert len(shown) and shown["validation_error"].notna().all()
         for name in ("validation_error", "best_so_far", "test_accuracy"):
@@ -250,17 +258,21 @@ def metrics(root: Path) -> list[Reader]:
             assert numbers.dtype.kind in "fi" and numbers.between(0, 1).all(), (name, list(numbers))
         return "valid"
 
-    def keeping(path: Path, other: Path) -> Callable[[Random], Path]:
-        spoilt, data = spoiler(path), other.read_bytes()
+    table, facts, again = (root / f"conv2-60k.{end}" for end in ("csv", "json", "retrained.csv"))
+    sound = {path: path.read_bytes() for path in (table, facts, again)}
+
+    def keeping(path: Path) -> Callable[[Random], Path]:
+        spoilt = spoiler(path)
 
         def broken(rng: Random) -> Path:
-            other.write_bytes(data)
+            for other, data in sound.items():
+                other.write_bytes(data)
             return spoilt(rng)
 
         return broken
 
-    table, facts = root / "conv2-60k.csv", root / "conv2-60k.json"
     return [
-        Reader("metrics CSV", keeping(table, facts), read, judge, "conv2-60k", 4),
-        Reader("metrics JSON", keeping(facts, table), read, judge, "conv2-60k", 3),
+        Reader("metrics CSV", keeping(table), read, judge, "conv2-60k", 4),
+        Reader("metrics JSON", keeping(facts), read, judge, "conv2-60k", 3),
+        Reader("retrained CSV", keeping(again), read, judge, "conv2-60k", 2),
     ]

@@ -1,0 +1,168 @@
+"""assess: outputs of all reported nets on the test images -> metrics/ (claims, fidelity, calibration, confusions).
+
+Reads the outputs in data/ensemble and of the cells that params.yaml lists, whose hashes are in their trial tables: DVC
+runs this stage again when a table changes. Writes metrics/claims.* and verdicts.json (the paper's eight claims, Urban
+et al. 2017, sections 3 and 4), fidelity.* (how near each net is to the ensemble, and calibration), confusion.csv and
+calibration.csv. A claim is about the retrained nets of a cell where there are some, else about its best trial.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stages.nets.budget import parse_budget
+from stages.report import claims, fidelity, outputs, verdicts
+from stages.report.cells import CellResult, read_cell
+from stages.report.statistics import joint_bootstrap
+from stages.settings import common, results
+from stages.settings.read import read_params
+from stages.settings.students import SECTION, Target, matrix
+from stages.store import door
+from stages.store.atomic import write_json, write_text
+from stages.store.prepared import read_test
+from stages.store.test_logits import fingerprint, mean_logits, read_test_logits
+
+METRICS, DATA = Path("metrics"), Path("data")
+PREPARED = Path("data/prepared")
+
+
+@dataclass(frozen=True)
+class Net:
+    """A cell's nets on the test images.
+
+    Attributes:
+        key: target, row, budget; see `claims.Key`.
+        cell: its metrics.
+        logits: float32 (n, classes) of the best trial.
+        hits: bool (runs, n), of the retrained nets if there are any, else of the best trial.
+    """
+
+    key: claims.Key
+    cell: CellResult
+    logits: np.ndarray
+    hits: np.ndarray
+
+
+def read_nets(params: dict[str, Any], target: Target, labels: np.ndarray) -> Iterator[Net]:
+    """All cells of a target, rows first."""
+    section, stage = matrix(params, target), SECTION[target]
+    for row, budget in product(section.rows, section.budgets):
+        cell = read_cell(METRICS / stage, row, budget)
+        path = DATA / stage / f"{row}-{budget}" / "test.safetensors"
+        nets = read_test_logits(path)
+        best = cell.shown.iloc[0]
+        wanted = {("trials", int(best["trial"])): best["test_sha256"]}
+        good = cell.retrained.dropna(subset=["test_accuracy"])
+        wanted |= {("retrained", int(run)): sha for run, sha in zip(good["run"], good["test_sha256"], strict=True)}
+        found = [nets.get(kind, {}).get(number) for kind, number in wanted]
+        if any(
+            net is None or len(net) != len(labels) or fingerprint(net) != sha
+            for net, sha in zip(found, wanted.values(), strict=True)
+        ):
+            raise ValueError(
+                f"{path} holds other outputs than {METRICS / stage}/{row}-{budget}.csv says: bring both from one run, "
+                f"with 'dvc checkout {path.parent}', 'dvc pull {path.parent}' or 'dvc repro --force {stage}'"
+            )
+        hits = np.stack([net.argmax(1) == labels for net in found])
+        yield Net((target, row, budget), cell, found[0], hits[1:] if len(hits) > 1 else hits)
+
+
+def judged(nets: list[Net], ensemble: np.ndarray, settings: results.Assess, seed: int) -> list[verdicts.Verdict]:
+    """The verdict on each claim.
+
+    Args:
+        ensemble: bool (n,), hits of the ensemble.
+        seed: the root seed; the bootstrap has its own stream of it.
+    """
+    keys = [*(net.key for net in nets), claims.ENSEMBLE]
+    hits = [*(net.hits for net in nets), ensemble[None]]
+    rng = np.random.default_rng((seed, zlib.crc32(b"assess")))
+    samples = joint_bootstrap(hits, settings.resamples, rng)
+    accuracies = {
+        key: claims.Quantity(float(own.mean()), samples[:, i])
+        for i, (key, own) in enumerate(zip(keys, hits, strict=True))
+    }
+    budgets = sorted({net.key[2] for net in nets if net.key[0] == "mimic"}, key=parse_budget)
+    run = claims.Run(accuracies, tuple(budgets), settings.tolerance_pct / 100, settings.mlp_ceiling_pct / 100)
+    return verdicts.judge(claims.claims(run), settings.level)
+
+
+def fidelities(nets: list[Net], members: dict[int, np.ndarray], labels: np.ndarray) -> pd.DataFrame:
+    """Accuracy, calibration and nearness to the ensemble of every cell's best trial, the ensemble and its first member.
+
+    The first member is the best single teacher by validation error.
+    """
+    ensemble, lines = mean_logits(members), []
+    for net in nets:
+        row = dict(zip(("target", "row", "budget"), net.key, strict=True))
+        lines.append({**row, "params": net.cell.params, **asdict(fidelity.measure(net.logits, labels, ensemble))})
+    teacher = asdict(fidelity.measure(members[0], labels, ensemble))
+    lines.append({"target": "teacher", **teacher})
+    lines.append({"target": "ensemble", **asdict(fidelity.measure(ensemble, labels, None))})
+    return pd.DataFrame(lines)
+
+
+def shown(nets: list[Net], members: dict[int, np.ndarray]) -> dict[str, np.ndarray]:
+    """Outputs of the nets whose confusions and calibration are drawn, by target, row and budget.
+
+    The ensemble, the best teacher, the best mimic net with and the best without convolution and their twins on hard
+    labels; best by validation error.
+    """
+
+    def best(rows: tuple[str, ...]) -> Net | None:
+        mimic = [net for net in nets if net.key[0] == "mimic" and net.key[1] in rows]
+        return min(mimic, key=lambda net: net.cell.shown["validation_error"].iloc[0], default=None)
+
+    found = {"ensemble": mean_logits(members), "teacher": members[0]}
+    for net in (best(claims.CONVS), best(claims.MLPS)):
+        if net is not None:
+            found[f"mimic {net.key[1]} {net.key[2]}"] = net.logits
+            twin = [other for other in nets if other.key == ("hard", *net.key[1:])]
+            found |= {f"hard {other.key[1]} {other.key[2]}": other.logits for other in twin}
+    return found
+
+
+def main() -> None:
+    """Run the stage."""
+    params = read_params()
+    settings, where = results.assess(params), f"{results.tabulate(params).data}, {results.scale(params)} scale"
+    _, labels, header = read_test(PREPARED)
+    nets = [net for target in ("mimic", "hard") for net in read_nets(params, target, labels)]
+    members = read_test_logits(DATA / "ensemble/test.safetensors")["members"]
+    hits = mean_logits(members).argmax(1) == labels
+    found = judged(nets, hits, settings, common.seed(params))
+    answers = verdicts.to_json(found, claims.paper_effects(), settings.level)
+    write_json(METRICS / "claims.json", {"level": settings.level, "images": len(labels), "claims": answers})
+    write_json(METRICS / "verdicts.json", {name: entry["verdict"] for name, entry in answers.items()})
+    write_text(METRICS / "claims.md", verdicts.to_markdown(answers, claims_caption(nets, settings, len(labels), where)))
+    table = fidelities(nets, members, labels)
+    write_text(METRICS / "fidelity.csv", table.round(6).to_csv(index=False))
+    caption = f"**Fidelity and calibration** on {len(labels):,} test images ({where}); best trials by validation error."
+    write_text(METRICS / "fidelity.md", outputs.to_markdown(table, caption))
+    drawn = shown(nets, members)
+    write_text(METRICS / "confusion.csv", outputs.confusions(drawn, labels, header["classes"]).to_csv(index=False))
+    write_text(METRICS / "calibration.csv", outputs.calibrations(drawn, labels).round(6).to_csv(index=False))
+    print((METRICS / "claims.md").read_text().split("\n\nEffects")[0])
+
+
+def claims_caption(nets: list[Net], settings: results.Assess, images: int, where: str) -> str:
+    """What the verdicts rest on."""
+    runs = sorted({len(net.hits) for net in nets})
+    seeds = str(runs[0]) if len(runs) == 1 else f"{runs[0]} to {runs[-1]}"
+    over = "test images only, not seeds" if runs == [1] else "test images and seeds"
+    return (
+        f"**Claims of the paper** ({where}). {images:,} test images, {seeds} net(s) a cell, {settings.level:.0%} "
+        f"intervals from {settings.resamples:,} resamples of {over}; all verdicts together at {settings.level:.0%}."
+    )
+
+
+if __name__ == "__main__":
+    door.run(main)

@@ -1,0 +1,262 @@
+"""The paper's eight claims as inequalities between test accuracies; used by assess. Their verdicts are in verdicts.py.
+
+A claim holds if every one of its comparisons does: a difference of accuracies that lies above a bound, which is 0 but
+for `params_monotone`. What has no cells in a run is not compared, and a claim without a comparison is not tested.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from itertools import pairwise
+
+import numpy as np
+
+from stages.report.tables import paper_values
+
+MLPS = ("mlp1", "mlp2", "mlp3", "mlp4", "mlp5")
+CONVS = ("conv1", "conv2", "conv3", "conv4")
+ENSEMBLE = ("ensemble", "", "")
+
+Key = tuple[str, str, str]
+"""Target ("mimic", "hard" or "ensemble"), row, budget."""
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """An accuracy or a difference of accuracies (fractions), with its bootstrap samples (resamples,)."""
+
+    value: float
+    samples: np.ndarray
+
+    def __sub__(self, other: Quantity | float) -> Quantity:
+        if isinstance(other, Quantity):
+            return Quantity(self.value - other.value, self.samples - other.samples)
+        return Quantity(self.value - other, self.samples - other)
+
+
+def largest(quantities: Sequence[Quantity]) -> Quantity:
+    """The largest of them, in each resample its own."""
+    return reduce(
+        lambda a, b: Quantity(max(a.value, b.value), np.maximum(a.samples, b.samples)), quantities
+    )
+
+
+def smallest(quantities: Sequence[Quantity]) -> Quantity:
+    """The smallest of them, in each resample its own."""
+    return reduce(
+        lambda a, b: Quantity(min(a.value, b.value), np.minimum(a.samples, b.samples)), quantities
+    )
+
+
+@dataclass(frozen=True)
+class Run:
+    """What was tested.
+
+    Attributes:
+        accuracies: of each net.
+        budgets: of the mimic nets, smallest first.
+        tolerance, ceiling: fractions, `assess.tolerance_pct` and `assess.mlp_ceiling_pct`.
+    """
+
+    accuracies: Mapping[Key, Quantity]
+    budgets: tuple[str, ...]
+    tolerance: float
+    ceiling: float
+
+    def has(self, row: str, budget: str, target: str = "mimic") -> bool:
+        """Whether there is this cell."""
+        return (target, row, budget) in self.accuracies
+
+    def of(self, row: str, budget: str, target: str = "mimic") -> Quantity:
+        """Accuracy of a cell."""
+        return self.accuracies[target, row, budget]
+
+    def some(self, rows: Sequence[str], budget: str) -> list[str]:
+        """Those of the rows that have this budget."""
+        return [row for row in rows if self.has(row, budget)]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One inequality: `difference` lies above `bound`."""
+
+    name: str
+    difference: Quantity
+    bound: float = 0.0
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim and what this run says to it.
+
+    Attributes:
+        id: as in paper.json.
+        statement: what must be true of every comparison.
+        effect: what `effects` measure; positive values speak for the claim.
+        effects: by budget or row.
+    """
+
+    id: str
+    statement: str
+    effect: str
+    comparisons: list[Comparison] = field(default_factory=list)
+    effects: dict[str, Quantity] = field(default_factory=dict)
+
+
+def _conv_gap(run: Run) -> Claim:
+    claim = Claim(
+        "conv_gap", "Every net with convolution beats every net without, at the same budget",
+        "the weakest net with convolution over the best net without",
+    )  # fmt: skip
+    for budget in run.budgets:
+        convs, mlps = run.some(CONVS, budget), run.some(MLPS, budget)
+        claim.comparisons.extend(
+            Comparison(f"{conv} over {mlp} at {budget}", run.of(conv, budget) - run.of(mlp, budget))
+            for conv in convs
+            for mlp in mlps
+        )
+        if convs and mlps:
+            weakest = smallest([run.of(conv, budget) for conv in convs])
+            claim.effects[budget] = weakest - largest([run.of(mlp, budget) for mlp in mlps])
+    return claim
+
+
+def _depth_order(run: Run) -> Claim:
+    claim = Claim(
+        "depth_order", "Every further convolutional layer helps, at every budget",
+        "smallest step from one depth to the next",
+    )  # fmt: skip
+    for budget in run.budgets:
+        steps = [
+            Comparison(f"{deep} over {flat} at {budget}", run.of(deep, budget) - run.of(flat, budget))
+            for flat, deep in pairwise(run.some(CONVS, budget))
+        ]
+        if steps:
+            claim.comparisons.extend(steps)
+            claim.effects[budget] = smallest([step.difference for step in steps])
+    return claim
+
+
+def _params_monotone(run: Run) -> Claim:
+    claim = Claim(
+        "params_monotone", f"Accuracy never falls by {100 * run.tolerance:g} points or more as the budget grows",
+        "largest budget over the smallest",
+    )  # fmt: skip
+    for row in (*MLPS, *CONVS):
+        budgets = [budget for budget in run.budgets if run.has(row, budget)]
+        claim.comparisons.extend(
+            Comparison(f"{row}, {more} over {less}", run.of(row, more) - run.of(row, less), -run.tolerance)
+            for less, more in pairwise(budgets)
+        )
+        if len(budgets) > 1:
+            claim.effects[row] = run.of(row, budgets[-1]) - run.of(row, budgets[0])
+    return claim
+
+
+def _mlp_best_depth(run: Run) -> Claim:
+    claim = Claim(
+        "mlp_best_depth", "Of the nets without convolution those with two or three hidden layers are best",
+        "best of two and three hidden layers over the best other depth",
+    )  # fmt: skip
+    for budget in run.budgets:
+        middle = [run.of(row, budget) for row in run.some(("mlp2", "mlp3"), budget)]
+        others = run.some(("mlp1", "mlp4", "mlp5"), budget)
+        if middle and others:
+            claim.comparisons.extend(
+                Comparison(f"mlp2 or mlp3 over {row} at {budget}", largest(middle) - run.of(row, budget))
+                for row in others
+            )
+            claim.effects[budget] = largest(middle) - largest([run.of(row, budget) for row in others])
+    return claim
+
+
+def _depth_beats_size(run: Run) -> Claim:
+    claim = Claim(
+        "depth_beats_size", "Two convolutional layers at the smallest budget beat one at the largest",
+        "conv2 at the smallest budget over conv1 at the largest",
+    )  # fmt: skip
+    low, high = run.budgets[0], run.budgets[-1]
+    if low != high and run.has("conv2", low) and run.has("conv1", high):
+        difference = run.of("conv2", low) - run.of("conv1", high)
+        claim.comparisons.append(Comparison(f"conv2 at {low} over conv1 at {high}", difference))
+        claim.effects[""] = difference
+    return claim
+
+
+def _compression_gap(run: Run) -> Claim:
+    claim = Claim(
+        "compression_gap", "A net that mimics the ensemble beats the same net trained on the true labels",
+        "mimic over hard labels",
+    )  # fmt: skip
+    both = [key for key in run.accuracies if key[0] == "hard" and run.has(key[1], key[2])]
+    for _, row, budget in both:
+        if row in (*MLPS, *CONVS):
+            difference = run.of(row, budget) - run.of(row, budget, "hard")
+            claim.comparisons.append(Comparison(f"{row} at {budget}, mimic over hard", difference))
+            claim.effects[f"{row} {budget}"] = difference
+    return claim
+
+
+def _below_ensemble(run: Run) -> Claim:
+    claim = Claim("below_ensemble", "Every mimic net stays below the ensemble", "ensemble over the best mimic net")
+    cells = [key for key in run.accuracies if key[0] == "mimic" and key[1] in (*MLPS, *CONVS)]
+    if ENSEMBLE in run.accuracies and cells:
+        ensemble = run.accuracies[ENSEMBLE]
+        claim.comparisons.extend(
+            Comparison(f"ensemble over {row} at {budget}", ensemble - run.of(row, budget)) for _, row, budget in cells
+        )
+        claim.effects[""] = ensemble - largest([run.accuracies[key] for key in cells])
+    return claim
+
+
+def _mlp_ceiling(run: Run) -> Claim:
+    claim = Claim(
+        "mlp_ceiling", f"No net without convolution reaches {100 * run.ceiling:g} %",
+        f"{100 * run.ceiling:g} % over the best net without convolution",
+    )  # fmt: skip
+    cells = [key for key in run.accuracies if key[0] == "mimic" and key[1] in MLPS]
+    ceiling = Quantity(run.ceiling, np.float64(run.ceiling))
+    claim.comparisons.extend(
+        Comparison(f"{row} at {budget} below {100 * run.ceiling:g} %", ceiling - run.of(row, budget))
+        for _, row, budget in cells
+    )
+    if cells:
+        claim.effects[""] = ceiling - largest([run.accuracies[key] for key in cells])
+    return claim
+
+
+CLAIMS: tuple[Callable[[Run], Claim], ...] = (
+    _conv_gap, _depth_order, _params_monotone, _mlp_best_depth, _depth_beats_size, _compression_gap, _below_ensemble,
+    _mlp_ceiling,
+)  # fmt: skip
+
+
+def claims(run: Run) -> list[Claim]:
+    """All eight, in the paper's order (Urban et al. 2017, sections 3 and 4, Tables 1 and 2)."""
+    return [make(run) for make in CLAIMS]
+
+
+def paper_effects() -> dict[str, dict[str, float]]:
+    """Of each claim the same effects from the accuracies that the paper prints, in percentage points.
+
+    They come out of the same functions: Table 1 and Table 2 are read as a run without uncertainty.
+    """
+    printed = paper_values()
+    exact = {
+        ("mimic", row, budget): percent
+        for row, entry in printed["table2"]["rows"].items()
+        for budget, percent in entry["accuracy"].items()
+    }
+    for entry in printed["table1"]:
+        name = entry["model"]
+        if name.endswith("conv. layer"):
+            exact["hard", f"conv{name[0]}", "10M"] = entry["test_accuracy_pct"]
+        if name.startswith("Ensemble of 16"):
+            exact[ENSEMBLE] = entry["test_accuracy_pct"]
+    accuracies = {key: Quantity(percent / 100, np.array([percent / 100])) for key, percent in exact.items()}
+    run = Run(accuracies, tuple(printed["table2"]["budgets"]), 0.0, 0.75)
+    return {
+        claim.id: {key: round(100 * effect.value, 4) for key, effect in claim.effects.items()} for claim in claims(run)
+    }

@@ -1,0 +1,129 @@
+"""Verdicts on the claims with their uncertainty, as JSON and Markdown; used by assess.
+
+A claim holds if all of its comparisons do, so the largest of their p-values tests it and needs no correction (the
+intersection-union test, Berger 1982). It does not hold if one of them is turned round, so the smallest of the p-values
+to the other side is multiplied by their number (Bonferroni). These two p-values of every claim are then adjusted
+together (Holm 1979): all verdicts of a page are right at the same time with the probability `level`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stages.report.claims import Claim, Comparison, Quantity
+from stages.report.statistics import holm, interval, p_value
+from stages.report.tables import markdown
+
+HOLDS, FAILS, OPEN, UNTESTED = "holds", "does not hold", "undecided at this scale", "not tested"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A claim judged; p-values are None where it has no comparison.
+
+    Attributes:
+        p_holds: of "one comparison at least fails"; adjusted.
+        p_fails: of "no comparison fails"; adjusted.
+        weakest: the comparison that speaks most against the claim.
+    """
+
+    claim: Claim
+    verdict: str
+    p_holds: float | None
+    p_fails: float | None
+    weakest: Comparison | None
+
+
+def judge(claims: Sequence[Claim], level: float) -> list[Verdict]:
+    """The verdict on each claim, `level` for all of them together."""
+    tested = [claim for claim in claims if claim.comparisons]
+    tails = {
+        claim.id: [p_value(c.difference.value, c.difference.samples, c.bound) for c in claim.comparisons]
+        for claim in tested
+    }
+    both = []
+    for claim in tested:
+        against = min(1 - p for p in tails[claim.id])
+        both += [max(tails[claim.id]), min(1.0, len(claim.comparisons) * against)]
+    adjusted = iter(holm(both))
+    found = {claim.id: (next(adjusted), next(adjusted)) for claim in tested}
+    return [_verdict(claim, found.get(claim.id), tails.get(claim.id, []), 1 - level) for claim in claims]
+
+
+def _verdict(claim: Claim, p: tuple[float, float] | None, tails: list[float], alpha: float) -> Verdict:
+    if p is None:
+        return Verdict(claim, UNTESTED, None, None, None)
+    word = HOLDS if p[0] <= alpha else FAILS if p[1] <= alpha else OPEN
+    return Verdict(claim, word, *p, claim.comparisons[int(np.argmax(tails))])
+
+
+def _points(quantity: Quantity, level: float) -> dict[str, float]:
+    low, high = interval(np.atleast_1d(quantity.samples), level)
+    return {
+        "value_pct": round(100 * quantity.value, 4), "low_pct": round(100 * low, 4), "high_pct": round(100 * high, 4)
+    }  # fmt: skip
+
+
+def to_json(verdicts: Sequence[Verdict], paper: dict[str, dict[str, float]], level: float) -> dict[str, Any]:
+    """Everything that claims.json says, by the claims' ids.
+
+    Intervals are those of single differences, not adjusted for their number.
+
+    Args:
+        paper: the paper's own effects, see `claims.paper_effects`.
+    """
+    return {
+        each.claim.id: {
+            "statement": each.claim.statement,
+            "verdict": each.verdict,
+            "comparisons": len(each.claim.comparisons),
+            "p_holds": _rounded(each.p_holds),
+            "p_fails": _rounded(each.p_fails),
+            "weakest": None
+            if each.weakest is None
+            else {
+                "name": each.weakest.name,
+                "bound_pct": round(100 * each.weakest.bound, 4),
+                **_points(each.weakest.difference, level),
+            },
+            "effect": each.claim.effect,
+            "effects": {key: _points(effect, level) for key, effect in each.claim.effects.items()},
+            "paper": paper[each.claim.id],
+        }
+        for each in verdicts
+    }
+
+
+def _rounded(p: float | None) -> float | None:
+    return None if p is None else float(f"{p:.3g}")
+
+
+def to_markdown(found: dict[str, Any], caption: str) -> str:
+    """Two tables of `to_json`'s claims: the verdicts, and the effects beside the paper's."""
+    verdicts, effects = [], []
+    for entry in found.values():
+        weakest, p = entry["weakest"], entry["p_fails" if entry["verdict"] == FAILS else "p_holds"]
+        nearest = "" if weakest is None else f"{weakest['name']}: {_interval(weakest)}"
+        count = str(entry["comparisons"]) if entry["comparisons"] else ""
+        verdicts.append([entry["statement"], f"**{entry['verdict']}**", nearest, count, "" if p is None else _p(p)])
+        for i, key in enumerate(dict.fromkeys([*entry["effects"], *entry["paper"]])):
+            here, paper = entry["effects"].get(key), entry["paper"].get(key)
+            printed = "" if paper is None else f"{paper:+.2f}"
+            effects.append(["" if i else entry["effect"], key, "" if here is None else _interval(here), printed])
+    head = ["Claim", "Verdict", "Nearest to failing, points", "Comparisons", "p"]
+    second = ["Effect", "Where", "This run, points", "Paper (CIFAR-10)"]
+    note = "Effects: differences of test accuracy in percentage points, positive where they speak for the claim."
+    return markdown(caption, head, verdicts, words=2) + "\n" + markdown(note, second, effects, words=2)
+
+
+def _interval(entry: dict[str, float]) -> str:
+    return f"{entry['value_pct']:+.2f} [{entry['low_pct']:+.2f}, {entry['high_pct']:+.2f}]"
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 1e-3 else f"{math.floor(value * 1000 + 0.5) / 1000:.3f}"
