@@ -2,8 +2,9 @@
 
 Reads the outputs in data/ensemble and of the cells that params.yaml lists, whose hashes are in their trial tables: DVC
 runs this stage again when a table changes. Writes metrics/claims.* and verdicts.json (the paper's eight claims, Urban
-et al. 2017, sections 3 and 4), fidelity.* (how near each net is to the ensemble, and calibration), confusion.csv and
-calibration.csv. A claim is about the retrained nets of a cell where there are some, else about its best trial.
+et al. 2017, sections 3 and 4), fidelity.* (how near each net is to the ensemble, and calibration), confusion.csv,
+calibration.csv and ablations.* (variants beside their bases). Accuracies are those of the retrained nets of a cell
+where there are some, else of its best trial.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ import numpy as np
 import pandas as pd
 
 from stages.nets.budget import parse_budget
-from stages.report import claims, fidelity, outputs, verdicts
+from stages.report import ablations, claims, fidelity, outputs, verdicts
 from stages.report.cells import CellResult, read_cell
 from stages.report.statistics import joint_bootstrap
 from stages.settings import common, results
 from stages.settings.read import read_params
-from stages.settings.students import SECTION, Target, matrix
+from stages.settings.students import FOLDER, SECTION, Target, ablation, matrix
 from stages.store import door
 from stages.store.atomic import write_json, write_text
 from stages.store.prepared import read_test
@@ -53,7 +54,7 @@ class Net:
 
 def read_nets(params: dict[str, Any], target: Target, labels: np.ndarray) -> Iterator[Net]:
     """All cells of a target, rows first."""
-    section, stage = matrix(params, target), SECTION[target]
+    section, stage = matrix(params, target), FOLDER[target]
     for row, budget in product(section.rows, section.budgets):
         cell = read_cell(METRICS / stage, row, budget)
         path = DATA / stage / f"{row}-{budget}" / "test.safetensors"
@@ -75,8 +76,10 @@ def read_nets(params: dict[str, Any], target: Target, labels: np.ndarray) -> Ite
         yield Net((target, row, budget), cell, found[0], hits[1:] if len(hits) > 1 else hits)
 
 
-def judged(nets: list[Net], ensemble: np.ndarray, settings: results.Assess, seed: int) -> list[verdicts.Verdict]:
-    """The verdict on each claim.
+def resampled(
+    nets: list[Net], ensemble: np.ndarray, settings: results.Assess, seed: int
+) -> dict[claims.Key, claims.Quantity]:
+    """Test accuracies with their bootstrap samples.
 
     Args:
         ensemble: bool (n,), hits of the ensemble.
@@ -86,13 +89,28 @@ def judged(nets: list[Net], ensemble: np.ndarray, settings: results.Assess, seed
     hits = [*(net.hits for net in nets), ensemble[None]]
     rng = np.random.default_rng((seed, zlib.crc32(b"assess")))
     samples = joint_bootstrap(hits, settings.resamples, rng)
-    accuracies = {
+    return {
         key: claims.Quantity(float(own.mean()), samples[:, i])
         for i, (key, own) in enumerate(zip(keys, hits, strict=True))
     }
-    budgets = sorted({net.key[2] for net in nets if net.key[0] == "mimic"}, key=parse_budget)
+
+
+def judged(accuracies: dict[claims.Key, claims.Quantity], settings: results.Assess) -> list[verdicts.Verdict]:
+    """The verdict on each claim."""
+    budgets = sorted({budget for target, _, budget in accuracies if target == "mimic"}, key=parse_budget)
     run = claims.Run(accuracies, tuple(budgets), settings.tolerance_pct / 100, settings.mlp_ceiling_pct / 100)
     return verdicts.judge(claims.claims(run), settings.level)
+
+
+def varied(params: dict[str, Any], accuracies: dict[claims.Key, claims.Quantity]) -> list[ablations.Pair]:
+    """Every variant beside its base."""
+    pairs = []
+    for key, accuracy in accuracies.items():
+        if key[0] == "ablation":
+            of = ablation(params, key[1]).of
+            entry = params["ablation_rows"][key[1]]
+            pairs.append(ablations.Pair(key[1], of, key[2], entry, accuracy, accuracies["mimic", of, key[2]]))
+    return pairs
 
 
 def fidelities(nets: list[Net], members: dict[int, np.ndarray], labels: np.ndarray) -> pd.DataFrame:
@@ -135,14 +153,15 @@ def main() -> None:
     params = read_params()
     settings, where = results.assess(params), f"{results.tabulate(params).data}, {results.scale(params)} scale"
     _, labels, header = read_test(PREPARED)
-    nets = [net for target in ("mimic", "hard") for net in read_nets(params, target, labels)]
+    nets = [net for target in SECTION for net in read_nets(params, target, labels)]
     members = read_test_logits(DATA / "ensemble/test.safetensors")["members"]
     hits = mean_logits(members).argmax(1) == labels
-    found = judged(nets, hits, settings, common.seed(params))
-    answers = verdicts.to_json(found, claims.paper_effects(), settings.level)
+    accuracies = resampled(nets, hits, settings, common.seed(params))
+    answers = verdicts.to_json(judged(accuracies, settings), claims.paper_effects(), settings.level)
     write_json(METRICS / "claims.json", {"level": settings.level, "images": len(labels), "claims": answers})
     write_json(METRICS / "verdicts.json", {name: entry["verdict"] for name, entry in answers.items()})
     write_text(METRICS / "claims.md", verdicts.to_markdown(answers, claims_caption(nets, settings, len(labels), where)))
+    write_ablations(ablations.table(varied(params, accuracies), settings.level), where)
     table = fidelities(nets, members, labels)
     write_text(METRICS / "fidelity.csv", table.round(6).to_csv(index=False))
     caption = f"**Fidelity and calibration** on {len(labels):,} test images ({where}); best trials by validation error."
@@ -151,6 +170,13 @@ def main() -> None:
     write_text(METRICS / "confusion.csv", outputs.confusions(drawn, labels, header["classes"]).to_csv(index=False))
     write_text(METRICS / "calibration.csv", outputs.calibrations(drawn, labels).round(6).to_csv(index=False))
     print((METRICS / "claims.md").read_text().split("\n\nEffects")[0])
+
+
+def write_ablations(table: pd.DataFrame, where: str) -> None:
+    """metrics/ablations.csv and .md."""
+    write_text(METRICS / "ablations.csv", table.to_csv(index=False))
+    caption = f"**Ablations.** Variants of mimic nets beside the nets of which they are variants ({where})."
+    write_text(METRICS / "ablations.md", ablations.to_markdown(table, caption))
 
 
 def claims_caption(nets: list[Net], settings: results.Assess, images: int, where: str) -> str:

@@ -17,7 +17,9 @@ from matplotlib.figure import Figure
 from stages.report import pictures
 from stages.report.cells import read_ensemble, read_sweep
 from stages.report.figures import augmentation, figure1, save, sweeps
+from stages.report.variants import ablations
 from stages.settings import results
+from stages.settings.prepare import augment, ensemble
 from stages.settings.read import read_params
 from stages.settings.students import matrix
 from stages.store import door
@@ -46,6 +48,9 @@ def main() -> None:
     save(sweeps(tables, where), OUT / "sweeps.png")
     arrays, _ = read_tensors(SAMPLES)
     save(augmentation(arrays["originals"][:count], arrays["views"][:count], where), OUT / "augmentation.png")
+    wholes = {"transfer epochs": augment(params).epochs, "members of the ensemble": ensemble(params).members}
+    varied = pd.read_csv(METRICS / "ablations.csv", dtype={"number": "Int64"})
+    save(ablations(varied, wholes, where), OUT / "ablations.png")
     for name, drawn in assessed(where).items():
         save(drawn, OUT / f"{name}.png")
     plt.close("all")

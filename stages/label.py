@@ -2,7 +2,8 @@
 
 Reads data/ensemble, data/augmented (and data/prepared where only draws were stored). Writes one shard an epoch:
 float32 logits, the arithmetic mean over members of their pre-softmax outputs, not standardised (Urban et al. 2017,
-sections 2.2 and 2.7; assumption 18), bound to their images by hash.
+sections 2.2 and 2.7; assumption 18), bound to their images by hash. Folders `first-NN` inside hold the mean over the
+first NN members alone, for each size of `label.members`.
 """
 
 from __future__ import annotations
@@ -18,18 +19,19 @@ from tqdm import tqdm
 
 from stages.fit.device import check_precision, choose_device, set_up_torch
 from stages.fit.environment import describe
-from stages.fit.evaluate import logits
+from stages.fit.evaluate import mean_logits
 from stages.images.hsv import Jitter
 from stages.images.views import Views
 from stages.nets.stored import restore
 from stages.nets.teacher import described_teacher
 from stages.settings import common
+from stages.settings.prepare import label
 from stages.settings.read import read_params
 from stages.store import door
 from stages.store.atomic import link_or_copy
 from stages.store.environment import record
 from stages.store.prepared import read_train
-from stages.store.shards import logits_shard_bytes, read_logits, shard_path, write_logits
+from stages.store.shards import first_members, logits_shard_bytes, read_logits, shard_path, write_logits
 from stages.store.space import check_space
 from stages.store.transfer import EpochShard, Rebuild, read_epoch
 from stages.store.weights import load_weights
@@ -48,11 +50,17 @@ PASSES_PER_PROCESS = 10_000
 
 @dataclass(frozen=True)
 class Job:
-    """What the processes of this stage share."""
+    """What the processes of this stage share.
+
+    Attributes:
+        work: where shards go until all are there.
+        sizes: numbers of first members whose mean is stored; the last one is all of them.
+    """
 
     work: Path
     numerics: common.Numerics
     device: str
+    sizes: tuple[int, ...]
     prepared: Path = PREPARED
     augmented: Path = AUGMENTED
     ensemble: Path = ENSEMBLE
@@ -78,20 +86,25 @@ def load_members(folder: Path, device: torch.device) -> list[nn.Module]:
     return nets
 
 
-def mean_logits(nets: list[nn.Module], images: np.ndarray, batch: int, precision: str) -> np.ndarray:
-    """Mean over nets, in float64, of their logits; float32 (n, classes)."""
-    pixels = torch.from_numpy(images).to(next(nets[0].parameters()).device)  # once for all nets
-    total = sum(logits(net, pixels, batch, precision).double() for net in nets)
-    return (total / len(nets)).float().cpu().numpy()
+def folders(job: Job, root: Path) -> dict[int, Path]:
+    """Number of first members -> the folder of their logits."""
+    return {size: first_members(root, size) for size in job.sizes[:-1]} | {job.sizes[-1]: root}
 
 
-def have(folder: Path, epoch: int, shard: EpochShard) -> bool:
+def have(job: Job, epoch: int, shard: EpochShard) -> bool:
     """Whether whole logits of these images are there from an earlier, interrupted run."""
     try:
-        read_logits(folder, epoch, shard.images_sha256)
+        for folder in folders(job, job.work).values():
+            read_logits(folder, epoch, shard.images_sha256)
     except (FileNotFoundError, ValueError):
         return False
     return True
+
+
+def write(job: Job, epoch: int, values: dict[int, np.ndarray], images_sha256: str) -> None:
+    """One epoch's shards; that of the whole ensemble last, since its name says that the epoch is done."""
+    for size, folder in folders(job, job.work).items():
+        write_logits(folder, epoch, values[size], images_sha256)
 
 
 def label_epochs(job: Job, epochs: list[int], on_epoch: Callable[[], None] | None = None) -> None:
@@ -101,9 +114,10 @@ def label_epochs(job: Job, epochs: list[int], on_epoch: Callable[[], None] | Non
     nets = load_members(job.ensemble, device)
     with Behind() as writer:
         for epoch, shard in zip(epochs, shards(job, epochs, device), strict=True):
-            if not have(job.work, epoch, shard):
-                values = mean_logits(nets, shard.images, job.numerics.eval_batch, job.numerics.precision)
-                writer.submit(write_logits, job.work, epoch, values, shard.images_sha256)
+            if not have(job, epoch, shard):
+                numerics = job.numerics
+                values = mean_logits(nets, shard.images, numerics.eval_batch, numerics.precision, job.sizes)
+                writer.submit(write, job, epoch, values, shard.images_sha256)
             if on_epoch is not None:
                 on_epoch()
 
@@ -120,7 +134,7 @@ def label_all(job: Job, epochs: int, images: int, slots: int) -> None:
     several = 1 if job.device != "cpu" else processes_for(epochs * images * members, PASSES_PER_PROCESS, slots)
     several = min(several, epochs)
     missing = [epoch for epoch in range(epochs) if not shard_path(job.work, epoch).exists()]
-    needed = len(missing) * logits_shard_bytes(images, classes)
+    needed = len(missing) * logits_shard_bytes(images, classes) * len(job.sizes)
     check_space(job.work, needed, "the ensemble's logits", "lower augment.epochs")
     with tqdm(total=epochs * images, desc="label", unit="image", unit_scale=True, disable=None) as bar:
         if several < 2:
@@ -142,12 +156,16 @@ def main() -> None:
     check_precision(device, numerics.precision)
     facts = read_manifest(AUGMENTED)
     epochs, images = facts["epochs"], facts["images"]
-    with work_folder("label", {"numerics": asdict(numerics)}, [AUGMENTED, ENSEMBLE], __file__) as work:
-        label_all(Job(work, numerics, device.type), epochs, images, execution.slots)
+    members = len(read_manifest(ENSEMBLE)["members"])
+    sizes = (*label(params).members, members)
+    settings = {"numerics": asdict(numerics), "members": sizes}
+    with work_folder("label", settings, [AUGMENTED, ENSEMBLE], __file__) as work:
+        job = Job(work, numerics, device.type, sizes)
+        label_all(job, epochs, images, execution.slots)
         out = fresh_folder(OUT)
-        for epoch in range(epochs):
-            link_or_copy(shard_path(work, epoch), shard_path(out, epoch))
-        members = len(read_manifest(ENSEMBLE)["members"])
+        for source, target in zip(folders(job, work).values(), folders(job, out).values(), strict=True):
+            for epoch in range(epochs):
+                link_or_copy(shard_path(source, epoch), shard_path(target, epoch))
         write_manifest(out, {"epochs": epochs, "members": members})
         found = describe(execution.device, numerics.threads)
         record("label", {**found, "precision": numerics.precision, "seed": common.seed(params)})

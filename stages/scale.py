@@ -77,7 +77,7 @@ def _block(node: Any) -> None:
     """Lists of names in block style, as `dvc exp run -S` writes them; ranges and boxes stay on one line."""
     if isinstance(node, CommentedMap):
         for key, value in node.items():
-            if key in ("rows", "budgets") and isinstance(value, CommentedSeq):
+            if key in ("rows", "budgets") and isinstance(value, CommentedSeq) and value:
                 value.fa.set_block_style()
             _block(value)
 
@@ -153,6 +153,7 @@ def parts(params: dict[str, Any], found: list[Job]) -> list[Part]:
         sweep("students conv", "students", "train conv", mimic, shard + logits, not kept),
         sweep("students mlp", "students", "train mlp", mimic, shard + logits, not kept),
         sweep("hard", "hard", "train", hard, shard, not kept),
+        sweep("ablations", "ablations", "train", mimic, shard + logits, not kept),
     ]  # fmt: skip
     return [part for part in listed if part.amounts]
 

@@ -1,8 +1,9 @@
 """students: one cell, (target, row, budget) -> data/students or data/hard (Table 1, Table 2, Figure 1).
 
 `python -m stages.students mimic --row R --budget B` searches a row of Table 2 on the ensemble's logits (Urban et al.
-2017, sections 2.8 and 6.3); `hard` searches the same net on the true labels of the same images (sections 3 and 6.2).
-Reads data/prepared, data/augmented and, for mimic, data/logits. Writes the chosen net, the curves of all trials, the
+2017, sections 2.8 and 6.3); `hard` searches the same net on the true labels of the same images (sections 3 and 6.2);
+`ablation` searches a variant of a mimic net. Reads data/prepared, data/augmented, data/logits unless it is hard, and
+data/ensemble for a variant that is labelled while it trains. Writes the chosen net, the curves of all trials, the
 outputs on the test images of the nets that are reported, and under metrics/ the cell's accuracies and one line a trial.
 With `final_seeds` the chosen hyperparameters are trained again from as many other seeds: the best of a sweep was chosen
 by its validation error, and these were not.
@@ -27,14 +28,26 @@ from stages.search.space import Space
 from stages.search.sweep import Row, retrain, run, top
 from stages.settings import common
 from stages.settings.read import read_params
-from stages.settings.students import ROWS, SECTION, Matrix, Target, cell_space, matrix, row
+from stages.settings.students import (
+    FOLDER,
+    ROWS,
+    SECTION,
+    Matrix,
+    Target,
+    Variant,
+    ablation,
+    cell_space,
+    matrix,
+    row,
+    variant,
+)
 from stages.settings.students import Row as RowSettings
 from stages.settings.sweeps import split_space
 from stages.store import door
 from stages.store.atomic import link_or_copy
 from stages.store.environment import record
 from stages.store.progress import SweepProgress
-from stages.store.shards import check_pairs
+from stages.store.shards import check_pairs, first_members
 from stages.store.trials import TrialFolder, total_seconds, write_curves, write_metrics, write_retrained
 from stages.store.work import fresh_folder, read_manifest, work_folder
 from stages.workers.executors import from_settings
@@ -42,6 +55,7 @@ from stages.workers.executors import from_settings
 PREPARED = Path("data/prepared")
 AUGMENTED = Path("data/augmented")
 LOGITS = Path("data/logits")
+ENSEMBLE = Path("data/ensemble")
 PRELOAD = ("stages.students_trial", "stages.search.sweep", "stages.settings.students")
 Tested = dict[str, dict[int, dict[str, Any]]]
 """`trials` and `retrained`: number -> test_accuracy and test_sha256."""
@@ -60,15 +74,19 @@ class Cell:
     family: str
     section: Matrix
     row: RowSettings
+    variant: Variant
     fixed: dict[str, float]
     numerics: common.Numerics
     execution: common.Execution
+    images: common.Images
+    seed: int
     epochs: int
     classes: int
     size_px: int
     prepared: Path = PREPARED
     augmented: Path = AUGMENTED
     logits: Path = LOGITS
+    ensemble: Path = ENSEMBLE
 
     @property
     def tests(self) -> Path:
@@ -118,7 +136,7 @@ def test_nets(cell: Cell, trials: list[int], runs: list[int]) -> Tested:
 
 def write_outputs(cell: Cell, rows: list[Row], runs: list[Row], tested: Tested) -> None:
     """Assemble the cell's folder and metrics from the work folder."""
-    stage, key = SECTION[cell.target], f"{cell.name}-{cell.budget}"
+    stage, key = FOLDER[cell.target], f"{cell.name}-{cell.budget}"
     best = top(rows, 1)[0]
     out = fresh_folder(Path("data") / stage / key)
     link_or_copy(TrialFolder(cell.work, best.trial).weights, out / "weights.safetensors")
@@ -146,15 +164,16 @@ def train_again(cell: Cell, best: Row, seed: int, executor: Executor) -> list[Ro
 def set_up(target: Target, name: str, budget: str) -> tuple[Cell, dict[str, Any], Space]:
     """The cell with an empty work path, what its result depends on, and its search space."""
     params = read_params()
-    section, entry = matrix(params, target), row(params, target, name)
+    section, entry, other = matrix(params, target), row(params, target, name), variant(params, target, name)
     family = entry.net or name
     check_row(f"params.yaml: {ROWS[target]}.{name}", family, budget, entry.boxes, entry.ratios)
     searched, fixed = split_space(cell_space(section, entry, dropout_names(family), control_names(family)))
-    numerics, execution, seed = common.numerics(params), common.execution(params), common.seed(params)
+    numerics, execution, images = common.numerics(params), common.execution(params), common.images(params)
+    seed = common.seed(params)
     prepared, augmented = read_manifest(PREPARED), read_manifest(AUGMENTED)
     facts = {"epochs": augmented["epochs"], "classes": len(prepared["classes"])}
     cell = Cell(
-        Path(), target, name, budget, family, section, entry, fixed, numerics, execution,
+        Path(), target, name, budget, family, section, entry, other, fixed, numerics, execution, images, seed,
         size_px=prepared["size_px"], **facts,
     )  # fmt: skip
     cell.plan({name: 1.0 for name in control_names(family)})  # refuses a box that cannot meet its budget
@@ -168,6 +187,9 @@ def set_up(target: Target, name: str, budget: str) -> tuple[Cell, dict[str, Any]
         "row": asdict(entry),
         "numerics": asdict(numerics),
     }
+    if target == "ablation":  # the stream of its base: the same first points and seeds, so that trials are pairs
+        settings["stream"] = ["mimic", ablation(params, name).of, budget]
+        settings["variant"] = {**asdict(other), **({"mirror": images.mirror} if other.fresh else {})}
     return cell, settings, Space.from_params(searched)
 
 
@@ -175,16 +197,18 @@ def main() -> None:
     """Run the stage for one cell."""
     parser = argparse.ArgumentParser(prog="python -m stages.students", description=__doc__)
     parser.add_argument("target", choices=list(SECTION))
-    parser.add_argument("--row", required=True, help="a row of students.rows or hard.rows")
-    parser.add_argument("--budget", required=True, help="a budget of students.budgets or hard.budgets")
+    parser.add_argument("--row", required=True, help="a row of students.rows, hard.rows or ablations.rows")
+    parser.add_argument("--budget", required=True, help="a budget of the same section")
     arguments = parser.parse_args()
     cell, settings, space = set_up(arguments.target, arguments.row, arguments.budget)
     stage, key = SECTION[cell.target], f"{cell.name}-{cell.budget}"
-    inputs = [PREPARED, AUGMENTED]
-    if cell.target == "mimic":
+    inputs = [PREPARED, AUGMENTED, *([ENSEMBLE] if cell.variant.fresh else [])]
+    if cell.target != "hard":
         inputs.append(LOGITS)
         read_manifest(LOGITS)
         check_pairs(AUGMENTED, LOGITS, cell.epochs)
+        if (count := cell.variant.members) is not None:
+            check_pairs(AUGMENTED, first_members(LOGITS, count), cell.epochs)
     sweep = cell.section.sweep
     with work_folder(f"{stage}/{key}", settings, inputs, __file__) as work:
         cell = replace(cell, work=work)
@@ -220,8 +244,8 @@ def main() -> None:
 
 
 def seed_of(settings: dict[str, Any]) -> int:
-    """Seed of a cell's search: each cell has its own stream of the root seed."""
-    return zlib.crc32("/".join([str(settings["seed"]), *settings["cell"]]).encode())
+    """Seed of a cell's search: each cell has its own stream of the root seed, a variant that of its base."""
+    return zlib.crc32("/".join([str(settings["seed"]), *settings.get("stream", settings["cell"])]).encode())
 
 
 if __name__ == "__main__":

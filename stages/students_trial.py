@@ -14,20 +14,17 @@ import torch
 from stages.fit.checkpoint import Checkpoint
 from stages.fit.device import check_precision, choose_device, set_up_torch
 from stages.fit.evaluate import logits
-from stages.fit.feed import Feed, resident_bytes
 from stages.fit.loop import Recipe, train
-from stages.images.hsv import Jitter
-from stages.images.views import Views
+from stages.fit.losses import Loss, distillation
 from stages.nets.families import Plan
 from stages.nets.initial import glorot_
 from stages.nets.stored import restore
 from stages.nets.student import build_student
-from stages.store.prepared import read_test, read_train, read_validation
+from stages.store.prepared import read_test, read_validation
 from stages.store.test_logits import fingerprint, write_test_logits
-from stages.store.transfer import Rebuild, read_epoch, read_targets
 from stages.store.trials import TrialFolder
 from stages.store.weights import load_weights, save_weights
-from stages.store.work import read_manifest
+from stages.students_feed import feed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +55,7 @@ def train_student(cell: Cell, trial: int, values: dict[str, Any], seed: int) -> 
     checkpoint = Checkpoint(
         folder.checkpoint, save_weights, load_weights, cell.execution.checkpoint_seconds
     )
-    with _feed(cell, device) as epochs:
+    with feed(cell, device) as epochs:
         outcome = train(
             net,
             _recipe(cell, everything),
@@ -94,40 +91,24 @@ def build(description: dict[str, Any]) -> torch.nn.Module:
     )
 
 
+def _loss(cell: Cell) -> str | Loss:
+    if (mixed := cell.variant.loss) is not None:
+        return distillation(mixed.temperature, mixed.hard_weight)
+    return "cross_entropy" if cell.target == "hard" else "l2_on_logits"
+
+
 def _recipe(cell: Cell, values: dict[str, Any]) -> Recipe:
+    decay = cell.variant.weight_decay
     return Recipe(
-        loss="l2_on_logits" if cell.target == "mimic" else "cross_entropy",
+        loss=_loss(cell),
         lr=values["lr"],
         momentum=values["momentum"],
-        weight_decay=cell.section.training.weight_decay,
+        weight_decay=cell.section.training.weight_decay if decay is None else decay,
         batch_size=cell.section.training.batch_size,
         max_epochs=cell.section.training.max_epochs,
         precision=cell.numerics.precision,
         eval_batch=cell.numerics.eval_batch,
     )
-
-
-def _feed(cell: Cell, device: torch.device) -> Feed:
-    """Stored epoch e mod n, the same images in the same order for every net (section 2.5; assumption 12)."""
-    rebuild = rebuilder(cell, device)
-
-    def read(stored: int) -> tuple[np.ndarray, np.ndarray]:
-        shard = read_epoch(cell.augmented, stored, rebuild)
-        targets = read_targets(cell.logits, stored, shard) if cell.target == "mimic" else shard.labels
-        return shard.images, targets
-
-    return Feed(read, cell.epochs, device, resident_bytes(device, cell.execution.slots))
-
-
-def rebuilder(cell: Cell, device: torch.device) -> Rebuild | None:
-    """What makes images from draws, where the shards hold draws only."""
-    facts = read_manifest(cell.augmented)
-    if facts["store"] == "images":
-        return None
-    views = Views(
-        read_train(cell.prepared)[0], device, Jitter(*facts["hsv"].values()), facts["crop_min_px"]
-    )
-    return lambda index, draws: views(index, draws).cpu().numpy()
 
 
 def test_nets(cell: Cell, trials: list[int], runs: list[int]) -> Tested:

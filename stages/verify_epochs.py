@@ -16,7 +16,7 @@ from torch import nn
 from tqdm import tqdm
 
 from stages.fit.device import check_precision, choose_device, set_up_torch
-from stages.fit.evaluate import logits
+from stages.fit.evaluate import mean_logits
 from stages.images.hsv import Jitter
 from stages.images.views import Views
 from stages.nets.stored import restore
@@ -99,7 +99,7 @@ def compare(
     wrong, worst, allowed = [], 0.0, 0.0
     for start in starts:
         part, rows = images[start : start + numerics.eval_batch], stored[start : start + numerics.eval_batch]
-        values = mean_logits(nets, part, numerics)
+        values = mean_logits(nets, part, numerics.eval_batch, numerics.precision, [len(nets)])[len(nets)]
         tally.rows += len(part)
         if (values.shape, values.dtype) != (rows.shape, rows.dtype):
             return f"has {stored.dtype} logits {stored.shape} for {len(images)} images and {values.shape[1]} classes"
@@ -120,13 +120,6 @@ def compare(
         f"{len(wrong)} of {sum(len(stored[s : s + numerics.eval_batch]) for s in starts)} rows (first: {wrong[0]}) are "
         f"not the ensemble's logits, by up to {worst:.3g}; allowed is {allowed:.2g}"
     )
-
-
-def mean_logits(nets: list[nn.Module], images: np.ndarray, numerics: common.Numerics) -> np.ndarray:
-    """Mean over nets of their logits for one batch, in the order and precision of label; float32 (n, classes)."""
-    pixels = torch.from_numpy(images).to(next(nets[0].parameters()).device)
-    total = sum(logits(net, pixels, numerics.eval_batch, numerics.precision).double() for net in nets)
-    return (total / len(nets)).float().cpu().numpy()
 
 
 def reference(nets: list[nn.Module], images: np.ndarray) -> np.ndarray:

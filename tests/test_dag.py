@@ -70,9 +70,10 @@ def test_code_deps_are_the_import_closure(name: str) -> None:
 
 @pytest.mark.parametrize("door", DOORS)
 def test_doors_do_not_import_doors(door: str) -> None:
-    """But for NAME_trial.py and NAME_epochs.py: the part of the door NAME that runs in other processes."""
-    name = door.removesuffix("_trial").removesuffix("_epochs")
-    own = {name, f"{name}_trial", f"{name}_epochs"}
+    """But for NAME_trial.py and the like: the parts of the door NAME that run in other processes."""
+    ends = ("", "_trial", "_epochs", "_feed")
+    name = next(door.removesuffix(end) for end in (*ends[1:], "") if door.endswith(end))
+    own = {f"{name}{end}" for end in ends}
     for file in imported(STAGES / f"{door}.py"):
         assert file.parent != STAGES or file.stem in own, f"{door} imports {file.stem}"
 

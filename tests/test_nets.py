@@ -21,7 +21,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from stages.nets import budget as budgets
 from stages.nets.absorb import absorb
 from stages.nets.budget import FAMILIES, Plan, forward_macs, parse_budget
+from stages.nets.families import check_row, control_names, dropout_names
 from stages.nets.initial import glorot_
+from stages.nets.layers import chain
 from stages.nets.pixels import Standardise
 from stages.nets.stored import restore
 from stages.nets.student import build_student
@@ -33,6 +35,9 @@ STUDENTS = GOLDEN["students"] + GOLDEN["hard"]
 BOXES = {(v["family"], v["budget"]): v["box"] for v in GOLDEN["students"]}
 TABLE_3 = [cell for cell in BOXES if BOXES[cell] is not None]
 RATIO_CELLS = [cell for cell in BOXES if BOXES[cell] is None]
+TABLE_2 = sorted({family for family, _ in BOXES}, key=lambda family: (family.startswith("conv"), family))
+ADDED = ["mlp1-plain", "conv1-plain", "snn-2014", "cnn-2014"]
+CONVOLUTIONAL = ["conv1", "conv2", "conv3", "conv4", "conv1-plain", "snn-2014", "cnn-2014"]
 quick = settings(
     max_examples=60, deadline=None, derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],
@@ -155,15 +160,21 @@ def test_published_teachers_have_the_printed_sizes() -> None:
 
 def spec_terms(family: str, widths: Sequence[int], classes: int, size_px: int) -> tuple[int, int]:
     """Parameters that do not depend on the dependent width, and parameters per unit of it."""
+    if family == "mlp1-plain":
+        return classes, 3 * size_px**2 + 1 + classes
     first, last = widths[0], widths[-1]
     if family == "mlp1":
         return (classes + 1) * first + classes, 3 * size_px**2 + 1 + first
-    if family == "conv1":
-        features = first * (size_px // 3) ** 2
+    halved = [size_px]
+    for _ in range(3):
+        halved.append((halved[-1] - 1) // 2)  # 3x3 windows, every second one
+    if family in ("conv1", "snn-2014"):
+        features = first * {"conv1": size_px // 3, "snn-2014": halved[1]}[family] ** 2
         return 76 * first + (classes + 1) * last + classes, features + 1 + last
     convs = sum(25 * a * b + b for a, b in zip((3, *widths), widths, strict=False))
-    pools = {"conv2": 2, "conv3": 3, "conv4": 3}[family]
-    return convs + classes, (size_px // 2**pools) ** 2 * last + classes + 1
+    quarter, eighth = size_px // 4, size_px // 8
+    sides = {"conv1-plain": size_px // 3, "conv2": quarter, "conv3": eighth, "conv4": eighth, "cnn-2014": halved[3]}
+    return convs + classes, sides[family] ** 2 * last + classes + 1
 
 
 @pytest.mark.parametrize(("family", "budget"), TABLE_3)
@@ -230,7 +241,7 @@ def bisected_scale(budget: int, ratios: Sequence[float]) -> float:
 @quick
 @given(
     family=st.sampled_from(sorted(FAMILIES)),
-    budget=st.integers(40_000, 300_000),
+    budget=st.integers(50_000, 300_000),
     classes=st.integers(2, 120),
     size_px=st.integers(8, 40),
     ends=st.tuples(st.integers(1, 40), st.integers(0, 60)),
@@ -240,6 +251,7 @@ def test_params_are_torchs_count_for_any_task(
     family: str, budget: int, classes: int, size_px: int, ends: tuple[int, int], data: st.DataObject
 ) -> None:
     known = FAMILIES[family]
+    size_px = max(size_px, 15) if family == "cnn-2014" else size_px
     low = 0.05 if known.ratios else 0.0
     controls = [data.draw(st.floats(low, 1)) for _ in range(known.controls)]
     box = None if known.ratios else [(ends[0], sum(ends))] * known.controls
@@ -255,8 +267,8 @@ def test_params_are_torchs_count_for_any_task(
 
 @quick
 @given(
-    family=st.sampled_from(["conv1", "conv2", "conv3", "conv4"]),
-    budget=st.integers(20_000, 200_000),
+    family=st.sampled_from(CONVOLUTIONAL),
+    budget=st.integers(30_000, 200_000),
     c1=unit,
     c2=unit,
     multiple=st.sampled_from([1, 3, 8]),
@@ -264,14 +276,15 @@ def test_params_are_torchs_count_for_any_task(
 def test_shrinking_takes_the_largest_factor_that_fits(
     family: str, budget: int, c1: float, c2: float, multiple: int
 ) -> None:
-    box = [(60, 200), (40, 300)]
+    shared = FAMILIES[family].controls
+    box, controls = [(60, 200), (40, 300)][:shared], (c1, c2)[:shared]
     least = {1: 10, 3: 12, 8: 16}[multiple]
 
     def nearest(number: float) -> int:
         return multiple * round(number / multiple)
 
-    plan = budgets.plan(family, budget, (c1, c2), box, multiple=multiple)
-    ends = [low + (high - low) * c for (low, high), c in zip(box, (c1, c2), strict=True)]
+    plan = budgets.plan(family, budget, controls, box, multiple=multiple)
+    ends = [low + (high - low) * c for (low, high), c in zip(box, controls, strict=True)]
     real = [ends[group] for group in FAMILIES[family].groups]
     assert plan.dependent >= least and min(plan.widths) >= multiple
     fitting = []
@@ -309,7 +322,7 @@ def test_dependent_width_is_never_below_ten() -> None:
     assert abs(plan.rel_err) < 0.05
 
 
-@pytest.mark.parametrize("family", ["mlp1", "conv1", "conv2", "conv3", "conv4"])
+@pytest.mark.parametrize("family", ["mlp1", *CONVOLUTIONAL])
 def test_smallest_net_is_named_when_the_budget_is_too_small(family: str) -> None:
     known = FAMILIES[family]
     fixed, per_unit = spec_terms(family, [1] * len(known.groups), 10, 32)
@@ -323,8 +336,9 @@ def test_smallest_net_is_named_when_the_budget_is_too_small(family: str) -> None
 
 def test_smallest_ratio_net_is_named_when_the_budget_is_too_small() -> None:
     assert budgets.plan("mlp3", 3097, [1, 1, 1], None).params == 3073 + 2 + 2 + 20
-    with pytest.raises(ValueError, match="3,097"):
+    with pytest.raises(ValueError, match="3,097") as caught:
         budgets.plan("mlp3", 3000, [1, 1, 1], None)
+    assert "boxes" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -347,6 +361,17 @@ def test_smallest_ratio_net_is_named_when_the_budget_is_too_small() -> None:
         (("conv4", 10**6, [1, 1], [(1, 2)] * 2), {"size_px": 7}, "at least 8 px"),
         (("conv1", 10**6, [1, 1], [(1, 2)] * 2), {"size_px": 2}, "at least 3 px"),
         (("conv1", 10**6, [1, 1], [(1, 2)] * 2), {"classes": 0}, "classes"),
+        (("conv-1-plain", 10**6, [1], [(1, 2)]), {}, "did you mean 'conv1-plain'"),
+        (("cnn-2014", 10**6, [1, 1, 1], [(1, 2)] * 3), {}, "has 1 controls, got 3"),
+        (("cnn-2014", 10**6, [1], [(1, 2)]), {"size_px": 14}, "3 pools of 3x3 with stride 2: .* at least 15 px"),
+        (("snn-2014", 10**6, [1, 1], [(1, 2)] * 2), {"size_px": 2}, "1 pools of 3x3 with stride 2: .* at least 3 px"),
+        (("snn-2014", 10**6, [1, 2], [(1, 2)] * 2), {}, r"C2 of snn-2014 must be in \[0, 1\]"),
+        (("snn-2014", 10**6, [1, 1], None), {}, "2 width boxes, got None"),
+        (("mlp1-plain", 10**6, [1], None), {}, "has 0 controls, got 1: give none"),
+        (("mlp1-plain", 10**6, [1], [(1, 2)]), {}, "has 0 controls, got 1: give none"),
+        (("mlp1-plain", 10**6, [], [(1, 2)]), {}, r"0 width boxes, got .*: remove rows\.mlp1-plain\.boxes"),
+        (("mlp1-plain", 29_000, [], []), {}, "has 30,840 parameters at these images and classes; raise students"),
+        (("mlp1-plain", 20_000, [], None), {"multiple": 16}, "49,338 .* lower width_multiple 16"),
         (("conv2", 10**6, [1, 1], [(1, 2)] * 2), {"multiple": 0}, r"got 0: change students\.width_multiple"),
         (("mlp2", 10**6, [1, 1], None), {"multiple": -8}, r"got -8: .*hard\.width_multiple"),
         (("mlp2", 10**6, [1, 1], None), {"multiple": True}, "width_multiple"),
@@ -429,7 +454,7 @@ def test_all_widths_are_multiples_and_the_dependent_one_comes_nearest(
         assert budget < fixed + least * per_unit, error  # the smallest net is larger than the budget
         return
     assert all(width % multiple == 0 for width in (*plan.widths, plan.dependent))
-    assert min(plan.widths) >= multiple and plan.dependent >= max(10, multiple)
+    assert min(plan.widths, default=multiple) >= multiple and plan.dependent >= max(10, multiple)
     fixed, per_unit = spec_terms(family, plan.widths, 10, 32)
     assert plan.params == fixed + per_unit * plan.dependent
     assert abs(plan.params - budget) <= per_unit * multiple / 2
@@ -465,7 +490,7 @@ MULTIPLE_ERRORS = {8: (0.066, 0.028, 0.012), 16: (0.115, 0.060, 0.025)}
 """Bounds of |rel_err| at 1M: nets with a costly bottleneck, other dependent widths, MLPs of ratios."""
 
 
-@pytest.mark.parametrize("family", sorted(FAMILIES))
+@pytest.mark.parametrize("family", TABLE_2)
 @pytest.mark.parametrize("multiple", [8, 16])
 def test_paper_nets_at_a_multiple_meet_one_million_as_documented(family: str, multiple: int) -> None:
     known, box = FAMILIES[family], BOXES[family, "1M"]
@@ -474,6 +499,219 @@ def test_paper_nets_at_a_multiple_meet_one_million_as_documented(family: str, mu
     errors = [abs(budgets.plan(family, 10**6, c, box, multiple=multiple).rel_err) for c in draws]
     bottleneck, dependent, ratios = MULTIPLE_ERRORS[multiple]
     assert max(errors) <= (bottleneck if known.bottleneck else ratios if known.ratios else dependent)
+
+
+# --- families beside Table 2 ---
+
+
+PRINTED = {  # widths, dependent width, parameters counted by hand
+    "mlp1-plain": ((), 324, (3072 + 1) * 324 + (324 + 1) * 10),
+    "conv1-plain": ((95,), 104, 76 * 95 + (95 * 10**2 + 1) * 104 + (104 + 1) * 10),
+    "snn-2014": ((128, 30_000), 1200, 76 * 128 + (128 * 15**2 + 1) * 1200 + 1201 * 30_000 + 30_001 * 10),
+    "cnn-2014": ((128,) * 3, 1000, 76 * 128 + 2 * (25 * 128 + 1) * 128 + (128 * 3**2 + 1) * 1000 + 1001 * 10),
+}
+
+
+def by_hand(family: str, widths: Sequence[int], dependent: int, classes: int, size_px: int) -> nn.Sequential:
+    """The same net from torch's own modules, for (n, 3, size_px, size_px); torch infers the inputs of linear layers."""
+
+    def conv(inputs: int, filters: int, stride: int) -> list[nn.Module]:
+        return [nn.Conv2d(inputs, filters, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, stride)]
+
+    def hidden(units: int) -> list[nn.Module]:
+        return [nn.LazyLinear(units), nn.ReLU(), nn.LazyLinear(classes)]
+
+    with torch.device("meta"):
+        layers = {
+            "mlp1-plain": lambda: [nn.Flatten(), *hidden(dependent)],
+            "conv1-plain": lambda: [*conv(3, *widths, 3), nn.Flatten(), *hidden(dependent)],
+            "snn-2014": lambda: [
+                *conv(3, widths[0], 2), nn.Flatten(), nn.LazyLinear(dependent), *hidden(widths[1])
+            ],
+            "cnn-2014": lambda: [
+                *conv(3, widths[0], 2), *conv(widths[0], widths[1], 2), *conv(widths[1], widths[2], 2),
+                nn.Flatten(), *hidden(dependent),
+            ],
+        }[family]()  # fmt: skip
+        net = nn.Sequential(*layers)
+        net(torch.empty(1, 3, size_px, size_px))
+    return net
+
+
+def test_table_2_comes_first_and_has_no_stride_of_its_own() -> None:
+    assert list(FAMILIES) == TABLE_2 + ADDED and len(TABLE_2) == 9
+    assert all(FAMILIES[family].stride is None for family in TABLE_2)
+
+
+@pytest.mark.parametrize("family", ADDED)
+def test_added_families_count_as_by_hand(family: str) -> None:
+    widths, dependent, params = PRINTED[family]
+    box = [(width, width) for width in dict.fromkeys(widths)]
+    plan = budgets.plan(family, params, [0.5] * FAMILIES[family].controls, box)
+    assert (plan.widths, plan.dependent, plan.params, plan.rel_err) == (widths, dependent, params, 0)
+    assert torch_count(meta_student(plan)) == params
+
+
+@pytest.mark.parametrize(
+    ("family", "box", "dependent", "params"),
+    [
+        ("snn-2014", [(128, 128), (30_000, 30_000)], 1200, 70_900_938),  # printed: about 70M
+        ("snn-2014", [(64, 64), (30_000, 30_000)], 1200, 53_616_074),  # printed: about 54M
+        ("cnn-2014", [(128, 128)], 1000, 1_992_194),  # printed: 2.1M
+    ],
+)
+def test_nets_of_2014_have_these_sizes(family: str, box: list, dependent: int, params: int) -> None:
+    controls = [0.0] * len(box)
+    assert budgets.plan(family, params, controls, box).params == params
+    assert budgets.plan(family, params, controls, box).dependent == dependent
+    near = budgets.plan(family, params + 400, controls, box)  # less than half a unit more
+    assert (near.dependent, near.params) == (dependent, params)
+
+
+@pytest.mark.parametrize("family", ADDED)
+@pytest.mark.parametrize("classes", [10, 100])
+@pytest.mark.parametrize("size_px", [32, 64])
+def test_added_families_are_torchs_nets(family: str, classes: int, size_px: int) -> None:
+    plan = small(family, classes, size_px, budget=400_000)
+    other = by_hand(family, plan.widths, plan.dependent, classes, size_px)
+    assert plan.params == torch_count(other) and (plan.size_px, plan.classes) == (size_px, classes)
+    net = initialised(build_student(plan))
+    state = list(net.state_dict().values())
+    assert [tensor.shape for tensor in state] == [tensor.shape for tensor in other.state_dict().values()]
+    other = other.to_empty(device="cpu")
+    other.load_state_dict(dict(zip(other.state_dict(), state, strict=True)))
+    batch = images(2, size_px)
+    logits = net(batch)
+    assert logits.shape == (2, classes) and logits.std() > 0
+    assert torch.allclose(logits, other(Standardise()(batch)), atol=1e-5)
+    assert Plan.from_json(plan.to_json()) == plan
+
+
+@pytest.mark.parametrize("family", ADDED)
+@pytest.mark.parametrize("budget", ["1M", "3.16M", "10M", "31.6M"])
+def test_added_families_meet_their_budget_within_half_a_unit(family: str, budget: str) -> None:
+    known, number = FAMILIES[family], parse_budget(budget)
+    box = [(20, 60), (200, 800)][: known.controls]
+    for controls in np.random.default_rng(4).uniform(0, 1, (50, known.controls)).tolist():
+        plan = budgets.plan(family, number, controls, box)
+        free = [round(low + (high - low) * c) for (low, high), c in zip(box, controls, strict=True)]
+        assert plan.widths == tuple(free[group] for group in known.groups)
+        fixed, per_unit = spec_terms(family, plan.widths, 10, 32)
+        assert plan.params == fixed + per_unit * plan.dependent
+        assert abs(plan.params - number) <= per_unit / 2
+        assert forward_macs(plan) == meta_macs(meta_student(plan), 32)
+
+
+@pytest.mark.parametrize("budget", [31_000, 60_000, 180_000, 10**6, 3_162_278, 10**7])
+def test_a_net_without_free_widths_is_its_budget_alone(budget: int) -> None:
+    plans = [budgets.plan("mlp1-plain", budget, [], box) for box in (None, [], ())]
+    assert plans == [plans[0]] * 3
+    assert plans[0].widths == () and plans[0].dependent == round((budget - 10) / 3083)
+    assert abs(plans[0].params - budget) <= 3083 / 2
+    assert not FAMILIES["mlp1-plain"].ratios and FAMILIES["mlp1-plain"].controls == 0
+
+
+def test_names_of_controls_and_dropouts() -> None:
+    found = {family: (control_names(family), dropout_names(family)) for family in FAMILIES}
+    assert found["mlp1-plain"] == ([], [])
+    assert found["conv1-plain"] == (["C1"], ["DOc1", "DOf1"])
+    assert found["snn-2014"] == found["conv1"] == (["C1", "C2"], ["DOc1", "DOf1"])
+    assert found["cnn-2014"] == (["C1"], ["DOc1", "DOc2", "DOc3", "DOf1"])
+    assert found["mlp1"] == (["C1"], []) and found["mlp3"] == (["r_1", "r_2", "r_3"], [])
+    assert found["conv4"] == (["C1", "C2"], ["DOc1", "DOc2", "DOc3", "DOf1"])
+
+
+@pytest.mark.parametrize(
+    ("family", "boxes", "ratios", "message"),
+    [
+        ("mlp1-plain", None, (0.1, 1.0), "takes neither 'boxes' nor 'ratios'"),
+        ("mlp1-plain", {"1M": ((1, 2),)}, None, "takes neither 'boxes' nor 'ratios'"),
+        ("conv1-plain", None, None, "takes 'boxes'"),
+        ("conv1-plain", None, (0.1, 1.0), "takes 'boxes'"),
+        ("snn-2014", {"10M": ((1, 2), (1, 2))}, None, "no box for budget '1M', it has 10M"),
+        ("cnn-2014", {"1M": ((1, 2),)}, (0.1, 1.0), "no 'ratios'"),
+        ("mlp2", None, None, "takes 'ratios"),
+        ("snn", None, None, "unknown net 'snn', allowed are mlp1, .*, snn-2014, cnn-2014"),
+    ],
+)
+def test_a_row_that_does_not_fit_its_family_is_refused(
+    family: str, boxes: dict | None, ratios: tuple | None, message: str
+) -> None:
+    with pytest.raises(ValueError, match=rf"rows\.own: .*{message}|rows\.own\.boxes has {message}") as caught:
+        check_row("rows.own", family, "1M", boxes, ratios)
+    assert "\n" not in str(caught.value)
+
+
+def test_rows_that_fit_their_family_pass() -> None:
+    check_row("rows.own", "mlp1-plain", "1M", None, None)
+    check_row("rows.own", "conv1-plain", "1M", {"1M": ((1, 2),)}, None)
+    check_row("rows.own", "snn-2014", "1M", {"1M": ((1, 2), (1, 2))}, None)
+    check_row("rows.own", "mlp2", "1M", None, (0.1, 1.0))
+
+
+@pytest.mark.parametrize(("pool", "stride"), [(2, None), (2, 2), (3, 2), (3, 1), (2, 3), (3, None)])
+@pytest.mark.parametrize("pools", [1, 2, 3])
+def test_pools_have_the_maps_of_torch_or_are_refused(pool: int, stride: int | None, pools: int) -> None:
+    refused = 0
+    for size_px in range(1, 70):
+        options = {"kernel": 5, "pool": pool, "stride": stride, "bottleneck": None, "classes": 2, "size_px": size_px}
+        x = torch.empty(1, 3, size_px, size_px, device="meta")
+        try:
+            maps = [x := nn.MaxPool2d(pool, stride)(x) for _ in range(pools)]
+        except RuntimeError:  # torch leaves no map either
+            with pytest.raises(ValueError, match="too small"):
+                chain("p" * pools, [], [], **options)
+            refused += 1
+            continue
+        *listed, out = chain("p" * pools, [], [], **options)
+        assert [(layer.size_px,) * 2 for layer in listed] == [tuple(found.shape[2:]) for found in maps]
+        assert all((layer.kernel, layer.stride) == (pool, stride or pool) for layer in listed)
+        assert out.inputs == maps[-1].numel()
+    assert 0 < refused < 27
+
+
+def test_pools_of_2014_overlap() -> None:
+    net = build_student(small("cnn-2014"))
+    assert [(pool.kernel_size, pool.stride) for pool in (net.pool1, net.pool2, net.pool3)] == [(3, 2)] * 3
+    assert [layer.size_px for layer in small("cnn-2014").layers if layer.kind == "pool"] == [15, 7, 3]
+    assert [layer.size_px for layer in small("snn-2014").layers if layer.kind == "pool"] == [15]
+    assert [layer.size_px for layer in small("conv1-plain").layers if layer.kind == "pool"] == [10]
+
+
+OLD_PLANS = [  # as written before pools had a stride
+    '{"family": "mlp1", "widths": [80], "dependent": 19, "params": 60797,'
+    ' "rel_err": 0.013283333333333314, "size_px": 32, "classes": 10}',
+    '{"family": "mlp2", "widths": [19, 53], "dependent": null, "params": 59987,'
+    ' "rel_err": -0.0002166666666666428, "size_px": 32, "classes": 10}',
+    '{"family": "mlp3", "widths": [18, 69, 42], "dependent": null, "params": 59995,'
+    ' "rel_err": -8.333333333332416e-05, "size_px": 32, "classes": 10}',
+    '{"family": "mlp4", "widths": [19, 1, 5, 44], "dependent": null, "params": 59131,'
+    ' "rel_err": -0.014483333333333293, "size_px": 32, "classes": 10}',
+    '{"family": "mlp5", "widths": [18, 8, 28, 41, 24], "dependent": null, "params": 58165,'
+    ' "rel_err": -0.030583333333333296, "size_px": 32, "classes": 10}',
+    '{"family": "conv1", "widths": [35, 36], "dependent": 16, "params": 59658,'
+    ' "rel_err": -0.005700000000000038, "size_px": 32, "classes": 10}',
+    '{"family": "conv2", "widths": [42, 32], "dependent": 11, "params": 59483,'
+    ' "rel_err": -0.008616666666666717, "size_px": 32, "classes": 10}',
+    '{"family": "conv3", "widths": [58, 24, 24], "dependent": 16, "params": 59986,'
+    ' "rel_err": -0.00023333333333330764, "size_px": 32, "classes": 10}',
+    '{"family": "conv4", "widths": [22, 22, 31, 31], "dependent": 10, "params": 60011,'
+    ' "rel_err": 0.00018333333333342416, "size_px": 32, "classes": 10}',
+]
+
+
+@pytest.mark.parametrize("text", OLD_PLANS, ids=lambda text: json.loads(text)["family"])
+def test_plans_of_earlier_files_still_load(text: str) -> None:
+    plan = Plan.from_json(text)
+    assert plan.to_json() == text
+    assert torch_count(meta_student(plan)) == plan.params
+
+
+def test_a_plan_without_free_widths_is_stored_too() -> None:
+    plan = small("mlp1-plain")
+    assert json.loads(plan.to_json())["widths"] == [] and Plan.from_json(plan.to_json()) == plan
+    with pytest.raises(ValueError, match="make it again"):
+        Plan.from_json(plan.to_json().replace('"dependent": 19', '"dependent": 20'))
 
 
 # --- the command ---
@@ -511,12 +749,38 @@ def test_command_rounds_to_a_multiple(capsys: pytest.CaptureFixture) -> None:
     [[], ["mlp1"], ["conv9", "1M", "1"], ["mlp1", "zero", "1"], ["mlp1", "1M", "2"],
      ["mlp1", "1M", "-0.5"], ["mlp1", "1M", "x"], ["mlp1", "1M"], ["mlp1", "10M", "1", "--hard"],
      ["mlp1", "1M", "1", "--box", "9", "1"], ["mlp1", "1k", "1"], ["mlp1", "1M", "1", "--no"],
-     ["mlp1", "1M", "1", "--multiple", "0"], ["mlp1", "1M", "1", "--multiple", "x"]],
+     ["mlp1", "1M", "1", "--multiple", "0"], ["mlp1", "1M", "1", "--multiple", "x"],
+     ["mlp1-plain", "1M", "1"], ["mlp1-plain", "1M", "--box", "1", "2"], ["mlp1-plain", "29k"],
+     ["conv1-plain", "1M", "1"], ["snn-2014", "1M", "1", "1"], ["cnn-2014", "1M", "1"]],
 )  # fmt: skip
 def test_command_refuses_in_one_line(arguments: list, capsys: pytest.CaptureFixture) -> None:
     assert budgets.main(arguments) == 1
     printed = capsys.readouterr()
     assert printed.out == "" and printed.err.count("\n") == 1
+
+
+def test_command_says_whose_boxes_the_paper_has(capsys: pytest.CaptureFixture) -> None:
+    for family in TABLE_2:
+        assert budgets.main([family, "1M", *["0.5"] * FAMILIES[family].controls]) == 0
+    capsys.readouterr()
+    for family, asked in [("conv1-plain", "each of C1, or"), ("snn-2014", "each of C1, C2, or")]:
+        assert budgets.main([family, "1M", *["0.5"] * FAMILIES[family].controls]) == 1
+        message = capsys.readouterr().err
+        assert f"rows of scales/paper.yaml has no '{family}': give a --box LOW HIGH for {asked}" in message
+        assert message.endswith(f"choose one of {', '.join(TABLE_2)}\n")
+    assert budgets.main(["mlp2", "10M", "1", "1", "--hard"]) == 1
+    assert "no 'mlp2': choose one of conv1, conv2, conv3, conv4" in capsys.readouterr().err
+
+
+def test_command_needs_no_box_where_the_budget_alone_sets_the_width(
+    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budgets, "BOXES_FILE", ROOT / "no such file")
+    assert budgets.main(["mlp1-plain", "1M"]) == 0
+    line = json.loads(capsys.readouterr().out)
+    assert line == {"widths": [], "dependent": 324, "params": 998_902, "rel_err": -0.001098}
+    assert budgets.main(["snn-2014", "70900938", "0", "0", "--box", "128", "128", "--box", "30000", "30000"]) == 0
+    assert json.loads(capsys.readouterr().out)["dependent"] == 1200
 
 
 def test_command_runs_without_torch() -> None:
@@ -575,21 +839,30 @@ def test_layers_come_in_the_papers_order() -> None:
         "conv1", "pool1", "relu_conv1", "conv2", "relu_conv2", "conv3", "pool2", "relu_conv3",
         "conv4", "pool3", "relu_conv4", "flatten", "fc1", "relu_fc1", "out",
     ]  # fmt: skip
+    assert names(build_student(small("mlp1-plain"))) == door + ["flatten", "fc1", "relu_fc1", "out"]
+    assert names(build_student(small("conv1-plain"))) == door + [
+        "conv1", "pool1", "relu_conv1", "flatten", "fc1", "relu_fc1", "out"
+    ]  # fmt: skip
+    assert names(build_student(small("snn-2014"))) == names(build_student(small("conv1")))
+    assert names(build_student(small("cnn-2014"))) == names(build_student(small("conv3")))
     conv = build_student(small("conv1"))
     assert conv.conv1.kernel_size == (5, 5) and conv.conv1.padding == (2, 2)
     assert conv.pool1(torch.zeros(1, 4, 32, 32)).shape[-2:] == (10, 10)
 
 
-def test_a_relu_behind_the_pool_is_the_same_net() -> None:
+@pytest.mark.parametrize("family", ["conv4", "conv1-plain", "snn-2014", "cnn-2014"])
+def test_a_relu_behind_the_pool_is_the_same_net(family: str) -> None:
     """Outputs and gradients, bit by bit, of the order that the paper prints: convolution, ReLU, pool."""
-    net = initialised(build_student(small("conv4")))
+    net = initialised(build_student(small(family)))
     printed: list[tuple[str, nn.Module]] = []
     for name, module in net.named_children():
         at = -1 if name.startswith("relu_conv") and printed[-1][0].startswith("pool") else len(printed)
         printed.insert(at, (name, module))
     other = copy.deepcopy(nn.Sequential(OrderedDict(printed)))
     order = [name for name, _ in printed]
-    assert order.index("relu_conv1") < order.index("pool1") and order.index("relu_conv3") < order.index("pool2")
+    pooled = {"conv4": (1, 3, 4), "cnn-2014": (1, 2, 3)}.get(family, (1,))
+    for pool, conv in enumerate(pooled, start=1):
+        assert order.index(f"relu_conv{conv}") == order.index(f"pool{pool}") - 1
     net(images(4)).square().sum().backward()
     other(images(4)).square().sum().backward()
     assert torch.equal(net(images(4)), other(images(4)))
@@ -622,10 +895,11 @@ def test_teacher_is_eight_3x3_convolutions() -> None:
     assert [m.in_features for m in net if isinstance(m, nn.Linear)] == [128 * 16, 512, 512]
 
 
-@pytest.mark.parametrize("family", ["conv1", "conv2", "conv3", "conv4"])
+@pytest.mark.parametrize("family", CONVOLUTIONAL)
 def test_dropout_follows_pools_and_the_hidden_layer(family: str) -> None:
     pools = FAMILIES[family].layout.count("p")
     dropout = [0.1 * (index + 1) for index in range(pools + 1)]
+    assert dropout_names(family) == [f"DOc{i + 1}" for i in range(pools)] + ["DOf1"]
     plan = small(family)
     net, plain = build_student(plan, dropout=dropout), build_student(plan)
     listed = [name for name in names(net) if not name.startswith("relu_conv")]
@@ -643,6 +917,10 @@ def test_wrong_dropout_is_refused() -> None:
         build_student(small("conv2"), dropout=[0.1, 0.2])
     with pytest.raises(ValueError, match="mlp2 takes no dropout"):
         build_student(small("mlp2"), dropout=[0.1])
+    with pytest.raises(ValueError, match="mlp1-plain takes no dropout"):
+        build_student(small("mlp1-plain"), dropout=[0.1])
+    with pytest.raises(ValueError, match="4 dropouts"):
+        build_student(small("cnn-2014"), dropout=[0.1, 0.2])
     with pytest.raises(ValueError, match=r"\[0, 1\)"):
         build_student(small("conv2"), dropout=[0.1, 0.2, 1.0])
     with pytest.raises(ValueError, match="5 dropouts"):
@@ -739,7 +1017,7 @@ def test_standardise_refuses_other_layouts() -> None:
 # --- absorbing the bottleneck ---
 
 
-@pytest.mark.parametrize("family", ["mlp1", "conv1"])
+@pytest.mark.parametrize("family", ["mlp1", "conv1", "snn-2014"])
 def test_absorbing_keeps_the_function(family: str) -> None:
     plan = small(family, budget=200_000)
     net = initialised(build_student(plan, 1.2)).eval()
@@ -758,8 +1036,9 @@ def test_absorbing_keeps_the_function(family: str) -> None:
 
 
 def test_nets_without_bottleneck_cannot_absorb() -> None:
-    for net in (build_student(small("mlp2")), build_student(small("conv2")), nn.Sequential()):
-        with pytest.raises(ValueError, match="only mlp1 and conv1"):
+    nets = [build_student(small(family)) for family in ("mlp2", "conv2", "mlp1-plain", "conv1-plain", "cnn-2014")]
+    for net in (*nets, nn.Sequential()):
+        with pytest.raises(ValueError, match="only mlp1, conv1 and snn-2014"):
             absorb(net)
 
 

@@ -63,9 +63,10 @@ SPREAD = ((0, 900), (1, 100))
 
 
 def curves(nets: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Ten bins and the facts of each net; the lowest bin is empty."""
+    """Eleven bins and the facts of each net; the lowest bin and one at 0 confidence are empty."""
     bins = [(n, b / 10 + 0.05, b / 10 if b else np.nan, 40 * b) for n in nets for b in range(10)]
     facts = [(n, 0.8, 0.5 + i, 0.012 + i / 100) for i, n in enumerate(nets)]
+    bins += [(n, 0.0, 0.0, 0) for n in nets]
     form = pd.DataFrame(bins, columns=["net", "confidence", "accuracy", "count"])
     return form, pd.DataFrame(facts, columns=["net", "accuracy", "nll", "ece"])
 
@@ -278,6 +279,13 @@ def test_many_classes_are_not_labelled(classes: int, named: bool, tmp_path: Path
     assert max(plt.imread(tmp_path / "c.png").shape) < 1600
 
 
+def test_names_beside_the_last_line_push_no_panels_apart() -> None:
+    figure = pictures.confusions(confused(11, 10), [f"long name {i}" for i in range(10)], "w")
+    assert overlaps(figure) == []
+    first, second, third = (shown(figure)[i].get_position().y0 for i in (0, 4, 8))
+    assert first - second == pytest.approx(second - third, abs=0.002)
+
+
 # calibration
 
 
@@ -288,7 +296,7 @@ def test_calibration_draws_the_curves() -> None:
     assert list(diagonal.get_xdata()) == list(diagonal.get_ydata()) == [0, 1]
     assert len(lines) == 2
     for line, dots in zip(lines, axes.collections, strict=True):
-        np.testing.assert_allclose(line.get_xdata(), np.arange(1, 10) / 10 + 0.05, err_msg="without the empty bin")
+        np.testing.assert_allclose(line.get_xdata(), np.arange(1, 10) / 10 + 0.05, err_msg="without the empty bins")
         np.testing.assert_allclose(line.get_ydata(), np.arange(1, 10) / 10)
         np.testing.assert_allclose(dots.get_offsets(), np.transpose(line.get_data()))
         np.testing.assert_allclose(dots.get_sizes() / dots.get_sizes()[0], np.arange(1, 10), err_msg="area by count")
@@ -326,8 +334,9 @@ def test_fidelity_draws_the_cells(budgets: list[str]) -> None:
             np.testing.assert_array_equal(np.transpose(line.get_data()), part[[x, y]].to_numpy())
             assert to_hex(line.get_color()) == to_hex(colors[row])
             assert (line.get_markerfacecolor() == "white") == (target == "hard"), "hard labels are hollow"
-    left, right = figure.axes
-    assert left.get_xlim()[0] > 0.3, "the line of equality does not widen the axes"
+    right = figure.axes[1]
+    above = pictures.fidelity(table[table.accuracy > 0.6], "w").axes[0]
+    assert above.get_xlim()[0] > 0.58 and above.get_ylim()[0] > 0.6, "the line of equality does not widen the axes"
     assert right.get_xscale() == right.get_yscale() == "log"
     assert [text.get_text() for text in right.get_xticklabels()] == budgets
     names = [text.get_text() for text in figure.legends[0].get_texts()]
@@ -368,3 +377,4 @@ def test_the_axis_of_kl_has_labels(kl: list[float]) -> None:
     low, high = axes.get_ylim()
     seen = [tick for tick in axes.get_yticks() if low <= tick <= high]
     assert 1 <= len(seen) <= 20
+    assert len(axes.yaxis.get_minorticklocs()) == 0, "a minor tick of a log axis would bring labels of its own"

@@ -138,8 +138,9 @@ def test_students_are_planned_with_their_sections_multiple(target: students.Targ
     section, entry = students.matrix(params, target), students.row(params, target, "conv2")
     numerics, execution = common.numerics(params), common.execution(params)
     cell = Cell(
-        Path(), target, "conv2", "180k", "conv2", section, entry, {}, numerics, execution, 1, 10, 32
-    )
+        Path(), target, "conv2", "180k", "conv2", section, entry, students.Variant(), {}, numerics, execution,
+        common.images(params), 1, 1, 10, 32,
+    )  # fmt: skip
     made = cell.plan({"C1": 1.0, "C2": 0.4})
     assert made == plan("conv2", 180_000, [1.0, 0.4], entry.boxes["180k"], multiple=8)
     assert all(width % 8 == 0 for width in (*made.widths, made.dependent))
@@ -245,7 +246,7 @@ BAD = [
     ("augment/hsv/D_h", 0.7, "augment.hsv.D_h is 0.7: ", "0.5"),
     ("augment/hsv/d_h", 0.1, "unknown key 'augment.hsv.d_h'", "'D_h'"),
     ("students/rows", "mlp1", 'students.rows is "mlp1": ', "array"),
-    ("students/rows", [], "students.rows is []: ", "1 item"),
+    ("students/rows", [], "students.rows is []: ", "at least one"),
     ("students/rows", ["mlp1", "mlp1"], "students.rows is [", "'mlp1' is given twice"),
     ("students/rows", ["mlp9"], "rows has no row 'mlp9'", "'mlp"),
     ("students/rows", ["../x"], "students.rows.0 is ", "pattern"),
@@ -282,6 +283,14 @@ BAD = [
     ("tabulate/data", "", 'tabulate.data is "": ', "character"),
     ("tabulate/comparable", "yes", 'tabulate.comparable is "yes": ', "boolean"),
     ("tabulate/dat", "x", "unknown key 'tabulate.dat'", "'data'"),
+    ("label/members", [0], "label.members.0 is 0: ", "1"),
+    ("label/members", 1, "label.members is 1: ", "array"),
+    ("label/member", [1], "unknown key 'label.member'", "'members'"),
+    ("ablations/rows", ["conv2-dropout"], "ablations.budgets is [] and the other list is not", ""),
+    ("ablation_rows/conv2-dropout/off", "conv2", "unknown key 'ablation_rows.conv2-dropout.off'", "'of'"),
+    ("ablation_rows/conv2-dropout/of", DELETED, "'ablation_rows.conv2-dropout.of' is missing", ""),
+    ("ablations/budgets", ["1m"], "ablations.budgets.0 is \"1m\": ", "pattern"),
+    ("ablations/row", [], "unknown key 'ablations.row'", "'rows'"),
     ("assess/resamples", 0, "assess.resamples is 0: ", "100"),
     ("assess/level", 95, "assess.level is 95: ", "1"),
     ("assess/tolerance_pct", -1, "assess.tolerance_pct is -1: ", "0"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -27,6 +29,24 @@ def logits(net: nn.Module, images: Tensor, batch: int, precision: str = "fp32") 
         parts = [net(part.to(device)).float() for part in images.split(batch)]
     net.train(training)
     return torch.cat(parts)
+
+
+def mean_logits(
+    nets: Sequence[nn.Module], images: np.ndarray, batch: int, precision: str, sizes: Sequence[int]
+) -> dict[int, np.ndarray]:
+    """Mean over the first k nets, in float64, of their logits; k -> float32 (n, classes), for each k of `sizes`.
+
+    Args:
+        nets: on one device.
+        images: uint8 (n, s, s, 3), on the host.
+    """
+    pixels = torch.from_numpy(images).to(next(nets[0].parameters()).device)  # once for all nets
+    found, total = {}, torch.zeros((), dtype=torch.float64)
+    for k, net in enumerate(nets[: max(sizes)], start=1):
+        total = logits(net, pixels, batch, precision).double() + total.to(pixels.device)
+        if k in sizes:
+            found[k] = (total / k).float().cpu().numpy()
+    return found
 
 
 def error(net: nn.Module, images: Tensor, labels: Tensor, batch: int, precision: str = "fp32") -> float:

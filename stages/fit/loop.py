@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from stages.fit.checkpoint import Checkpoint
 from stages.fit.evaluate import error
-from stages.fit.losses import LOSSES
+from stages.fit.losses import LOSSES, Loss
 from stages.fit.schedule import Schedule, replay
 from stages.fit.step import SGD, CapturedStep, Step
 
@@ -31,7 +31,7 @@ class Recipe:
     """What one training run does (Urban et al. 2017, sections 2.6 and 2.8).
 
     Attributes:
-        loss: "cross_entropy" (targets are labels int64) or "l2_on_logits" (targets are float32 logits).
+        loss: "cross_entropy" (targets are labels int64), "l2_on_logits" (targets are float32 logits), or a loss.
         lr: initial learning rate.
         momentum: Nesterov momentum, constant.
         weight_decay: L2 factor; applies to weights, not to biases (assumption 9).
@@ -41,7 +41,7 @@ class Recipe:
         eval_batch: images per forward pass when validating.
     """
 
-    loss: str
+    loss: str | Loss
     lr: float
     momentum: float
     weight_decay: float
@@ -147,7 +147,8 @@ class Steps:
 
     def __init__(self, net: nn.Module, optimizer: SGD, recipe: Recipe, graphs: bool) -> None:
         self.net, self.recipe = net, recipe
-        self.step = Step(net, optimizer, LOSSES[recipe.loss], recipe.precision)
+        loss = LOSSES[recipe.loss] if isinstance(recipe.loss, str) else recipe.loss
+        self.step = Step(net, optimizer, loss, recipe.precision)
         self.graphs = graphs and self.step.device.type == "cuda"
         self.captured: CapturedStep | None = None
 

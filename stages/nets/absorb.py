@@ -18,7 +18,7 @@ def absorb(net: nn.Sequential) -> nn.Sequential:
     product is taken in float64; nothing is shared with `net`.
 
     Args:
-        net: `mlp1` or `conv1`, with a linear layer `bottleneck` followed by another linear layer.
+        net: `mlp1`, `conv1` or `snn-2014`, with a linear layer `bottleneck` followed by another linear layer.
 
     Raises:
         ValueError: the net has no such layer.
@@ -30,7 +30,7 @@ def absorb(net: nn.Sequential) -> nn.Sequential:
     second = modules.get(after)
     if not isinstance(first, nn.Linear) or not isinstance(second, nn.Linear):
         raise ValueError(
-            f"no bottleneck to absorb in {', '.join(names)}: only mlp1 and conv1 have one"
+            f"no bottleneck to absorb in {', '.join(names)}: only mlp1, conv1 and snn-2014 have one"
         )
     merged = nn.Linear(
         first.in_features, second.out_features,

@@ -2,9 +2,9 @@
 
     python -m stages.nets.budget ROW BUDGET C... [--hard] [--box LOW HIGH ...] [--multiple M]
 
-prints the widths of one net as a line of JSON: with the boxes of scales/paper.yaml (those of the nearest budget where
-the file has none for BUDGET), or with a --box per control. Used by the doors that train students and by those that
-only need counts.
+prints the widths of one net as a line of JSON: with the boxes of scales/paper.yaml for the rows that it has (those of
+the nearest budget where it has none for BUDGET), or with a --box per control. Used by the doors that train students and
+by those that only need counts.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from stages.nets import layers as sizes
-from stages.nets.families import FAMILIES, Family, Plan, family_of, layers_of
+from stages.nets.families import FAMILIES, Family, Plan, control_names, family_of, layers_of
 from stages.nets.layers import teacher_macs, teacher_params, teacher_widths
 
 __all__ = [
@@ -70,17 +70,17 @@ def plan(
 ) -> Plan:
     """Widths of a student of about `budget` parameters (Urban et al. 2017, sections 2.3 and 6.3).
 
-    One width is not free: it takes what the others leave of the budget. Assumption (19): it is the nearest whole
-    number. `mlp2` to `mlp5` scale all widths by one factor instead. Ours: with a `multiple` above 1 the searched
-    widths are rounded to it, even where that leaves a box, and the dependent one is the multiple that comes nearest
-    to the budget. `rel_err` says what that costs; at most, over 900 nets from the paper's boxes at 1M: with 8,
-    6.5 % (conv1), 3.1 % (mlp1), 2.8 % (conv2), 1.1 % (others); with 16, 10.9 %, 6.3 %, 5.8 % and 2.4 %.
+    One width is not free: it takes what the others leave of the budget (all of it in `mlp1-plain`). Assumption (19):
+    it is the nearest whole number. `mlp2` to `mlp5` scale all widths by one factor instead. Ours: with a `multiple`
+    above 1 the searched widths are rounded to it, even where that leaves a box, and the dependent one is the multiple
+    that comes nearest to the budget. `rel_err` says what that costs; at most, over 900 nets from the paper's boxes at
+    1M: with 8, 6.5 % (conv1), 3.1 % (mlp1), 2.8 % (conv2), 1.1 % (others); with 16, 10.9 %, 6.3 %, 5.8 % and 2.4 %.
 
     Args:
         family: a key of `FAMILIES`.
         budget: weights and biases, the output layer included.
         controls: one number in [0, 1] per control (C1, C2); for `mlp2` to `mlp5` a ratio in [ratio_min, 1] per layer.
-        box: (low, high) width of each control; None for `mlp2` to `mlp5`.
+        box: (low, high) width of each control; None for `mlp2` to `mlp5`; empty or None for a family without controls.
         classes: outputs.
         size_px: side of the square RGB images.
         ratio_min: smallest width ratio, in (0, 1]. Ours: the paper's ratios start at 0.
@@ -98,10 +98,9 @@ def plan(
     if not 0 < ratio_min <= 1:
         raise ValueError(f"the smallest ratio must be in (0, 1], got {ratio_min}: change rows.{family}.ratios")
     if len(controls) != known.controls:
-        raise ValueError(
-            f"{family} has {known.controls} controls, got {len(controls)}: give one per"
-            f" {'layer' if known.ratios else 'box of rows.' + family + '.boxes'}"
-        )
+        per = "layer" if known.ratios else f"box of rows.{family}.boxes"
+        give = f"give one per {per}" if known.controls else "give none, its one width fills the budget"
+        raise ValueError(f"{family} has {known.controls} controls, got {len(controls)}: {give}")
     for index, value in enumerate(controls, start=1):
         name, low = (f"r{index}", ratio_min) if known.ratios else (f"C{index}", 0)
         sizes.check_control(f"{name} of {family}", value, low, f"the controls of rows.{family}")
@@ -115,11 +114,13 @@ def plan(
             raise ValueError(f"{family} has width ratios and no box, got {box}: remove the box")
         widths = _scaled(family, budget, controls, 3 * size_px**2, classes, count, multiple)
     else:
-        if box is None or len(box) != known.controls:
-            raise ValueError(f"{family} has {known.controls} width boxes, got {box}: change rows.{family}.boxes")
-        for ends in box:
+        boxes = box or ()
+        if len(boxes) != known.controls:
+            change = "change" if known.controls else "remove"
+            raise ValueError(f"{family} has {known.controls} width boxes, got {box}: {change} rows.{family}.boxes")
+        for ends in boxes:
             sizes.check_box(ends, f"rows.{family}.boxes")
-        real = [sizes.width_in(box[group], controls[group]) for group in known.groups]
+        real = [sizes.width_in(boxes[group], controls[group]) for group in known.groups]
         widths, dependent = _filled(family, budget, real, count, multiple)
     params = count(widths, dependent)
     return Plan(family, widths, dependent, params, params / budget - 1, size_px, classes)
@@ -192,10 +193,12 @@ def _scaled(
 
 
 def _too_small(family: str, budget: int, smallest: int, multiple: int) -> ValueError:
+    known = FAMILIES[family]
     lower = f", or lower width_multiple {multiple}" if multiple > 1 else ""
+    boxes = f", whatever rows.{family}.boxes" if known.controls and not known.ratios else ""
     return ValueError(
         f"budget {budget:,} is too small for {family}: its smallest net has {smallest:,} parameters"
-        f" at these images and classes, whatever rows.{family}.boxes; raise students.budgets{lower}"
+        f" at these images and classes{boxes}; raise students.budgets{lower}"
     )
 
 
@@ -208,7 +211,8 @@ def _row_settings(row: str, budget: int, hard: bool) -> dict[str, Any]:
     section = "hard_rows" if hard else "rows"
     rows = YAML(typ="safe").load(BOXES_FILE.read_text(encoding="utf-8"))[section]
     if row not in rows:
-        raise ValueError(f"{section} has no {row!r}: choose one of {', '.join(rows)}")
+        box = "" if FAMILIES[row].ratios else f"give a --box LOW HIGH for each of {', '.join(control_names(row))}, or "
+        raise ValueError(f"{section} of scales/paper.yaml has no {row!r}: {box}choose one of {', '.join(rows)}")
     if "boxes" not in rows[row]:
         return {"box": None, "ratio_min": rows[row]["ratios"][0]}
     boxes = rows[row]["boxes"]
@@ -233,14 +237,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         asked = parser.parse_args(arguments)
         budget = parse_budget(asked.budget)
-        family_of(asked.row)
-        settings = {"box": asked.box} if asked.box else _row_settings(asked.row, budget, asked.hard)
+        boxed = asked.box or not family_of(asked.row).controls
+        settings = {"box": asked.box} if boxed else _row_settings(asked.row, budget, asked.hard)
         made = plan(asked.row, budget, asked.controls, multiple=asked.multiple, **settings)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    keys = ("widths", "dependent", "params")
-    line = {key: getattr(made, key) for key in keys} | {"rel_err": round(made.rel_err, 6)}
+    line = {key: getattr(made, key) for key in ("widths", "dependent", "params")} | {"rel_err": round(made.rel_err, 6)}
     print(json.dumps(line))
     return 0
 

@@ -1,4 +1,4 @@
-"""Students with convolution, `conv1` to `conv4`, also the controls on hard labels."""
+"""Students with convolution, also the controls on hard labels. Used by `student`."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from stages.nets.families import Plan
+from stages.nets.families import FAMILIES, Plan
 from stages.nets.stack import stack
 
 
 def build_cnn(
     plan: Plan, input_scale: float = 1.0, dropout: Sequence[float] = ()
 ) -> nn.Sequential:
-    """Convolutional student of a plan (Urban et al. 2017, Table 1 and sections 6.2, 6.3).
+    """Convolutional student of a plan (Urban et al. 2017, Table 1 and sections 6.2, 6.3; Ba and Caruana 2014).
 
-    5x5 filters with padding 2, max-pools, one hidden ReLU layer, out; `conv1` has a linear
-    bottleneck in front of the hidden layer. Assumptions (1) to (4): layouts, filters, padding,
+    5x5 filters with padding 2, max-pools, one hidden ReLU layer, out; `conv1` and `snn-2014` have a
+    linear bottleneck in front of the hidden layer. Assumptions (1) to (4): layouts, filters, padding,
     pools. Called with (n, s, s, 3) images, returns (n, classes) float32 logits.
 
     Args:
@@ -25,6 +25,6 @@ def build_cnn(
     Raises:
         ValueError: a plan without convolutions, a wrong number of dropouts.
     """
-    if not plan.family.startswith("conv"):
-        raise ValueError(f"build_cnn takes plans of conv1-conv4, got {plan.family}: use build_mlp")
+    if not FAMILIES[plan.family].layout:
+        raise ValueError(f"build_cnn takes plans with convolutions, got {plan.family}: use build_mlp")
     return stack(plan.layers, input_scale, dropout)

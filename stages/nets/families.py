@@ -1,4 +1,4 @@
-"""The nine student architectures and the plan of one net, without torch.
+"""The student architectures and the plan of one net, without torch.
 
 Used by `budget`, which makes plans, and by the modules that build their nets.
 """
@@ -17,10 +17,11 @@ from stages.nets.layers import Layer, chain, count
 
 @dataclass(frozen=True)
 class Family:
-    """What the nets of one row of Table 2 have in common.
+    """What the nets of one row have in common.
 
-    `layout` has a `c` per convolution (5x5, padding 2) and a `p` per pool; `groups` gives the
-    control of each optimised width; `hidden` counts the fully connected ReLU layers.
+    `layout` has a `c` per convolution (5x5, padding 2) and a `p` per pool of side `pool` and step
+    `stride` (None: the side); `groups` gives the control of each optimised width; `hidden` counts
+    the fully connected ReLU layers.
     """
 
     layout: str
@@ -28,20 +29,21 @@ class Family:
     groups: tuple[int, ...]
     hidden: int
     bottleneck: bool
+    stride: int | None = None
 
     @property
     def controls(self) -> int:
-        """How many numbers choose the widths."""
-        return max(self.groups) + 1
+        """How many numbers choose the widths; 0 where the budget alone does."""
+        return max(self.groups, default=-1) + 1
 
     @property
     def ratios(self) -> bool:
         """Whether the controls are width ratios, scaled to the budget, instead of widths."""
-        return not self.layout and not self.bottleneck
+        return bool(self.groups) and not self.layout and not self.bottleneck
 
 
-# Assumptions (1), (4), (5), (6), (10): the layouts, the pool of conv1, where the bottlenecks are,
-# and which layers share a control.
+# The rows of Table 2. Assumptions (1), (4), (5), (6), (10): the layouts, the pool of conv1, where the
+# bottlenecks are, and which layers share a control.
 FAMILIES: Mapping[str, Family] = MappingProxyType({
     "mlp1": Family("", 1, (0,), 1, True),
     "mlp2": Family("", 1, (0, 1), 2, False),
@@ -52,6 +54,15 @@ FAMILIES: Mapping[str, Family] = MappingProxyType({
     "conv2": Family("cpcp", 2, (0, 1), 1, False),
     "conv3": Family("cpcpcp", 2, (0, 1, 1), 1, False),
     "conv4": Family("cpccpcp", 2, (0, 0, 1, 1), 1, False),
+    # ours: mlp1 and conv1 without their bottlenecks, to see what these are worth
+    "mlp1-plain": Family("", 1, (), 1, False),
+    "conv1-plain": Family("cp", 3, (0,), 1, False),
+    # Ba and Caruana 2014, the predecessor's nets. The paper prints layers and parameters, neither filter nor pool
+    # sizes. 128c-p-1200L-30k: with a map of 15x15 it counts 70,900,938 ("about 70M"), and with 64 filters 53,616,074
+    # ("about 54M"); 3x3 pools of stride 2 make that map. 128c-mp-128c-mp-128c-mp-1k fc with the same filters and
+    # pools counts 1,992,194, printed is 2.1M.
+    "snn-2014": Family("cp", 3, (0, 1), 1, True, stride=2),
+    "cnn-2014": Family("cpcpcp", 3, (0, 0, 0), 1, False, stride=2),
 })  # fmt: skip
 
 
@@ -61,10 +72,10 @@ class Plan:
 
     Attributes:
         family: a key of `FAMILIES`.
-        widths: the optimised ones in order; filters per convolution, then for `conv1` and the
-            MLPs the units of each ReLU layer.
-        dependent: the width that fills the budget: units of the bottleneck (`mlp1`, `conv1`) or
-            of the hidden layer (`conv2` to `conv4`); None where the widths are ratios.
+        widths: the optimised ones in order; filters per convolution, then for MLPs and nets with
+            a bottleneck the units of each ReLU layer; none for `mlp1-plain`.
+        dependent: the width that fills the budget: units of the bottleneck where there is one, else
+            of the hidden layer; None where the widths are ratios.
         params: weights and biases, the output layer included.
         rel_err: (params - budget) / budget.
         size_px, classes: images and outputs the plan was made for.
@@ -133,6 +144,7 @@ def layers_of(
         hidden,
         kernel=5,
         pool=known.pool,
+        stride=known.stride,
         bottleneck=dependent if known.bottleneck else None,
         classes=classes,
         size_px=size_px,
@@ -140,7 +152,7 @@ def layers_of(
 
 
 def control_names(family: str) -> list[str]:
-    """Names of the hyperparameters that set a family's widths: C1, C2 or the ratios r_1, r_2, ..."""
+    """Names of the hyperparameters that set a family's widths: C1, C2, the ratios r_1, r_2, ... or none."""
     known = FAMILIES[family]
     return [f"{'r_' if known.ratios else 'C'}{i + 1}" for i in range(known.controls)]
 
@@ -158,14 +170,17 @@ def check_row(
     boxes: Mapping[str, Any] | None,
     ratios: tuple[float, float] | None,
 ) -> None:
-    """Whether a row of params.yaml says what its family needs: width boxes for the budget, or ratios.
+    """Whether a row of params.yaml says what its family needs: width boxes for the budget, ratios, or neither.
 
     Raises:
         ValueError: no such family, or boxes or ratios that do not belong to it.
     """
     if family not in FAMILIES:
         raise ValueError(f"{where}: unknown net '{family}', allowed are {', '.join(FAMILIES)}")
-    if FAMILIES[family].ratios:
+    if not FAMILIES[family].controls:
+        if boxes is not None or ratios is not None:
+            raise ValueError(f"{where}: {family} takes neither 'boxes' nor 'ratios', its one width fills the budget")
+    elif FAMILIES[family].ratios:
         if boxes is not None or ratios is None:
             raise ValueError(f"{where}: {family} takes 'ratios: [low, high]' and no 'boxes'")
     elif boxes is None or ratios is not None:

@@ -18,7 +18,7 @@ class Layer:
     """One layer: `conv` and `fc` are followed by a ReLU, `linear` (a bottleneck) and `out` are not.
 
     `inputs` and `outputs` are channels for `conv` and `pool`, features for the others; `kernel` is
-    the side of a filter or pool window; `size_px` is the side of the output map.
+    the side of a filter or pool window, `stride` its step; `size_px` is the side of the output map.
     """
 
     kind: str  # conv | pool | linear | fc | out
@@ -27,6 +27,7 @@ class Layer:
     outputs: int
     kernel: int = 1
     size_px: int = 1
+    stride: int = 1
 
     @property
     def params(self) -> int:
@@ -50,6 +51,7 @@ def chain(
     *,
     kernel: int,
     pool: int,
+    stride: int | None = None,
     bottleneck: int | None,
     classes: int,
     size_px: int,
@@ -61,7 +63,8 @@ def chain(
         convs: filters of each convolution, as many as `layout` has `c`.
         hidden: units of each fully connected ReLU layer.
         kernel: side of the filters, odd; the padding is kernel // 2.
-        pool: side and stride of the pools; a remainder at the border is dropped.
+        pool: side of the pools' windows; a remainder at the border is dropped.
+        stride: step of the pools; None for the side, windows that do not overlap.
         bottleneck: units of the linear layer in front of the hidden ones; None for none.
         classes: outputs.
         size_px: side of the square RGB images.
@@ -70,10 +73,14 @@ def chain(
         ValueError: the images are too small for the pools.
     """
     assert layout.count("c") == len(convs)
-    smallest = pool ** layout.count("p")
+    step = stride or pool
+    smallest = 1
+    for _ in range(layout.count("p")):
+        smallest = (smallest - 1) * step + pool
     if size_px < smallest:
+        apart = "" if step == pool else f" with stride {step}"
         raise ValueError(
-            f"images of {size_px} px are too small for {layout.count('p')} pools of {pool}x{pool}:"
+            f"images of {size_px} px are too small for {layout.count('p')} pools of {pool}x{pool}{apart}:"
             f" use images of at least {smallest} px (prepare.source) or a net with fewer pools"
         )
     layers: list[Layer] = []
@@ -85,8 +92,8 @@ def chain(
             layers.append(Layer("conv", name, channels, width, kernel, size_px))
             channels = width
         else:
-            size_px //= pool
-            layers.append(Layer("pool", name, channels, channels, pool, size_px))
+            size_px = (size_px - pool) // step + 1
+            layers.append(Layer("pool", name, channels, channels, pool, size_px, step))
     features = channels * size_px**2
     if bottleneck is not None:
         layers.append(Layer("linear", "bottleneck", features, bottleneck))

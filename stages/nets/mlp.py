@@ -1,10 +1,10 @@
-"""Students without convolution: `mlp1` with a linear bottleneck, `mlp2` to `mlp5`."""
+"""Students without convolution, `mlp1` with a linear bottleneck, the others without. Used by `student`."""
 
 from __future__ import annotations
 
 from torch import nn
 
-from stages.nets.families import Plan
+from stages.nets.families import FAMILIES, Plan
 from stages.nets.stack import stack
 
 
@@ -13,11 +13,11 @@ def build_mlp(plan: Plan, input_scale: float = 1.0) -> nn.Sequential:
 
     `mlp1` is bottleneck (linear) - hidden ReLU layer - out. Assumption (5): the bottleneck comes
     first; it has biases and can be multiplied into the hidden layer, see `absorb`. Assumption (6):
-    deeper nets have none. Called with (n, s, s, 3) images, returns (n, classes) float32 logits.
+    deeper nets have none, nor has `mlp1-plain`. Called with (n, s, s, 3) images, returns (n, classes) float32 logits.
 
     Raises:
         ValueError: a plan with convolutions.
     """
-    if not plan.family.startswith("mlp"):
-        raise ValueError(f"build_mlp takes plans of mlp1 to mlp5, got {plan.family}: use build_cnn")
+    if FAMILIES[plan.family].layout:
+        raise ValueError(f"build_mlp takes plans without convolutions, got {plan.family}: use build_cnn")
     return stack(plan.layers, input_scale)

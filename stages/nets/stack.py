@@ -74,7 +74,7 @@ def _relus(layers: Sequence[Layer]) -> dict[str, str]:
 
     The ReLU of a convolution in front of a pool stands behind the pool: the largest value of a window, cut at
     zero, is the largest of the cut values, so that outputs and gradients are the same, from a quarter of the
-    elements.
+    elements. That holds where windows overlap too.
     """
     following = [*layers[1:], layers[-1]]
     return {
@@ -88,5 +88,5 @@ def _module(layer: Layer) -> nn.Module:
     if layer.kind == "conv":
         return nn.Conv2d(layer.inputs, layer.outputs, layer.kernel, padding=layer.kernel // 2)
     if layer.kind == "pool":
-        return nn.MaxPool2d(layer.kernel)
+        return nn.MaxPool2d(layer.kernel, layer.stride)
     return nn.Linear(layer.inputs, layer.outputs)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from stages.nets.cnn import build_cnn
-from stages.nets.families import Plan
+from stages.nets.families import FAMILIES, Plan
 from stages.nets.mlp import build_mlp
 
 
@@ -24,7 +24,7 @@ def build_student(
     Raises:
         ValueError: dropout for an MLP, a wrong number of dropouts.
     """
-    if plan.family.startswith("conv"):
+    if FAMILIES[plan.family].layout:
         return build_cnn(plan, input_scale, dropout)
     if dropout:
         raise ValueError(f"{plan.family} takes no dropout, got {list(dropout)}: change space")

@@ -23,6 +23,10 @@ seaborn.set_theme(style="ticks", context="paper")
 matplotlib.rcParams["svg.hashsalt"] = "mimicnets"
 
 
+CONVOLUTIONAL = ("conv", "cnn", "snn")
+"""How the names of rows with convolution begin."""
+
+
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as its suffix says, without anything that changes from run to run."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -32,8 +36,8 @@ def save(figure: Figure, path: Path) -> None:
 
 def row_colors(rows: list[str]) -> dict[str, tuple[float, float, float]]:
     """Warm colours for rows without convolution, cold ones for rows with it, darker with depth."""
-    warm = [row for row in rows if not row.startswith("conv")]
-    cold = [row for row in rows if row.startswith("conv")]
+    cold = [row for row in rows if row.startswith(CONVOLUTIONAL)]
+    warm = [row for row in rows if row not in cold]
     palettes = (
         (warm, seaborn.color_palette("YlOrRd", len(warm) + 2)[2:]),
         (cold, seaborn.color_palette("GnBu", len(cold) + 2)[2:]),
@@ -74,7 +78,7 @@ def figure1(numbers: pd.DataFrame, ensemble_accuracy: float, where: str) -> Figu
         axes.hlines(entry.best, x / 1.18, x * 1.18, color="black", lw=0.8, zorder=5)
     axes.axhline(ensemble_accuracy, color="0.35", ls=":", lw=1.2, label="ensemble (teacher)")
     axes.hlines([], 0, 0, color="black", lw=2, label="trained on hard labels")
-    _budget_axis(axes, centre)
+    budget_axis(axes, centre)
     axes.set_ylabel("test accuracy")
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.grid(axis="y", color="0.9", lw=0.8)
@@ -88,7 +92,7 @@ def figure1(numbers: pd.DataFrame, ensemble_accuracy: float, where: str) -> Figu
     return figure
 
 
-def _budget_axis(axes: plt.Axes, centre: pd.Series) -> None:
+def budget_axis(axes: plt.Axes, centre: pd.Series) -> None:
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(FixedLocator(list(centre)))
     axes.xaxis.set_minor_locator(NullLocator())

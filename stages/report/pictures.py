@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator
 
 # importing figures sets the theme and the salt of SVG ids for the functions here too
-from stages.report.figures import _budget_axis, label, row_colors
+from stages.report.figures import budget_axis, label, row_colors
 
 # dark enough for text on white, and told apart without red and green
 VERDICTS = {"holds": "#0173b2", "does not hold": "#c04a00", "undecided at this scale": "0.3", "not tested": "0.45"}
@@ -132,7 +132,7 @@ def calibration(curves: pd.DataFrame, facts: pd.DataFrame, where: str) -> Figure
     _need(set(curves.net) <= set(facts.net), f"calibration: got curves of {set(curves.net)}, facts of {set(facts.net)}")
     figure, axes = plt.subplots(figsize=(7.6, 5.0))
     axes.plot([0, 1], [0, 1], color="0.5", ls=":", lw=1.2, label="perfectly calibrated")
-    curves = curves[curves["count"] > 0].dropna(subset=["confidence", "accuracy"]).sort_values("confidence")
+    curves = curves[curves["count"] > 0].sort_values("confidence")
     palette = seaborn.color_palette("colorblind" if len(facts) <= 10 else "husl", len(facts))
     for fact, color, marker in zip(facts.itertuples(), palette, "osD^vPX<>ph*" * len(facts), strict=False):
         part = curves[curves["net"] == fact.net]
@@ -173,7 +173,7 @@ def fidelity(table: pd.DataFrame, where: str) -> Figure:
         right.set(yscale="log", ylabel="KL divergence from the ensemble (nats)")
         ticks = {"major_locator": LogLocator(subs=(1, 1.5, 2, 3, 5, 7)), "minor_locator": NullLocator()}
         right.yaxis.set(major_formatter="{x:g}", **ticks)
-        _budget_axis(right, table.groupby("budget", sort=False).params.median())
+        budget_axis(right, table.groupby("budget", sort=False).params.median())
     keys = [Line2D([], [], color=colors[row], marker=markers[row], ms=5.5, lw=1.0) for row in reversed(rows)]
     keys += [Line2D([], [], color="0.3", marker="o", mfc="white", mew=1.3, ls=""), Line2D([], [], color="0.5", ls=":")]
     words = [*map(label, reversed(rows)), "trained on hard labels", "agreement = accuracy"]

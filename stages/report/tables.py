@@ -36,6 +36,9 @@ def hard_architecture(row: str) -> str:
         "conv2": "c-mp-c-mp-fc",
         "conv3": "c-mp-c-mp-c-mp-fc",
         "conv4": "c-mp-c-c-mp-c-mp-fc",
+        "conv1-plain": "c-mp-fc",
+        "snn-2014": "c-mp-lfc-fc",
+        "cnn-2014": "c-mp-c-mp-c-mp-fc",
     }
     return layouts.get(row, row)
 
@@ -63,7 +66,7 @@ def table1(
     rows = []
     for cell in hard:
         depth = cell.row.removeprefix("conv")
-        name = f"{depth} conv. layer" if cell.row.startswith("conv") else cell.row
+        name = f"{depth} conv. layer" if depth.isdigit() else cell.row
         at = printed.get(name) if cell.budget == "10M" or not comparable else None
         label = name if at and comparable else f"{name}, {cell.budget}"
         rows.append((label, hard_architecture(cell.row), cell.params, cell.test_accuracy, at))

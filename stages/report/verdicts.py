@@ -41,18 +41,20 @@ class Verdict:
 
 def judge(claims: Sequence[Claim], level: float) -> list[Verdict]:
     """The verdict on each claim, `level` for all of them together."""
-    tested = [claim for claim in claims if claim.comparisons]
-    tails = {
-        claim.id: [p_value(c.difference.value, c.difference.samples, c.bound) for c in claim.comparisons]
-        for claim in tested
-    }
-    both = []
+    tested, both = [claim for claim in claims if claim.comparisons], []
+    tails = {claim.id: [_tail(comparison) for comparison in claim.comparisons] for claim in tested}
     for claim in tested:
-        against = min(1 - p for p in tails[claim.id])
-        both += [max(tails[claim.id]), min(1.0, len(claim.comparisons) * against)]
+        turned = min(_tail(comparison, turned=True) for comparison in claim.comparisons)
+        both += [max(tails[claim.id]), min(1.0, len(claim.comparisons) * turned)]
     adjusted = iter(holm(both))
     found = {claim.id: (next(adjusted), next(adjusted)) for claim in tested}
     return [_verdict(claim, found.get(claim.id), tails.get(claim.id, []), 1 - level) for claim in claims]
+
+
+def _tail(comparison: Comparison, turned: bool = False) -> float:
+    """p-value of "the difference is at most its bound"; `turned`, of "at least"."""
+    sign, difference = -1 if turned else 1, comparison.difference
+    return p_value(sign * difference.value, sign * difference.samples, sign * comparison.bound)
 
 
 def _verdict(claim: Claim, p: tuple[float, float] | None, tails: list[float], alpha: float) -> Verdict:

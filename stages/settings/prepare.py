@@ -1,4 +1,4 @@
-"""Settings of the doors prepare, ensemble and augment."""
+"""Settings of the doors prepare, ensemble, augment and label."""
 
 from __future__ import annotations
 
@@ -48,6 +48,28 @@ class Augment:
     epochs: Annotated[int, Field(ge=1, le=65535)]
     store: Literal["images", "draws"]
     hsv: HSV
+
+
+@strict
+class Label:
+    """The section `label`: sizes of smaller ensembles, whose logits are stored besides."""
+
+    members: tuple[Count, ...]
+
+
+def label(params: dict[str, Any]) -> Label:
+    """The section `label`.
+
+    Raises:
+        ValueError: a size that is not below that of the ensemble, or twice the same.
+    """
+    section, most = parse(Label, params["label"], "label"), ensemble(params).members
+    if list(section.members) != sorted(set(section.members)) or any(size >= most for size in section.members):
+        raise ValueError(
+            f"params.yaml: label.members is {list(section.members)}: sizes below ensemble.members {most}, each once, "
+            "smallest first"
+        )
+    return section
 
 
 def prepare(params: dict[str, Any]) -> Prepare:

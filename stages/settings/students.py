@@ -1,8 +1,9 @@
-"""Settings of the door students: the sections students, hard, rows and hard_rows."""
+"""Settings of the door students: the sections students, hard and ablations, and their rows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
@@ -28,6 +29,10 @@ def different(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+Rows = Annotated[tuple[Name, ...], AfterValidator(different)]
+Budgets = Annotated[tuple[Budget, ...], AfterValidator(different)]
+
+
 @strict
 class StudentTraining:
     """Batch size, an optional bound on the epochs, weight decay."""
@@ -41,8 +46,8 @@ class StudentTraining:
 class Matrix:
     """The section `students` or `hard`: cells, search and training (sections 2.8, 6.2 and 6.3)."""
 
-    rows: Annotated[tuple[Name, ...], Field(min_length=1), AfterValidator(different)]
-    budgets: Annotated[tuple[Budget, ...], Field(min_length=1), AfterValidator(different)]
+    rows: Rows
+    budgets: Budgets
     sweep: Sweep
     training: StudentTraining
     width_multiple: Multiple
@@ -60,9 +65,65 @@ class Row:
     space: dict[str, Range | float] = Field(default_factory=dict)
 
 
-Target = Literal["mimic", "hard"]
-SECTION = {"mimic": "students", "hard": "hard"}
-ROWS = {"mimic": "rows", "hard": "hard_rows"}
+@strict
+class Distillation:
+    """Softened targets mixed with the true labels (Hinton et al. 2015), instead of L2 on logits.
+
+    `hard_weight` is the share of the cross-entropy with the labels; the rest is that with the softened targets.
+    """
+
+    temperature: Annotated[float, Field(gt=0, le=1000)]
+    hard_weight: Annotated[float, Field(ge=0, le=1)]
+
+
+@strict
+class Variant:
+    """What an ablation does otherwise than the paper's mimic nets; as it is here, nothing.
+
+    Attributes:
+        weight_decay: of the student; the paper has none (section 2.8).
+        loss: instead of L2 on logits.
+        epochs: stored epochs that are used, again and again from the first.
+        members: the targets are the mean of so many first members of the ensemble, in the order of their choice.
+        fresh: every epoch is augmented and labelled anew while the net trains, and none comes twice.
+    """
+
+    weight_decay: Annotated[float, Field(ge=0)] | None = None
+    loss: Distillation | None = None
+    epochs: Count | None = None
+    members: Count | None = None
+    fresh: bool = False
+
+
+@strict
+class AblationRow:
+    """One entry of `ablation_rows`: the row `of` which it is a variant, and what is different."""
+
+    of: Name
+    net: str | None = None
+    boxes: dict[Budget, tuple[Box, ...]] | None = None
+    space: dict[str, Range | float] = Field(default_factory=dict)
+    weight_decay: Annotated[float, Field(ge=0)] | None = None
+    loss: Distillation | None = None
+    epochs: Count | None = None
+    members: Count | None = None
+    fresh: bool = False
+
+
+@strict
+class Ablations:
+    """The section `ablations`: which variants are trained, at which of the students' budgets."""
+
+    rows: Rows
+    budgets: Budgets
+
+
+Target = Literal["mimic", "hard", "ablation"]
+SECTION = {"mimic": "students", "hard": "hard", "ablation": "ablations"}
+"""Where in params.yaml a target's rows and budgets are listed; also the name of its stage."""
+ROWS = {"mimic": "rows", "hard": "hard_rows", "ablation": "ablation_rows"}
+FOLDER = {"mimic": "students", "hard": "hard", "ablation": "students"}
+"""Under data/ and metrics/: an ablation's cells lie beside those of which they are variants."""
 
 
 def _check(space: dict[str, Range | float], where: str) -> None:
@@ -73,9 +134,15 @@ def _check(space: dict[str, Range | float], where: str) -> None:
 
 
 def matrix(params: dict[str, Any], target: Target) -> Matrix:
-    """The section `students` (target mimic) or `hard`."""
+    """The section `students` (target mimic) or `hard`; for ablations that of the students with other cells."""
     where = SECTION[target]
+    if target == "ablation":
+        lists = parse(Ablations, params[where], where)
+        return replace(matrix(params, "mimic"), rows=lists.rows, budgets=lists.budgets)
     section = parse(Matrix, params[where], where)
+    for name in ("rows", "budgets"):
+        if not getattr(section, name):
+            raise ValueError(f"params.yaml: {where}.{name} is []: at least one is needed")
     _check(section.space, f"{where}.space")
     for name in REQUIRED:
         if name not in section.space:
@@ -84,16 +151,43 @@ def matrix(params: dict[str, Any], target: Target) -> Matrix:
 
 
 def row(params: dict[str, Any], target: Target, name: str) -> Row:
-    """One entry of the section `rows` (target mimic) or `hard_rows`."""
+    """One entry of the section `rows` (target mimic), `hard_rows`, or `ablation_rows` with what it has of its row."""
     where = ROWS[target]
+    if target == "ablation":
+        own = ablation(params, name)
+        base = row(params, "mimic", own.of)
+        space = {**base.space, **own.space}
+        if own.net is not None:
+            return Row(own.net, own.boxes, None, space)
+        return Row(base.net or own.of, own.boxes or base.boxes, base.ratios, space)
+    entry = parse(Row, _entry(params, where, name), f"{where}.{name}")
+    _check(entry.space, f"{where}.{name}.space")
+    return entry
+
+
+def ablation(params: dict[str, Any], name: str) -> AblationRow:
+    """One entry of the section `ablation_rows`."""
+    where = f"ablation_rows.{name}"
+    entry = parse(AblationRow, _entry(params, "ablation_rows", name), where)
+    _check(entry.space, f"{where}.space")
+    return entry
+
+
+def variant(params: dict[str, Any], target: Target, name: str) -> Variant:
+    """What a row does otherwise than the paper's; nothing unless it is an ablation."""
+    if target != "ablation":
+        return Variant()
+    entry = ablation(params, name)
+    return Variant(*(getattr(entry, field.name) for field in fields(Variant)))
+
+
+def _entry(params: dict[str, Any], where: str, name: str) -> Any:
     rows = params[where]
     if not isinstance(rows, dict):
         raise ValueError(f"params.yaml: {where} is {type(rows).__name__}, allowed is a mapping of rows")
     if name not in rows:
         raise ValueError(f"params.yaml: {where} has no row '{name}'{nearest(name, map(str, rows))}")
-    entry = parse(Row, rows[name], f"{where}.{name}")
-    _check(entry.space, f"{where}.{name}.space")
-    return entry
+    return rows[name]
 
 
 def cell_space(

@@ -62,6 +62,11 @@ def write_logits(folder: Path, epoch: int, logits: np.ndarray, images_sha256: st
     )
 
 
+def first_members(folder: Path, count: int) -> Path:
+    """Where the logits of the first `count` members lie, under the folder of the whole ensemble's."""
+    return folder / f"first-{count:02d}"
+
+
 def read_images(folder: Path, epoch: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Arrays and header of one image shard, checked against its checksum.
 

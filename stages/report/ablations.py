@@ -1,0 +1,112 @@
+"""Variants of mimic nets beside the nets of which they are variants; used by assess."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from stages.report.claims import Quantity
+from stages.report.statistics import holm, interval, p_value
+from stages.report.tables import markdown
+
+COLUMNS = [
+    "row", "of", "budget", "what", "measure", "number", "accuracy_pct", "base_pct", "difference_pct", "low_pct",
+    "high_pct", "p", "verdict",
+]  # fmt: skip
+MEASURES = {"epochs": "transfer epochs", "members": "members of the ensemble"}
+"""What has a number, so that variants that differ in it alone are a series."""
+BETTER, WORSE, OPEN = "better", "worse", "undecided at this scale"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One variant and its base at one budget.
+
+    Attributes:
+        row, of, budget: the variant, its base, the budget of both.
+        entry: what params.yaml says of the variant.
+        variant, base: their test accuracies.
+    """
+
+    row: str
+    of: str
+    budget: str
+    entry: Mapping[str, Any]
+    variant: Quantity
+    base: Quantity
+
+
+def described(entry: Mapping[str, Any]) -> str:
+    """What is different, in words, from an entry of `ablation_rows`; ranges are not, but those of dropout."""
+    words = []
+    if (decay := entry.get("weight_decay")) is not None:
+        words.append(f"weight decay {decay:g}")
+    if (loss := entry.get("loss")) is not None:
+        mixed = f"temperature {loss['temperature']:g}, {loss['hard_weight']:.0%} true labels"
+        words.append(f"distillation ({mixed}) instead of L2 on logits")
+    if (epochs := entry.get("epochs")) is not None:
+        words.append("one stored epoch" if epochs == 1 else f"{epochs} stored epochs")
+    if (members := entry.get("members")) is not None:
+        words.append("labels of the best teacher alone" if members == 1 else f"labels of {members} members")
+    if entry.get("fresh"):
+        words.append("fresh augmentation in every epoch")
+    if (net := entry.get("net")) is not None:
+        words.append("no linear bottleneck" if net.endswith("-plain") else f"net {net}")
+    dropouts = [name for name in entry.get("space", {}) if name.startswith("DO")]
+    if dropouts:
+        words.append(f"dropout ({', '.join(dropouts)})")
+    return "; ".join(words) or "nothing"
+
+
+def table(pairs: Sequence[Pair], level: float) -> pd.DataFrame:
+    """A line a pair; columns COLUMNS, accuracies in percent.
+
+    `measure` and its `number` are given where the variant differs in that alone. `p` is two-sided and adjusted for the
+    number of pairs (Holm 1979); intervals are not.
+    """
+    differences = [pair.variant - pair.base for pair in pairs]
+    tails = [min(p_value(d.value, d.samples), p_value(-d.value, -d.samples)) for d in differences]
+    adjusted = holm([min(1.0, 2 * tail) for tail in tails])
+    lines = []
+    for pair, difference, p in zip(pairs, differences, adjusted, strict=True):
+        low, high = interval(difference.samples, level)
+        verdict = OPEN if p > 1 - level else BETTER if difference.value > 0 else WORSE
+        changed = [name for name, value in pair.entry.items() if name != "of" and value not in (None, {}, False)]
+        measure = MEASURES.get(changed[0]) if len(changed) == 1 else None
+        number = pair.entry[changed[0]] if measure else None
+        numbers = [round(100 * x, 4) for x in (pair.variant.value, pair.base.value, difference.value, low, high)]
+        name = pair.row, pair.of, pair.budget, described(pair.entry)
+        lines.append((*name, measure, number, *numbers, float(f"{p:.3g}"), verdict))
+    return pd.DataFrame(lines, columns=COLUMNS).astype({"number": "Int64"})
+
+
+def sentence(line: Any) -> str:
+    """One line of `table` in words."""
+    change = {
+        BETTER: f"is better by {line.difference_pct:.2f} points",
+        WORSE: f"is worse by {-line.difference_pct:.2f} points",
+        OPEN: f"makes no difference that this run could show ({line.difference_pct:+.2f} points)",
+    }[line.verdict]
+    return (
+        f"With {line.what} {line.of} at {line.budget} {change}: {line.accuracy_pct:.2f} % instead of "
+        f"{line.base_pct:.2f} %, interval [{line.low_pct:+.2f}, {line.high_pct:+.2f}]."
+    )
+
+
+def to_markdown(frame: pd.DataFrame, caption: str) -> str:
+    """The table, then a sentence for each line; one sentence where nothing was varied."""
+    if frame.empty:
+        return f"{caption}\n\nNothing was varied: `ablations.rows` or `ablations.budgets` is empty.\n"
+    head = ["Variant", "Budget", "What is different", "Accuracy", "Base", "Difference, points", "p", "Verdict"]
+    lines = [
+        [
+            line.row, line.budget, line.what, f"{line.accuracy_pct:.2f} %", f"{line.of}: {line.base_pct:.2f} %",
+            f"{line.difference_pct:+.2f} [{line.low_pct:+.2f}, {line.high_pct:+.2f}]", f"{line.p:.3f}", line.verdict,
+        ]
+        for line in frame.itertuples()
+    ]  # fmt: skip
+    sentences = "\n".join(f"- {sentence(line)}" for line in frame.itertuples())
+    return f"{markdown(caption, head, lines, words=3)}\n{sentences}\n"

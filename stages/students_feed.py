@@ -1,0 +1,97 @@
+"""What a student is trained on: the part of that door that makes images and targets, in the trial's process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from stages.fit.evaluate import mean_logits
+from stages.fit.feed import Feed, resident_bytes
+from stages.fit.losses import with_labels
+from stages.images.draws import draw, order
+from stages.images.hsv import Jitter
+from stages.images.views import Views
+from stages.nets.stored import restore
+from stages.nets.teacher import described_teacher
+from stages.store.prepared import read_train
+from stages.store.shards import first_members
+from stages.store.transfer import EpochShard, Rebuild, read_epoch, read_targets
+from stages.store.weights import load_weights
+from stages.store.work import read_manifest
+
+if TYPE_CHECKING:
+    from stages.students import Cell
+
+ENDLESS = 2**31
+"""Epochs of augmentation made on the fly: more than any training has."""
+
+
+def feed(cell: Cell, device: torch.device) -> Feed:
+    """Stored epoch e mod n, the same images in the same order for every net (section 2.5; assumption 12)."""
+    source = Fresh(cell, device) if cell.variant.fresh else Stored(cell, device)
+
+    def read(epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        shard = source.shard(epoch)
+        if cell.target == "hard":
+            return shard.images, shard.labels
+        targets = source.targets(epoch, shard)
+        return shard.images, with_labels(targets, shard.labels) if cell.variant.loss else targets
+
+    return Feed(read, source.epochs, device, resident_bytes(device, cell.execution.slots))
+
+
+class Stored:
+    """The transfer set on disk, all of its epochs or the first of them, with the targets of some members or all."""
+
+    def __init__(self, cell: Cell, device: torch.device) -> None:
+        self.augmented, members = cell.augmented, cell.variant.members
+        self.logits = cell.logits if members is None else first_members(cell.logits, members)
+        self.epochs = cell.variant.epochs or cell.epochs
+        self.rebuild = rebuilder(cell, device)
+
+    def shard(self, epoch: int) -> EpochShard:
+        """Images and labels of a stored epoch."""
+        return read_epoch(self.augmented, epoch, self.rebuild)
+
+    def targets(self, epoch: int, shard: EpochShard) -> np.ndarray:
+        """Logits float32 (n, classes) of exactly these images."""
+        return read_targets(self.logits, epoch, shard)
+
+
+class Fresh:
+    """Epochs that go on where the transfer set ends: the same draws' next epochs, labelled by the members at once."""
+
+    def __init__(self, cell: Cell, device: torch.device) -> None:
+        pixels, self.labels, _ = read_train(cell.prepared)
+        facts = read_manifest(cell.augmented)
+        self.views = Views(pixels, device, Jitter(*facts["hsv"].values()), facts["crop_min_px"])
+        self.seed, self.first, self.epochs = cell.seed, cell.epochs, ENDLESS
+        self.drawing = {"crop_min": facts["crop_min_px"], "mirror": cell.images.mirror}
+        count = cell.variant.members or len(read_manifest(cell.ensemble)["members"])
+        paths = [cell.ensemble / f"member-{place:02d}.safetensors" for place in range(count)]
+        nets = (restore(path, described_teacher, *load_weights(path)) for path in paths)
+        self.nets = [net.to(device, memory_format=torch.channels_last) for net in nets]
+        self.numerics = cell.numerics
+
+    def shard(self, epoch: int) -> EpochShard:
+        """Images and labels of an epoch that no other run of augment has made."""
+        place, count = self.first + epoch, len(self.labels)
+        index = order(self.seed, place, "transfer", count)
+        draws = draw(self.seed, place, "transfer", count, size_px=self.views.size_px, **self.drawing)
+        return EpochShard(self.views(index, draws).cpu().numpy(), self.labels[index], "")
+
+    def targets(self, epoch: int, shard: EpochShard) -> np.ndarray:
+        """Mean logits float32 (n, classes) of the members."""
+        count, numerics = len(self.nets), self.numerics
+        return mean_logits(self.nets, shard.images, numerics.eval_batch, numerics.precision, [count])[count]
+
+
+def rebuilder(cell: Cell, device: torch.device) -> Rebuild | None:
+    """What makes images from draws, where the shards hold draws only."""
+    facts = read_manifest(cell.augmented)
+    if facts["store"] == "images":
+        return None
+    views = Views(read_train(cell.prepared)[0], device, Jitter(*facts["hsv"].values()), facts["crop_min_px"])
+    return lambda index, draws: views(index, draws).cpu().numpy()
