@@ -21,7 +21,7 @@ from stages.report.variants import ablations
 from stages.settings import results
 from stages.settings.prepare import augment, ensemble
 from stages.settings.read import read_params
-from stages.settings.students import matrix
+from stages.settings.students import FOLDER, matrix
 from stages.store import door
 from stages.store.tensors import read_tensors
 
@@ -40,11 +40,11 @@ def main() -> None:
     save(figure, OUT / "figure1.svg")
     save(figure, OUT / "figure1.png")
     tables = {"teachers": {"8 conv. layers": read_sweep(METRICS / "teachers")[0]}}
-    for stage, target in (("students", "mimic"), ("hard", "hard")):
+    for target, folder in FOLDER.items():
         section = matrix(params, target)
         for row in section.rows:
-            cells = {b: read_sweep(METRICS / stage / f"{row}-{b}")[0] for b in section.budgets}
-            tables[f"{target} {row}"] = cells
+            cells = {b: read_sweep(METRICS / folder / f"{row}-{b}")[0] for b in section.budgets}
+            tables[row if target == "ablation" else f"{target.removesuffix('_2014')} {row}"] = cells
     save(sweeps(tables, where), OUT / "sweeps.png")
     arrays, _ = read_tensors(SAMPLES)
     save(augmentation(arrays["originals"][:count], arrays["views"][:count], where), OUT / "augmentation.png")

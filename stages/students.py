@@ -2,9 +2,10 @@
 
 `python -m stages.students mimic --row R --budget B` searches a row of Table 2 on the ensemble's logits (Urban et al.
 2017, sections 2.8 and 6.3); `hard` searches the same net on the true labels of the same images (sections 3 and 6.2);
-`ablation` searches a variant of a mimic net. Reads data/prepared, data/augmented, data/logits unless it is hard, and
-data/ensemble for a variant that is labelled while it trains. Writes the chosen net, the curves of all trials, the
-outputs on the test images of the nets that are reported, and under metrics/ the cell's accuracies and one line a trial.
+`ablation` searches a variant of a mimic net. `teacher_2014` searches the teacher of Ba and Caruana (2014) on the true
+labels and keeps its best nets as an ensemble, whose logits `student_2014` mimics. Reads data/prepared, data/augmented,
+and data/logits or the nets that label while a student trains. Writes the chosen net, the curves of all trials, the
+outputs on the test images of the nets that are reported, and under metrics/ the cell's accuracies and a line a trial.
 With `final_seeds` the chosen hyperparameters are trained again from as many other seeds: the best of a sweep was chosen
 by its validation error, and these were not.
 """
@@ -13,111 +14,33 @@ from __future__ import annotations
 
 import argparse
 import functools
-import zlib
 from concurrent.futures import Executor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from stages.fit.environment import describe
-from stages.nets.budget import parse_budget, plan
-from stages.nets.families import Plan, check_row, control_names, dropout_names
 from stages.search.journal import Journal
 from stages.search.propose import Settings
-from stages.search.space import Space
 from stages.search.sweep import Row, retrain, run, top
-from stages.settings import common
-from stages.settings.read import read_params
-from stages.settings.students import (
-    FOLDER,
-    ROWS,
-    SECTION,
-    Matrix,
-    Target,
-    Variant,
-    ablation,
-    cell_space,
-    matrix,
-    row,
-    variant,
-)
-from stages.settings.students import Row as RowSettings
-from stages.settings.sweeps import split_space
+from stages.settings.students import SECTION
 from stages.store import door
 from stages.store.atomic import link_or_copy
 from stages.store.environment import record
+from stages.store.prepared import read_test
 from stages.store.progress import SweepProgress
 from stages.store.shards import check_pairs, first_members
+from stages.store.test_logits import mean_logits, read_test_logits
 from stages.store.trials import TrialFolder, total_seconds, write_curves, write_metrics, write_retrained
-from stages.store.work import fresh_folder, read_manifest, work_folder
+from stages.store.work import fresh_folder, read_manifest, work_folder, write_manifest
+from stages.students_cell import Cell, seed_of, set_up
 from stages.workers.executors import from_settings
 
-PREPARED = Path("data/prepared")
-AUGMENTED = Path("data/augmented")
-LOGITS = Path("data/logits")
-ENSEMBLE = Path("data/ensemble")
 PRELOAD = ("stages.students_trial", "stages.search.sweep", "stages.settings.students")
 Tested = dict[str, dict[int, dict[str, Any]]]
 """`trials` and `retrained`: number -> test_accuracy and test_sha256."""
 REPORTED = 5
 """Trials whose test accuracy is reported: Figure 1 shows the five best by validation error."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """What all trials of one cell share; small, since it travels to every trial's process."""
-
-    work: Path
-    target: Target
-    name: str
-    budget: str
-    family: str
-    section: Matrix
-    row: RowSettings
-    variant: Variant
-    fixed: dict[str, float]
-    numerics: common.Numerics
-    execution: common.Execution
-    images: common.Images
-    seed: int
-    epochs: int
-    classes: int
-    size_px: int
-    prepared: Path = PREPARED
-    augmented: Path = AUGMENTED
-    logits: Path = LOGITS
-    ensemble: Path = ENSEMBLE
-
-    @property
-    def tests(self) -> Path:
-        """Outputs of the reported nets on the test images."""
-        return self.work / "test.safetensors"
-
-    @property
-    def again(self) -> Cell:
-        """The same cell for retrained nets, which have folders of their own."""
-        return replace(self, work=self.work / "retrained")
-
-    @property
-    def dropouts(self) -> list[str]:
-        """Dropout hyperparameters of this cell's net; empty for a mimic net."""
-        searched = {**self.section.space, **self.row.space}
-        return [name for name in dropout_names(self.family) if name in searched]
-
-    def plan(self, values: dict[str, Any]) -> Plan:
-        """Widths of the net with these hyperparameters (section 6.3)."""
-        names = control_names(self.family)
-        boxes, ratios = self.row.boxes, self.row.ratios
-        return plan(
-            self.family,
-            parse_budget(self.budget),
-            [values[name] for name in names],
-            None if boxes is None else boxes[self.budget],
-            classes=self.classes,
-            size_px=self.size_px,
-            ratio_min=1.0 if ratios is None else ratios[0],
-            multiple=self.section.width_multiple,
-        )
 
 
 def train_trial(cell: Cell, trial: int, values: dict[str, Any], seed: int) -> dict[str, Any]:
@@ -136,24 +59,48 @@ def test_nets(cell: Cell, trials: list[int], runs: list[int]) -> Tested:
 
 def write_outputs(cell: Cell, rows: list[Row], runs: list[Row], tested: Tested) -> None:
     """Assemble the cell's folder and metrics from the work folder."""
-    stage, key = FOLDER[cell.target], f"{cell.name}-{cell.budget}"
     best = top(rows, 1)[0]
-    out = fresh_folder(Path("data") / stage / key)
+    out = fresh_folder(Path("data") / cell.folder / cell.key)
     link_or_copy(TrialFolder(cell.work, best.trial).weights, out / "weights.safetensors")
     link_or_copy(cell.tests, out / "test.safetensors")
     write_curves(out / "curves.json", rows)
     hyperparameters = sorted({**cell.fixed, **best.params})
     ends = ("best_epoch", "epochs", "why", "reason")
     names = ("params", "widths", "dependent", *ends, "test_sha256", *hyperparameters)
-    metrics = Path("metrics") / stage
-    write_metrics(metrics / key, rows, best, tested["trials"], cell.fixed, names)
-    write_retrained(metrics / f"{key}.retrained.csv", runs, tested["retrained"], (*ends, "test_sha256"))
+    metrics = Path("metrics") / cell.folder
+    extra = write_members(cell, rows, out) if cell.keep else {}
+    write_metrics(metrics / cell.key, rows, best, tested["trials"], cell.fixed, names, extra)
+    write_retrained(metrics / f"{cell.key}.retrained.csv", runs, tested["retrained"], (*ends, "test_sha256"))
+
+
+def write_members(cell: Cell, rows: list[Row], out: Path) -> dict[str, Any]:
+    """The nets of lowest validation error as an ensemble, and what it is: members, params, test accuracy.
+
+    Raises:
+        ValueError: fewer trials have finished than it has members.
+    """
+    chosen = top(rows, cell.keep)
+    if len(chosen) < cell.keep:
+        raise ValueError(
+            f"params.yaml: teachers_2014.members is {cell.keep}, only {len(chosen)} trials finished: lower it, or "
+            "raise hard.sweep.trials"
+        )
+    for place, member in enumerate(chosen):
+        link_or_copy(TrialFolder(cell.work, member.trial).weights, out / f"member-{place:02d}.safetensors")
+    write_manifest(out, {"members": [member.trial for member in chosen]})
+    outputs, labels = read_test_logits(cell.tests)["trials"], read_test(cell.prepared)[1]
+    mean = mean_logits({member.trial: outputs[member.trial] for member in chosen})
+    return {
+        "members": len(chosen),
+        "ensemble_params": sum(member.result["params"] for member in chosen),
+        "ensemble_test_accuracy": float((mean.argmax(1) == labels).mean()),
+    }
 
 
 def train_again(cell: Cell, best: Row, seed: int, executor: Executor) -> list[Row]:
     """The chosen hyperparameters from `final_seeds` other seeds."""
     count, folder = cell.section.final_seeds, cell.again.work
-    name, bound = f"{SECTION[cell.target]} {cell.name}-{cell.budget} again", cell.section.training.max_epochs
+    name, bound = f"{cell.stage} {cell.key} again", cell.section.training.max_epochs
     submit = functools.partial(executor.submit, train_trial, cell.again)
     if not count:
         return []
@@ -161,59 +108,31 @@ def train_again(cell: Cell, best: Row, seed: int, executor: Executor) -> list[Ro
         return retrain(best.params, seed, count, submit, progress.event)
 
 
-def set_up(target: Target, name: str, budget: str) -> tuple[Cell, dict[str, Any], Space]:
-    """The cell with an empty work path, what its result depends on, and its search space."""
-    params = read_params()
-    section, entry, other = matrix(params, target), row(params, target, name), variant(params, target, name)
-    family = entry.net or name
-    check_row(f"params.yaml: {ROWS[target]}.{name}", family, budget, entry.boxes, entry.ratios)
-    searched, fixed = split_space(cell_space(section, entry, dropout_names(family), control_names(family)))
-    numerics, execution, images = common.numerics(params), common.execution(params), common.images(params)
-    seed = common.seed(params)
-    prepared, augmented = read_manifest(PREPARED), read_manifest(AUGMENTED)
-    facts = {"epochs": augmented["epochs"], "classes": len(prepared["classes"])}
-    cell = Cell(
-        Path(), target, name, budget, family, section, entry, other, fixed, numerics, execution, images, seed,
-        size_px=prepared["size_px"], **facts,
-    )  # fmt: skip
-    cell.plan({name: 1.0 for name in control_names(family)})  # refuses a box that cannot meet its budget
-    settings = {
-        "seed": seed,
-        "cell": [target, name, budget],
-        "sweep": asdict(section.sweep),
-        "training": asdict(section.training),
-        "width_multiple": section.width_multiple,
-        "space": {"searched": searched, "fixed": fixed},
-        "row": asdict(entry),
-        "numerics": asdict(numerics),
-    }
-    if target == "ablation":  # the stream of its base: the same first points and seeds, so that trials are pairs
-        settings["stream"] = ["mimic", ablation(params, name).of, budget]
-        settings["variant"] = {**asdict(other), **({"mirror": images.mirror} if other.fresh else {})}
-    return cell, settings, Space.from_params(searched)
+def check_targets(cell: Cell) -> None:
+    """Every shard of logits belongs to its shard of images, before anything is trained; reads headers only."""
+    if cell.logits in cell.inputs:
+        read_manifest(cell.logits)
+        check_pairs(cell.augmented, cell.logits, cell.epochs)
+        if (count := cell.variant.members) is not None:
+            check_pairs(cell.augmented, first_members(cell.logits, count), cell.epochs)
 
 
 def main() -> None:
     """Run the stage for one cell."""
     parser = argparse.ArgumentParser(prog="python -m stages.students", description=__doc__)
     parser.add_argument("target", choices=list(SECTION))
-    parser.add_argument("--row", required=True, help="a row of students.rows, hard.rows or ablations.rows")
+    parser.add_argument("--row", required=True, help="a row of the target's section in params.yaml")
     parser.add_argument("--budget", required=True, help="a budget of the same section")
+    parser.add_argument("--teacher", help="for student_2014: row of its teacher")
+    parser.add_argument("--teacher_budget", help="for student_2014: budget of its teacher")
     arguments = parser.parse_args()
-    cell, settings, space = set_up(arguments.target, arguments.row, arguments.budget)
-    stage, key = SECTION[cell.target], f"{cell.name}-{cell.budget}"
-    inputs = [PREPARED, AUGMENTED, *([ENSEMBLE] if cell.variant.fresh else [])]
-    if cell.target != "hard":
-        inputs.append(LOGITS)
-        read_manifest(LOGITS)
-        check_pairs(AUGMENTED, LOGITS, cell.epochs)
-        if (count := cell.variant.members) is not None:
-            check_pairs(AUGMENTED, first_members(LOGITS, count), cell.epochs)
+    cell, settings, space = set_up(**vars(arguments))
+    check_targets(cell)
     sweep = cell.section.sweep
-    with work_folder(f"{stage}/{key}", settings, inputs, __file__) as work:
+    with work_folder(f"{cell.stage}/{cell.key}", settings, cell.inputs, __file__) as work:
         cell = replace(cell, work=work)
         journal = Journal.open(work / "journal.jsonl", {"space": space.fingerprint(), "settings": settings})
-        name, bound = f"{stage} {key}", cell.section.training.max_epochs
+        name, bound = f"{cell.stage} {cell.key}", cell.section.training.max_epochs
         with (
             from_settings(cell.execution.engine, cell.execution.slots, preload=PRELOAD) as executor,
             SweepProgress(name, sweep.trials, bound, lambda i: TrialFolder(work, i).progress) as progress,
@@ -234,18 +153,13 @@ def main() -> None:
             tested = executor.submit(test_nets, cell, *chosen).result()
             found = executor.submit(describe, cell.execution.device, cell.numerics.threads).result()
         write_outputs(cell, rows, runs, tested)
-        record(f"{stage}@{key}", {**found, "precision": cell.numerics.precision, "seed": settings["seed"]})
+        record(f"{cell.stage}@{cell.key}", {**found, "precision": cell.numerics.precision, "seed": settings["seed"]})
         again = [facts["test_accuracy"] for facts in tested["retrained"].values()]
         mean = f", {sum(again) / len(again):.4f} over {len(again)} seeds" if again else ""
         print(
             f"{name}: {len(rows)} trials, best validation accuracy {1 - best.value:.4f}, "
             f"test {tested['trials'][best.trial]['test_accuracy']:.4f}{mean}, {total_seconds(work):.0f} s in trials"
         )
-
-
-def seed_of(settings: dict[str, Any]) -> int:
-    """Seed of a cell's search: each cell has its own stream of the root seed, a variant that of its base."""
-    return zlib.crc32("/".join([str(settings["seed"]), *settings.get("stream", settings["cell"])]).encode())
 
 
 if __name__ == "__main__":

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from stages.fit.evaluate import mean_logits
 from stages.fit.feed import Feed, resident_bytes
@@ -14,15 +16,17 @@ from stages.images.draws import draw, order
 from stages.images.hsv import Jitter
 from stages.images.views import Views
 from stages.nets.stored import restore
+from stages.nets.student import described_student
 from stages.nets.teacher import described_teacher
 from stages.store.prepared import read_train
-from stages.store.shards import first_members
+from stages.store.shards import first_members, write_logits
 from stages.store.transfer import EpochShard, Rebuild, read_epoch, read_targets
 from stages.store.weights import load_weights
 from stages.store.work import read_manifest
 
 if TYPE_CHECKING:
-    from stages.students import Cell
+    from stages.settings.common import Numerics
+    from stages.students_cell import Cell
 
 ENDLESS = 2**31
 """Epochs of augmentation made on the fly: more than any training has."""
@@ -30,11 +34,12 @@ ENDLESS = 2**31
 
 def feed(cell: Cell, device: torch.device) -> Feed:
     """Stored epoch e mod n, the same images in the same order for every net (section 2.5; assumption 12)."""
-    source = Fresh(cell, device) if cell.variant.fresh else Stored(cell, device)
+    kinds = {cell.variant.fresh: Fresh, cell.target == "student_2014": Labelled}
+    source = kinds.get(True, Stored)(cell, device)
 
     def read(epoch: int) -> tuple[np.ndarray, np.ndarray]:
         shard = source.shard(epoch)
-        if cell.target == "hard":
+        if cell.hard:
             return shard.images, shard.labels
         targets = source.targets(epoch, shard)
         return shard.images, with_labels(targets, shard.labels) if cell.variant.loss else targets
@@ -60,6 +65,25 @@ class Stored:
         return read_targets(self.logits, epoch, shard)
 
 
+class Labelled(Stored):
+    """The transfer set with the targets of the ensemble of 2014, computed once for all trials of the cell."""
+
+    def __init__(self, cell: Cell, device: torch.device) -> None:
+        super().__init__(cell, device)
+        self.cell, self.device, self.nets = cell, device, None
+        self.logits = cell.labels
+
+    def targets(self, epoch: int, shard: EpochShard) -> np.ndarray:
+        """Logits float32 (n, classes): those that another trial has left, or else computed and left for others."""
+        try:
+            return super().targets(epoch, shard)
+        except (FileNotFoundError, ValueError):
+            self.nets = self.nets or members(self.cell, self.device, described_student)
+            values = labels_of(self.nets, shard, self.cell.numerics)
+            write_logits(self.logits, epoch, values, shard.images_sha256)
+            return values
+
+
 class Fresh:
     """Epochs that go on where the transfer set ends: the same draws' next epochs, labelled by the members at once."""
 
@@ -69,10 +93,7 @@ class Fresh:
         self.views = Views(pixels, device, Jitter(*facts["hsv"].values()), facts["crop_min_px"])
         self.seed, self.first, self.epochs = cell.seed, cell.epochs, ENDLESS
         self.drawing = {"crop_min": facts["crop_min_px"], "mirror": cell.images.mirror}
-        count = cell.variant.members or len(read_manifest(cell.ensemble)["members"])
-        paths = [cell.ensemble / f"member-{place:02d}.safetensors" for place in range(count)]
-        nets = (restore(path, described_teacher, *load_weights(path)) for path in paths)
-        self.nets = [net.to(device, memory_format=torch.channels_last) for net in nets]
+        self.nets = members(cell, device, described_teacher)
         self.numerics = cell.numerics
 
     def shard(self, epoch: int) -> EpochShard:
@@ -84,8 +105,20 @@ class Fresh:
 
     def targets(self, epoch: int, shard: EpochShard) -> np.ndarray:
         """Mean logits float32 (n, classes) of the members."""
-        count, numerics = len(self.nets), self.numerics
-        return mean_logits(self.nets, shard.images, numerics.eval_batch, numerics.precision, [count])[count]
+        return labels_of(self.nets, shard, self.numerics)
+
+
+def members(cell: Cell, device: torch.device, build: Callable[[Mapping[str, Any]], nn.Module]) -> list[nn.Module]:
+    """The nets that label, on the device: all of `cell.ensemble`, or its first ones."""
+    count = cell.variant.members or len(read_manifest(cell.ensemble)["members"])
+    paths = [cell.ensemble / f"member-{place:02d}.safetensors" for place in range(count)]
+    nets = (restore(path, build, *load_weights(path)) for path in paths)
+    return [net.to(device, memory_format=torch.channels_last) for net in nets]
+
+
+def labels_of(nets: list[nn.Module], shard: EpochShard, numerics: Numerics) -> np.ndarray:
+    """Mean logits of these nets for the images of a shard, float32 (n, classes)."""
+    return mean_logits(nets, shard.images, numerics.eval_batch, numerics.precision, [len(nets)])[len(nets)]
 
 
 def rebuilder(cell: Cell, device: torch.device) -> Rebuild | None:

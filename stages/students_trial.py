@@ -16,10 +16,9 @@ from stages.fit.device import check_precision, choose_device, set_up_torch
 from stages.fit.evaluate import logits
 from stages.fit.loop import Recipe, train
 from stages.fit.losses import Loss, distillation
-from stages.nets.families import Plan
 from stages.nets.initial import glorot_
 from stages.nets.stored import restore
-from stages.nets.student import build_student
+from stages.nets.student import described_student
 from stages.store.prepared import read_test, read_validation
 from stages.store.test_logits import fingerprint, write_test_logits
 from stages.store.trials import TrialFolder
@@ -29,7 +28,8 @@ from stages.students_feed import feed
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from stages.students import Cell, Tested
+    from stages.students import Tested
+    from stages.students_cell import Cell
 
 
 def train_student(cell: Cell, trial: int, values: dict[str, Any], seed: int) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def train_student(cell: Cell, trial: int, values: dict[str, Any], seed: int) -> 
         "input_scale": everything["input_scale"],
         "dropout": [everything[name] for name in cell.dropouts],
     }
-    net = build(description)
+    net = described_student(description)
     glorot_(net, everything["init_scale"], torch.Generator().manual_seed(seed))
     net = net.to(device, memory_format=torch.channels_last)
     checkpoint = Checkpoint(
@@ -84,17 +84,10 @@ def train_student(cell: Cell, trial: int, values: dict[str, Any], seed: int) -> 
     return result
 
 
-def build(description: dict[str, Any]) -> torch.nn.Module:
-    """The net that a weights file describes."""
-    return build_student(
-        Plan.from_json(description["plan"]), description["input_scale"], description["dropout"]
-    )
-
-
 def _loss(cell: Cell) -> str | Loss:
     if (mixed := cell.variant.loss) is not None:
         return distillation(mixed.temperature, mixed.hard_weight)
-    return "cross_entropy" if cell.target == "hard" else "l2_on_logits"
+    return "cross_entropy" if cell.hard else "l2_on_logits"
 
 
 def _recipe(cell: Cell, values: dict[str, Any]) -> Recipe:
@@ -123,7 +116,7 @@ def test_nets(cell: Cell, trials: list[int], runs: list[int]) -> Tested:
 
     def outputs(root: Path, number: int) -> np.ndarray:
         path = TrialFolder(root, number).weights
-        net = restore(path, build, *load_weights(path)).to(device, memory_format=torch.channels_last)
+        net = restore(path, described_student, *load_weights(path)).to(device, memory_format=torch.channels_last)
         return logits(net, pixels, numerics.eval_batch, numerics.precision).cpu().numpy()
 
     found = {

@@ -11,6 +11,7 @@ from __future__ import annotations
 import zlib
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,7 @@ from stages.report.tables import markdown1, markdown2, nested, table1, table2
 from stages.settings import common, results
 from stages.settings.prepare import ensemble
 from stages.settings.read import read_params
-from stages.settings.students import matrix
+from stages.settings.students import FOLDER, SECTION, Target, matrix
 from stages.store import door
 from stages.store.atomic import write_json, write_text
 
@@ -53,35 +54,36 @@ def figure1(cells: list[CellResult]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def read_cells(stage: str, rows: tuple[str, ...], budgets: tuple[str, ...]) -> list[CellResult]:
-    """The listed cells of a stage, rows first."""
-    return [read_cell(METRICS / stage, row, budget) for row, budget in product(rows, budgets)]
+def read_cells(params: dict[str, Any], target: Target) -> list[CellResult]:
+    """The listed cells of a target, rows first."""
+    section = matrix(params, target)
+    return [read_cell(METRICS / FOLDER[target], row, budget) for row, budget in product(section.rows, section.budgets)]
 
 
 def main() -> None:
     """Run the stage."""
     params = read_params()
     settings, scale = results.tabulate(params), results.scale(params)
-    mimic, hard = matrix(params, "mimic"), matrix(params, "hard")
     members = ensemble(params).members
-    cells = read_cells("students", mimic.rows, mimic.budgets)
-    controls = read_cells("hard", hard.rows, hard.budgets)
+    found = {target: read_cells(params, target) for target in SECTION}
+    cells, controls = found["mimic"], found["hard"]
     trials, best = read_sweep(METRICS / "teachers")
     facts = read_ensemble(METRICS / "ensemble.json")
 
-    write_json(METRICS / "tables.json", nested(cells, controls, best, facts))
+    listed = [*cells, *found["student_2014"]], [*controls, *found["teacher_2014"]]
+    write_json(METRICS / "tables.json", nested(*listed, best, facts))
     where = f"{settings.data}, {scale} scale"
-    first = table1(controls, trials, facts, members, settings.comparable)
-    second = table2(cells, settings.comparable)
+    first = table1(controls, trials, facts, members, settings.comparable, found["teacher_2014"])
+    second = table2(listed[0], settings.comparable)
     write_text(METRICS / "table1.csv", first.to_csv(index=False))
     write_text(METRICS / "table2.csv", second.to_csv(index=False))
     caption1 = f"**Table 1.** Test accuracy of nets trained on the true labels ({where})."
     caption2 = f"**Table 2.** Test accuracy of nets trained to mimic the ensemble of {members} ({where})."
     write_text(METRICS / "table1.md", markdown1(first, caption1, settings.comparable))
     write_text(METRICS / "table2.md", markdown2(second, caption2, settings.comparable))
-    again = {"mimic": cells, "hard": controls}
-    bias = retrained.selection_bias([*cells, *controls], np.random.default_rng((common.seed(params), RETRAINED)))
-    frame = retrained.retrained(again)
+    rng = np.random.default_rng((common.seed(params), RETRAINED))
+    bias = retrained.selection_bias([cell for group in found.values() for cell in group], rng)
+    frame = retrained.retrained(found)
     caption3 = f"**Best of sweep and retrained.** Test accuracy of chosen hyperparameters, trained again ({where})."
     write_text(METRICS / "retrained.csv", frame.to_csv(index=False))
     write_text(METRICS / "retrained.md", retrained.to_markdown(frame, bias, caption3))

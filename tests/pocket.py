@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import os
 import shutil
@@ -48,7 +49,7 @@ def pocket_params(changes: dict[str, Any] | None = None) -> dict[str, Any]:
         params = YAML(typ="safe").load(compose("smoke"))
     finally:
         os.chdir(before)
-    for path, value in {**POCKET, **(changes or {})}.items():
+    for path, value in copy.deepcopy({**POCKET, **(changes or {})}).items():
         *parents, last = path.split(".")
         node = params
         for name in parents:

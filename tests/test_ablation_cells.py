@@ -13,7 +13,18 @@ import pytest
 import torch
 from pocket import write_params
 
-from stages import assess, augment, augment_epochs, ensemble, label, prepare, students, tabulate, teachers
+from stages import (
+    assess,
+    augment,
+    augment_epochs,
+    ensemble,
+    label,
+    prepare,
+    students,
+    students_cell,
+    tabulate,
+    teachers,
+)
 from stages.fit.evaluate import logits
 from stages.settings import common
 from stages.settings import prepare as prepare_settings
@@ -68,8 +79,8 @@ def here(labelled: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return labelled
 
 
-def made(row: str) -> students.Cell:
-    return students.set_up("ablation", row, "60k")[0]
+def made(row: str) -> students_cell.Cell:
+    return students_cell.set_up("ablation", row, "60k")[0]
 
 
 def test_labels_of_the_first_members_are_theirs(here: Path) -> None:

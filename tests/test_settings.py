@@ -25,7 +25,7 @@ from stages.settings.prepare import augment, ensemble, prepare
 from stages.settings.read import SECTIONS, nearest, read_params
 from stages.settings.sweeps import Range, split_space
 from stages.store.prepared import write_split
-from stages.students import Cell
+from stages.students_cell import Cell
 from stages.teachers import Job
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -291,6 +291,10 @@ BAD = [
     ("ablation_rows/conv2-dropout/of", DELETED, "'ablation_rows.conv2-dropout.of' is missing", ""),
     ("ablations/budgets", ["1m"], "ablations.budgets.0 is \"1m\": ", "pattern"),
     ("ablations/row", [], "unknown key 'ablations.row'", "'rows'"),
+    ("teachers_2014/members", 6, "teachers_2014.members is 6: ", "5"),
+    ("teachers_2014/budgets", ["60k"], "teachers_2014.rows is [] and the other list is not", ""),
+    ("students_2014/rows", ["snn"], "students_2014.budgets is [] and the other list is not", ""),
+    ("students_2014/members", 4, "unknown key 'students_2014.members'", "'"),
     ("assess/resamples", 0, "assess.resamples is 0: ", "100"),
     ("assess/level", 95, "assess.level is 95: ", "1"),
     ("assess/tolerance_pct", -1, "assess.tolerance_pct is -1: ", "0"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import nn
 
@@ -29,3 +30,12 @@ def build_student(
     if dropout:
         raise ValueError(f"{plan.family} takes no dropout, got {list(dropout)}: change space")
     return build_mlp(plan, input_scale)
+
+
+def described_student(description: Mapping[str, Any]) -> nn.Sequential:
+    """The student that a weights file describes: the arguments of `build_student`, the plan as JSON.
+
+    Raises:
+        TypeError, ValueError, KeyError: it is another description.
+    """
+    return build_student(Plan.from_json(description["plan"]), description["input_scale"], description["dropout"])

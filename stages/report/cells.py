@@ -29,6 +29,7 @@ class CellResult:
         trials: columns as written by the stage; `test_accuracy` is filled for the best five.
         retrained: a line for each retraining of the best trial's hyperparameters; `test_accuracy` is empty where it
             failed.
+        facts: all that the cell's JSON says.
     """
 
     row: str
@@ -36,6 +37,7 @@ class CellResult:
     test_accuracy: float
     trials: pd.DataFrame
     retrained: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=RETRAINED))
+    facts: dict[str, float] = field(default_factory=dict)
 
     @property
     def shown(self) -> pd.DataFrame:
@@ -57,7 +59,8 @@ def read_cell(folder: Path, row: str, budget: str) -> CellResult:
         ValueError: its files are damaged.
     """
     trials, facts = read_sweep(folder / f"{row}-{budget}")
-    return CellResult(row, budget, facts["test_accuracy"], trials, read_retrained(folder / f"{row}-{budget}"))
+    retrained = read_retrained(folder / f"{row}-{budget}")
+    return CellResult(row, budget, facts["test_accuracy"], trials, retrained, facts)
 
 
 def read_retrained(stem: Path) -> pd.DataFrame:

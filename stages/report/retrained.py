@@ -27,7 +27,7 @@ def retrained(cells: dict[str, list[CellResult]]) -> pd.DataFrame:
     """A line for each cell that was trained again; columns COLUMNS, accuracies in percent.
 
     Args:
-        cells: by target, "mimic" or "hard".
+        cells: by target.
     """
     lines = []
     for target, group in cells.items():

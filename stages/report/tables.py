@@ -10,12 +10,20 @@ import pandas as pd
 
 from stages.report.cells import CellResult
 
+BUDGET_2014 = "70.9M"
+"""At which `snn-2014` has the printed widths."""
 ORDINALS = ("1st", "2nd", "3rd")
 
 
 def paper_values() -> dict[str, Any]:
     """Table 1 and Table 2 as printed, accuracies in percent (Urban et al. 2017)."""
     return json.loads((resources.files("stages.report") / "paper.json").read_text())
+
+
+def printed_rows() -> dict[str, Any]:
+    """Row -> label and accuracies by budget, as Table 2 prints them; its last line is `snn-2014`."""
+    table, last = paper_values()["table2"], paper_values()["table2"]["reference_row"]
+    return {**table["rows"], "snn-2014": {"label": last["label"], "accuracy": {BUDGET_2014: last["accuracy"]}}}
 
 
 def millions(params: float) -> str:
@@ -27,6 +35,11 @@ def teacher_architecture(widths: str) -> str:
     """The paper's shorthand for space-separated widths: '76 126 148 1200' -> 76c²-mp-126c²-mp-...."""
     c1, c2, c3, fc = widths.split()
     return f"{c1}c²-mp-{c2}c²-mp-{c3}c⁴-mp-{fc}fc²"
+
+
+def architecture_2014(widths: str, hidden: int) -> str:
+    """The shorthand for the teacher of Ba and Caruana (2014): '128 128 128', 1000 -> 128c-mp-128c-mp-128c-mp-1000fc."""
+    return "".join(f"{width}c-mp-" for width in str(widths).split()) + f"{hidden}fc"
 
 
 def hard_architecture(row: str) -> str:
@@ -49,6 +62,7 @@ def table1(
     ensemble: dict[str, float],
     members: int,
     comparable: bool,
+    earlier: list[CellResult] | tuple[()] = (),
 ) -> pd.DataFrame:
     """Accuracy of nets trained on the true labels, and of the ensemble.
 
@@ -58,6 +72,7 @@ def table1(
         ensemble: `test_accuracy` (fraction) and `params`.
         members: nets in the ensemble.
         comparable: whether this run's data are the paper's; if so, `difference` is given.
+        earlier: cells of the teacher of Ba and Caruana (2014), with what they say of their ensemble.
 
     Returns:
         columns model, architecture, params, accuracy_pct, paper_pct, difference_pct.
@@ -79,6 +94,13 @@ def table1(
     name = f"Ensemble of {members} CNNs"
     facts = ensemble["params"], ensemble["test_accuracy"], printed["Ensemble of 16 CNNs"]
     rows.append((name, "c²-mp-c²-mp-c⁴-mp-fc²", *facts))
+    for cell in earlier:
+        own, count = cell.facts, int(cell.facts["members"])
+        architecture = architecture_2014(cell.shown["widths"].iloc[0], int(cell.shown["dependent"].iloc[0]))
+        first, both = printed["Teacher CNN (Ba & Caruana 2014)"], printed["Ensemble, 4 CNNs (Ba & Caruana 2014)"]
+        rows.append((first["model"], architecture, cell.params, cell.test_accuracy, first))
+        name = f"Ensemble, {count} CNNs (Ba & Caruana 2014)"
+        rows.append((name, architecture, own["ensemble_params"], own["ensemble_test_accuracy"], both))
     frame = pd.DataFrame(
         [(n, a, int(p), 100 * t, at["test_accuracy_pct"] if at else None) for n, a, p, t, at in rows],
         columns=["model", "architecture", "params", "accuracy_pct", "paper_pct"],
@@ -93,7 +115,7 @@ def table2(cells: list[CellResult], comparable: bool) -> pd.DataFrame:
         columns row, label, budget, params, accuracy_pct, paper_pct, difference_pct; the paper's value is
         empty where the paper has no such row or budget.
     """
-    printed = paper_values()["table2"]["rows"]
+    printed = printed_rows()
     lines = []
     for cell in cells:
         at = printed.get(cell.row, {"label": cell.row, "accuracy": {}})
@@ -137,7 +159,7 @@ def markdown2(frame: pd.DataFrame, caption: str, comparable: bool) -> str:
 
     Where no budget of the run is one of the paper's, one column gives the paper's range from 1M to 31.6M.
     """
-    printed = paper_values()["table2"]["rows"]
+    printed = printed_rows()
     budgets = list(dict.fromkeys(frame["budget"]))
     shared = [budget for budget in budgets if frame.loc[frame.budget == budget, "paper_pct"].notna().any()]
     head = [""]
@@ -152,13 +174,13 @@ def markdown2(frame: pd.DataFrame, caption: str, comparable: bool) -> str:
         line = [group["label"].iloc[0]]
         by_budget = group.set_index("budget")
         for budget in budgets:
-            entry = by_budget.loc[budget]
+            entry = by_budget.reindex([budget]).iloc[0]  # a row of 2014 has a budget of its own
             line.append(_pct(entry.accuracy_pct))
             if budget in shared:
                 line += [_pct(entry.paper_pct), *([_signed(entry.difference_pct)] if comparable else [])]
         if not shared:
-            values = list(printed.get(row, {"accuracy": {}})["accuracy"].values())
-            line.append(f"{values[0]:.1f} to {values[-1]:.1f} %" if values else "")
+            values = [f"{value:.1f}" for value in printed.get(row, {"accuracy": {}})["accuracy"].values()]
+            line.append(" to ".join(dict.fromkeys([*values[:1], *values[-1:]])) + " %" if values else "")
         lines.append(line)
     return markdown(caption, head, lines)
 

@@ -49,6 +49,8 @@ SECTIONS = (
     "students",
     "hard",
     "ablations",
+    "teachers_2014",
+    "students_2014",
     "rows",
     "hard_rows",
     "ablation_rows",

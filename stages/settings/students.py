@@ -111,19 +111,36 @@ class AblationRow:
 
 
 @strict
-class Ablations:
-    """The section `ablations`: which variants are trained, at which of the students' budgets."""
+class Lists:
+    """The section `ablations` or `students_2014`: which rows are trained, at which budgets; none where it is empty."""
 
     rows: Rows
     budgets: Budgets
 
 
-Target = Literal["mimic", "hard", "ablation"]
-SECTION = {"mimic": "students", "hard": "hard", "ablation": "ablations"}
+@strict
+class Teachers2014(Lists):
+    """The section `teachers_2014`; `members` nets of lowest validation error are the ensemble."""
+
+    members: Annotated[int, Field(ge=1, le=5)]
+
+
+Target = Literal["mimic", "hard", "ablation", "teacher_2014", "student_2014"]
+SECTION = {
+    "mimic": "students", "hard": "hard", "ablation": "ablations", "teacher_2014": "teachers_2014",
+    "student_2014": "students_2014",
+}  # fmt: skip
 """Where in params.yaml a target's rows and budgets are listed; also the name of its stage."""
-ROWS = {"mimic": "rows", "hard": "hard_rows", "ablation": "ablation_rows"}
-FOLDER = {"mimic": "students", "hard": "hard", "ablation": "students"}
-"""Under data/ and metrics/: an ablation's cells lie beside those of which they are variants."""
+ROWS = {
+    "mimic": "rows", "hard": "hard_rows", "ablation": "ablation_rows", "teacher_2014": "hard_rows",
+    "student_2014": "rows",
+}  # fmt: skip
+FOLDER = {
+    "mimic": "students", "hard": "hard", "ablation": "students", "teacher_2014": "hard", "student_2014": "students",
+}  # fmt: skip
+"""Under data/ and metrics/, where cells lie beside those that they are compared with."""
+BASE = {"ablation": "mimic", "teacher_2014": "hard", "student_2014": "mimic"}
+"""Whose search and training these targets have."""
 
 
 def _check(space: dict[str, Range | float], where: str) -> None:
@@ -134,11 +151,14 @@ def _check(space: dict[str, Range | float], where: str) -> None:
 
 
 def matrix(params: dict[str, Any], target: Target) -> Matrix:
-    """The section `students` (target mimic) or `hard`; for ablations that of the students with other cells."""
+    """The section `students` (target mimic) or `hard`; for others that of their base with cells of their own."""
     where = SECTION[target]
-    if target == "ablation":
-        lists = parse(Ablations, params[where], where)
-        return replace(matrix(params, "mimic"), rows=lists.rows, budgets=lists.budgets)
+    if target in BASE:
+        lists = teachers_2014(params) if target == "teacher_2014" else parse(Lists, params[where], where)
+        if bool(lists.rows) != bool(lists.budgets):
+            empty = "budgets" if lists.rows else "rows"
+            raise ValueError(f"params.yaml: {where}.{empty} is [] and the other list is not: fill both, or none")
+        return replace(matrix(params, BASE[target]), rows=lists.rows, budgets=lists.budgets)
     section = parse(Matrix, params[where], where)
     for name in ("rows", "budgets"):
         if not getattr(section, name):
@@ -150,8 +170,13 @@ def matrix(params: dict[str, Any], target: Target) -> Matrix:
     return section
 
 
+def teachers_2014(params: dict[str, Any]) -> Teachers2014:
+    """The section `teachers_2014`."""
+    return parse(Teachers2014, params["teachers_2014"], "teachers_2014")
+
+
 def row(params: dict[str, Any], target: Target, name: str) -> Row:
-    """One entry of the section `rows` (target mimic), `hard_rows`, or `ablation_rows` with what it has of its row."""
+    """One entry of the target's rows; a variant with what it has of the row of which it is one."""
     where = ROWS[target]
     if target == "ablation":
         own = ablation(params, name)

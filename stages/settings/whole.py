@@ -38,6 +38,7 @@ def check(params: dict[str, Any]) -> None:
                     where = f"{students.ROWS[target]}.{name}.boxes.{budget}"
                     raise ValueError(f"params.yaml: '{where}' is missing")
     _check_ablations(params)
+    _check_2014(params)
     results.tabulate(params)
     results.assess(params)
     results.draw(params)
@@ -48,9 +49,6 @@ def _check_ablations(params: dict[str, Any]) -> None:
     """Every variant that is listed has its base in the tables, and its targets are stored."""
     base, section = students.matrix(params, "mimic"), students.matrix(params, "ablation")
     stored, sizes = prepare.augment(params).epochs, prepare.label(params).members
-    if bool(section.rows) != bool(section.budgets):
-        empty = "budgets" if section.rows else "rows"
-        raise ValueError(f"params.yaml: ablations.{empty} is [] and the other list is not: fill both, or none")
     for budget in section.budgets:
         if budget not in base.budgets:
             raise ValueError(f"params.yaml: ablations.budgets has {budget}, students.budgets has not: add it there")
@@ -68,3 +66,23 @@ def _check_ablations(params: dict[str, Any]) -> None:
             )
         if entry.members is not None and entry.members not in sizes:
             raise ValueError(f"{where}.members is {entry.members}: label.members is {list(sizes)}, add it there")
+
+
+def _check_2014(params: dict[str, Any]) -> None:
+    """There is one teacher, with nets enough for its ensemble, and its cells have names of their own."""
+    teachers, students_ = (students.matrix(params, target) for target in ("teacher_2014", "student_2014"))
+    members = students.teachers_2014(params).members
+    if students_.rows and not teachers.rows:
+        raise ValueError("params.yaml: students_2014.rows mimic the ensemble of teachers_2014.rows, which is []")
+    for name in ("rows", "budgets"):
+        if len(getattr(teachers, name)) > 1:
+            raise ValueError(f"params.yaml: teachers_2014.{name} is {list(getattr(teachers, name))}: one at most")
+    if teachers.rows and members > teachers.sweep.trials:
+        raise ValueError(
+            f"params.yaml: teachers_2014.members is {members}, more than hard.sweep.trials {teachers.sweep.trials}"
+        )
+    for target in ("teacher_2014", "student_2014"):
+        own, base = students.matrix(params, target), students.matrix(params, students.BASE[target])
+        for name in own.rows:
+            if name in base.rows or (target == "student_2014" and name in students.matrix(params, "ablation").rows):
+                raise ValueError(f"params.yaml: {students.SECTION[target]}.rows has {name}, which is listed elsewhere")

@@ -116,7 +116,7 @@ def write_curves(path: Path, rows: Iterable[Finished]) -> None:
 
 def write_metrics(
     stem: Path, rows: Iterable[Finished], best: Finished, tested: Mapping[int, Facts], fixed: Mapping[str, Any],
-    extra: Sequence[str],
+    extra: Sequence[str], facts: Facts | None = None,
 ) -> None:  # fmt: skip
     """`<stem>.csv` with a line a trial, see `write_table`, and `<stem>.json` with the accuracies of the best one.
 
@@ -125,11 +125,12 @@ def write_metrics(
         tested: trial -> its `test_accuracy` and what else belongs into the table, of the trials that were tested.
         fixed: hyperparameters that were not searched.
         extra: columns besides TABLE_COLUMNS.
+        facts: what else the JSON file says.
     """
     write_table(stem.with_name(f"{stem.name}.csv"), [_table_row(row, tested, fixed) for row in rows], extra)
     accuracy = tested[best.trial]["test_accuracy"]
-    facts = {"test_accuracy": accuracy, "validation_accuracy": round(1 - best.value, 9)}
-    write_json(stem.with_name(f"{stem.name}.json"), facts)
+    both = {"test_accuracy": accuracy, "validation_accuracy": round(1 - best.value, 9)}
+    write_json(stem.with_name(f"{stem.name}.json"), {**both, **(facts or {})})
 
 
 def write_table(path: Path, rows: Iterable[Mapping[str, Any]], extra: Sequence[str]) -> None:
