@@ -36,7 +36,7 @@ from stages.store.work import fresh_folder, read_manifest, work_folder, write_ma
 from stages.students_cell import Cell, seed_of, set_up
 from stages.workers.executors import from_settings
 
-PRELOAD = ("stages.students_trial", "stages.search.sweep", "stages.settings.students")
+PRELOAD = ("stages.students_trial", "stages.search.sweep", "stages.students_cell")
 Tested = dict[str, dict[int, dict[str, Any]]]
 """`trials` and `retrained`: number -> test_accuracy and test_sha256."""
 REPORTED = 5

@@ -27,10 +27,13 @@ POINTS = [
     ("label", "write:epoch-", 2),
     ("label", "rename:manifest", 1),
     (CELL, "write:checkpoint", 2),
+    (CELL, "write:retrained", 2),
+    (CELL, "rename:test.safetensors", 1),
     (CELL, "link:data/students", 1),
     ("ensemble", "link:data/ensemble", 1),
     ("prepare", "write:data/prepared", 2),
     ("tabulate", "write:metrics/table", 2),
+    ("assess", "write:metrics/claims", 2),
 ]
 QUICK = {(TEACHERS, "write:checkpoint"), (TEACHERS, "journal"), ("augment", "rename:epoch-"), ("label", "write:epoch-")}
 CASES = [
