@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import csv
 import io
 import os
 import shutil
@@ -13,6 +14,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from stages import students
 from stages.scale import compose
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -63,6 +65,21 @@ def write_params(folder: Path, changes: dict[str, Any] | None = None) -> None:
     yaml, text = YAML(), io.StringIO()
     yaml.dump(pocket_params(changes), text)
     (folder / "params.yaml").write_text(text.getvalue())
+
+
+def run_cell(target: str, row: str, budget: str, *more: str) -> None:
+    """The door `students` for one cell, in this process."""
+    argv, sys.argv = sys.argv, ["students", target, "--row", row, "--budget", budget, *more]
+    try:
+        students.main()
+    finally:
+        sys.argv = argv
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    """The lines of a CSV file."""
+    with path.open() as file:
+        return list(csv.DictReader(file))
 
 
 ENVIRONMENT = {

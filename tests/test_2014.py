@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 from pocket import pocket_params, write_params
+from pocket import run_cell as cell
 
-from stages import assess, augment, draw, ensemble, label, prepare, students, tabulate, teachers
+from stages import assess, augment, draw, ensemble, label, prepare, tabulate, teachers
 from stages.fit.evaluate import logits
 from stages.nets.student import described_student
 from stages.report.tables import architecture_2014, markdown2, printed_rows, table2
@@ -35,14 +35,6 @@ CHANGES = {
     "students.final_seeds": 1,
 }
 CPU = torch.device("cpu")
-
-
-def cell(target: str, row: str, budget: str, *more: str) -> None:
-    argv, sys.argv = sys.argv, ["students", target, "--row", row, "--budget", budget, *more]
-    try:
-        students.main()
-    finally:
-        sys.argv = argv
 
 
 STUDENT = ("student_2014", "snn-2014", "180k", "--teacher", "cnn-2014", "--teacher_budget", "60k")

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from pocket import write_params
+from pocket import run_cell as cell
+from pocket import table, write_params
 
 from stages import (
     assess,
@@ -20,7 +19,6 @@ from stages import (
     ensemble,
     label,
     prepare,
-    students,
     students_cell,
     tabulate,
     teachers,
@@ -45,19 +43,6 @@ ROWS = {
     "plain": {"of": "conv1", "net": "conv1-plain", "boxes": {"60k": [[3, 9]]}},
 }
 CHANGES = {"label.members": [1], "ablations.rows": list(ROWS), "ablations.budgets": ["60k"], "ablation_rows": ROWS}
-
-
-def cell(target: str, row: str, budget: str) -> None:
-    argv, sys.argv = sys.argv, ["students", target, "--row", row, "--budget", budget]
-    try:
-        students.main()
-    finally:
-        sys.argv = argv
-
-
-def table(path: Path) -> list[dict[str, str]]:
-    with path.open() as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.fixture(scope="module")

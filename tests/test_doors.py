@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
-import sys
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -13,23 +11,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pocket import write_params
+from pocket import run_cell as cell
+from pocket import table, write_params
 
-from stages import assess, augment, draw, ensemble, label, prepare, students, students_trial, tabulate, teachers
+from stages import assess, augment, draw, ensemble, label, prepare, students_trial, tabulate, teachers
 from stages.store.prepared import read_test, write_split
 from stages.store.shards import read_images, shard_path
 from stages.store.tensors import read_tensors
 from stages.store.test_logits import fingerprint, mean_logits, read_test_logits, write_test_logits
 from stages.store.transfer import read_epoch
 from stages.store.work import read_manifest, write_manifest
-
-
-def cell(target: str, row: str, budget: str) -> None:
-    argv, sys.argv = sys.argv, ["students", target, "--row", row, "--budget", budget]
-    try:
-        students.main()
-    finally:
-        sys.argv = argv
 
 
 def run_training() -> None:
@@ -55,11 +46,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assess.main()
         draw.main()
     return folder
-
-
-def table(path: Path) -> list[dict[str, str]]:
-    with path.open() as file:
-        return list(csv.DictReader(file))
 
 
 def test_tables_and_figures_are_there(finished: Path) -> None:

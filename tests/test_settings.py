@@ -62,7 +62,8 @@ def test_every_scale_composes_and_passes_the_checks(name: str) -> None:
 
 
 def test_scales_are_listed_from_small_to_large() -> None:
-    assert names() == ["smoke", "cpu", "gpu", "paper"]
+    """The paper's experiment from small to large, then other data."""
+    assert names() == ["smoke", "cpu", "gpu", "paper", "cifar100", "svhn", "imagenet64"]
 
 
 def test_params_file_is_what_its_scale_composes() -> None:

@@ -20,10 +20,11 @@ from ruamel.yaml.error import YAMLError
 
 T = TypeVar("T")
 
-strict = pydantic_dataclass(
-    frozen=True, config=ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
-)
+_CONFIG = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+strict = pydantic_dataclass(frozen=True, config=_CONFIG)
 """Decorator of every settings dataclass: frozen, strict types, unknown keys refused."""
+strict_keywords = pydantic_dataclass(frozen=True, kw_only=True, config=_CONFIG)
+"""The same for one that adds keys without a default to those of another."""
 
 LONGEST_SHOWN = 120
 """Characters of a bad value that an error message repeats."""

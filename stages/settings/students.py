@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from stages.settings.common import Count
-from stages.settings.read import nearest, parse, strict
+from stages.settings.read import nearest, parse, strict, strict_keywords
 from stages.settings.sweeps import Box, Range, Sweep, check_space, ordered
 
 SPACE = ("lr", "momentum", "input_scale", "init_scale", "DOc1", "DOc2", "DOc3", "DOf1")
@@ -95,19 +95,14 @@ class Variant:
     fresh: bool = False
 
 
-@strict
-class AblationRow:
+@strict_keywords
+class AblationRow(Variant):
     """One entry of `ablation_rows`: the row `of` which it is a variant, and what is different."""
 
     of: Name
     net: str | None = None
     boxes: dict[Budget, tuple[Box, ...]] | None = None
     space: dict[str, Range | float] = Field(default_factory=dict)
-    weight_decay: Annotated[float, Field(ge=0)] | None = None
-    loss: Distillation | None = None
-    epochs: Count | None = None
-    members: Count | None = None
-    fresh: bool = False
 
 
 @strict
