@@ -34,6 +34,8 @@ PREPARED = Path("data/prepared")
 OUT = Path("data/augmented")
 SAMPLES = Path("data/samples")
 PRELOAD = ("stages.augment_epochs", "stages.settings.prepare")
+SHARED_BYTES = 4 * 2**30
+"""Most memory for HSV planes that processes share; those of 40,000 images of 32 px take one GB."""
 IMAGES_PER_PROCESS = 100_000
 """A process more for each: about three seconds of work on one CPU core, one of which its start takes."""
 
@@ -103,9 +105,10 @@ def shared_planes(job: Job, executor: Executor, size: int) -> Iterator[Path | No
     """HSV planes of the originals in memory that other processes map by this path; None where there are none.
 
     The memory belongs to this process and has no name on any disk: nothing is left of it, however this ends.
-    Without it (systems other than Linux) every process makes its own conversions, with the same result.
+    Without it (systems other than Linux, or planes above SHARED_BYTES) every process makes its own conversions, with
+    the same result.
     """
-    if not any(asdict(job.section.hsv).values()) or not hasattr(os, "memfd_create"):
+    if not any(asdict(job.section.hsv).values()) or not hasattr(os, "memfd_create") or size > SHARED_BYTES:
         yield None
         return
     with os.fdopen(os.memfd_create("planes"), "wb") as file:

@@ -59,11 +59,12 @@ def main() -> None:
 
 def assessed(where: str) -> dict[str, Figure]:
     """The figures of what assess wrote, by name."""
-    tables = {name: pd.read_csv(METRICS / f"{name}.csv") for name in ("fidelity", "confusion", "calibration")}
+    tables = {name: pd.read_csv(METRICS / f"{name}.csv") for name in ("fidelity", "calibration")}
+    words = {"true": str, "predicted": str}  # a class may be called NA, or 01
+    confusion = pd.read_csv(METRICS / "confusion.csv", dtype=words, keep_default_na=False)
     facts = tables["fidelity"].fillna({"row": "", "budget": ""})
     facts["net"] = [" ".join(filter(None, names)) for names in zip(facts.target, facts.row, facts.budget, strict=True)]
     shown = facts.set_index("net").loc[list(dict.fromkeys(tables["calibration"].net))].reset_index()
-    confusion = tables["confusion"].astype({"true": str, "predicted": str})
     return {
         "claims": pictures.claims(json.loads((METRICS / "claims.json").read_text()), where),
         "fidelity": pictures.fidelity(facts[facts.target.isin(["mimic", "hard"])], where),

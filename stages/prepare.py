@@ -7,6 +7,7 @@ uint8 (n, s, s, 3) as they are (standardised only at a network's door), labels, 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from stages.images.sources import archives, digits, folder, parquet
-from stages.images.sources.labelled import Labelled
+from stages.images.sources.labelled import CLASSES, DIGITS, FEWEST_CLASSES, MOST_CLASSES, Labelled
 from stages.nets.budget import parse_budget, plan
 from stages.nets.families import FAMILIES, check_row
+from stages.nets.layers import teacher_params
 from stages.settings import common, whole
 from stages.settings.prepare import Prepare, prepare
 from stages.settings.read import read_params
@@ -85,12 +87,41 @@ def split(settings: Prepare, pool: Labelled, test: Labelled) -> dict[str, Labell
     }
 
 
+def check_mirror(settings: Prepare, mirror: bool) -> None:
+    """Views of digits are not mirrored.
+
+    Raises:
+        ValueError: they are.
+    """
+    if mirror and settings.source in DIGITS:
+        raise ValueError(
+            f"params.yaml: images.mirror is true, and {settings.source} has digits, which mirrored are others or none: "
+            "set images.mirror to false"
+        )
+
+
+def class_names(names: tuple[str, ...], source: str) -> list[str]:
+    """Names of the classes; what is called as another class is (ImageNet has two cranes) gets its number too.
+
+    Raises:
+        ValueError: too few classes or too many.
+    """
+    if not FEWEST_CLASSES <= len(names) <= MOST_CLASSES:
+        raise ValueError(
+            f"{source} has {len(names):,} class(es), allowed are {FEWEST_CLASSES} to {MOST_CLASSES:,}: "
+            "change prepare.path or its files"
+        )
+    given = Counter(names)
+    return [f"{name} ({i})" if given[name] > 1 else name for i, name in enumerate(names)]
+
+
 def check_cells(params: dict[str, Any], classes: int, size_px: int) -> None:
     """Every cell that is listed has a net that meets its budget; said now and not when its turn comes.
 
     Raises:
-        ValueError: a row or budget that cannot be trained.
+        ValueError: a row or budget that cannot be trained on these images; it names the list to take it from.
     """
+    teacher_params((1, 1, 1, 1), classes, size_px)  # refuses images that are too small for three pools
     for target in SECTION:
         section = matrix(params, target)
         for name, budget in product(section.rows, section.budgets):
@@ -99,7 +130,15 @@ def check_cells(params: dict[str, Any], classes: int, size_px: int) -> None:
             check_row(f"params.yaml: {ROWS[target]}.{name}", family, budget, entry.boxes, entry.ratios)
             box = None if entry.boxes is None else entry.boxes[budget]
             largest, multiple = [1.0] * FAMILIES[family].controls, section.width_multiple
-            plan(family, parse_budget(budget), largest, box, classes=classes, size_px=size_px, multiple=multiple)
+            try:
+                plan(family, parse_budget(budget), largest, box, classes=classes, size_px=size_px, multiple=multiple)
+            except ValueError as error:
+                where = SECTION[target]
+                why = str(error).replace("students.budgets", f"{where}.budgets")
+                raise ValueError(
+                    f"params.yaml: {where}.rows has {name}, at {budget}, {size_px} px and {classes} classes: {why}; "
+                    f"or take {name} out of {where}.rows"
+                ) from error
 
 
 def main() -> None:
@@ -107,7 +146,11 @@ def main() -> None:
     params = read_params()
     whole.check(params)
     settings, seed = prepare(params), common.seed(params)
-    pool, test, classes = load(settings, seed)
+    check_mirror(settings, common.images(params).mirror)
+    if settings.source != "parquet":  # its files alone tell the size; of the others, before any is opened
+        check_cells(params, CLASSES.get(settings.source, FEWEST_CLASSES), settings.size_px)
+    pool, test, names = load(settings, seed)
+    classes = class_names(names, settings.source)
     size = pool.images.shape[1]
     if common.images(params).crop_min_px > size:
         raise ValueError(
@@ -115,7 +158,7 @@ def main() -> None:
         )
     check_cells(params, len(classes), size)
     parts = split(settings, pool, test)
-    header = {"classes": list(classes), "source": settings.source}
+    header = {"classes": classes, "source": settings.source}
     out = fresh_folder(OUT)
     kind = np.uint8 if len(classes) <= 256 else np.uint16
     for name, part in parts.items():

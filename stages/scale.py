@@ -2,8 +2,9 @@
 
 `python -m stages.scale smoke` makes smoke the active scale: scales/paper.yaml with what scales/smoke.yaml says
 otherwise. params.yaml is then the one truth; edit it, or override single values with `dvc exp run -S`.
-`--cost` prints the expected cost and writes nothing; without NAME it does so for params.yaml as it stands. `--cells`
-adds a line for every cell.
+An overlay may lie on another one than paper.yaml, which it names as its `base`. `--cost` prints the expected cost and
+writes nothing; without NAME it does so for params.yaml as it stands. `--cells` adds a line for every cell, `--classes`
+says how many classes files have that are not there yet.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
+from stages.images.sources.labelled import CLASSES, FEWEST_CLASSES, MOST_CLASSES
 from stages.nets.budget import forward_macs, parse_budget, plan
 from stages.nets.families import FAMILIES, check_row
 from stages.nets.layers import teacher_macs, teacher_params, teacher_widths
@@ -27,17 +29,22 @@ from stages.settings.students import ROWS, SECTION, matrix, row
 from stages.settings.teachers import teachers
 from stages.store import door
 from stages.store.atomic import write_text
+from stages.store.work import read_manifest
 
 SCALES = Path("scales")
 PARAMS = Path("params.yaml")
-CLASSES = 10
+PREPARED = Path("data/prepared")
+ASSUMED = 10
+"""Classes of files that nobody has opened yet."""
+OF_ONE_VIEW = 32**2
+"""Pixels of the images for which benchmarks.rates measures views."""
+ORDER = ("smoke", "cpu", "gpu", "paper", "cifar100", "svhn", "imagenet64")
 
 
 def names() -> list[str]:
-    """Every scale, largest last."""
+    """Every scale: the paper's experiment from small to large, then other data, then your own."""
     found = sorted(path.stem for path in SCALES.glob("*.yaml"))
-    order = ["smoke", "cpu", "gpu", "paper"]
-    return sorted(found, key=lambda name: (order.index(name) if name in order else len(order), name))
+    return sorted(found, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
 
 
 def merge(base: CommentedMap, overlay: Mapping[str, Any]) -> None:
@@ -49,20 +56,34 @@ def merge(base: CommentedMap, overlay: Mapping[str, Any]) -> None:
             base[key] = value
 
 
+def layered(name: str, above: tuple[str, ...] = ()) -> CommentedMap:
+    """paper.yaml with the overlays that `name` lies on, and its own on top; `above` are those that lie on it.
+
+    Raises:
+        ValueError: there is no such scale, or it lies on itself.
+    """
+    if name not in names():
+        raise ValueError(f"no scale '{name}'{nearest(name, names())}; scales are the files of {SCALES}/")
+    if name in above:
+        raise ValueError(f"{SCALES / name}.yaml lies on itself: change `base` in {' or '.join(above)}.yaml")
+    own = YAML().load((SCALES / f"{name}.yaml").read_text())
+    if name == "paper":
+        return own
+    base = layered(own.pop("base", "paper"), (*above, name))
+    merge(base, own)
+    return base
+
+
 def compose(name: str) -> str:
     """The text of params.yaml at a scale.
 
     Raises:
         ValueError: there is no such scale, or it does not pass the checks of the stages.
     """
-    if name not in names():
-        raise ValueError(f"no scale '{name}'{nearest(name, names())}; scales are the files of {SCALES}/")
     yaml = YAML()
     yaml.width = 4096
-    base = yaml.load((SCALES / "paper.yaml").read_text())
-    if name != "paper":
-        merge(base, yaml.load((SCALES / f"{name}.yaml").read_text()))
-        base["scale"] = name
+    base = layered(name)
+    base["scale"] = name
     _block(base)
     text = io.StringIO()
     yaml.dump(base, text)
@@ -82,13 +103,25 @@ def _block(node: Any) -> None:
             _block(value)
 
 
-def jobs(params: dict[str, Any]) -> tuple[list[Job], int]:
-    """What is to be computed at mid-box widths, and the bytes of the transfer set."""
+def classes_of(params: dict[str, Any]) -> tuple[int, str]:
+    """Number of classes, and where it is from: the source, data/prepared if made from such a source, or assumed."""
+    data = prepare.prepare(params)
+    if data.source in CLASSES:
+        return CLASSES[data.source], f"those of {data.source}"
+    facts = read_manifest(PREPARED) if (PREPARED / "manifest.json").is_file() else {}
+    if (facts.get("source"), facts.get("size_px")) == (data.source, data.size_px):
+        return len(facts["classes"]), f"those of {PREPARED}"
+    return ASSUMED, f"assumed, since {PREPARED} is not made from this {data.source}: say how many with --classes"
+
+
+def jobs(params: dict[str, Any], classes: int | None = None) -> tuple[list[Job], int]:
+    """What is to be computed at mid-box widths, and the bytes of the transfer set; `classes` as of `classes_of`."""
+    classes = classes or classes_of(params)[0]
     data, transfer = prepare.prepare(params), prepare.augment(params)
     section = teachers(params)
     boxes = {name: getattr(section.boxes, name) for name in ("C1", "C2", "C3", "H1")}
     widths = teacher_widths(dict.fromkeys(boxes, 0.5), boxes, multiple=section.width_multiple)
-    macs, size = teacher_macs(widths, CLASSES, data.size_px), teacher_params(widths, CLASSES, data.size_px)
+    macs, size = teacher_macs(widths, classes, data.size_px), teacher_params(widths, classes, data.size_px)
     epochs = section.training.max_epochs or UNBOUNDED_EPOCHS
     members, labelled = prepare.ensemble(params).members, transfer.epochs * data.train
     trials, validated = section.sweep.trials, epochs * data.validation
@@ -97,12 +130,12 @@ def jobs(params: dict[str, Any]) -> tuple[list[Job], int]:
         Job("label", macs, size, labelled, members, "label"),
     ]
     for target in SECTION:
-        found += cell_jobs(params, target, data)
-    stored = transfer_bytes(transfer.epochs, data.train, data.size_px, CLASSES, transfer.store == "images")
+        found += cell_jobs(params, target, data, classes)
+    stored = transfer_bytes(transfer.epochs, data.train, data.size_px, classes, transfer.store == "images")
     return found, stored
 
 
-def cell_jobs(params: dict[str, Any], target: Any, data: prepare.Prepare) -> list[Job]:
+def cell_jobs(params: dict[str, Any], target: Any, data: prepare.Prepare, classes: int) -> list[Job]:
     """One job for each cell of a target."""
     section, found = matrix(params, target), []
     epochs = section.training.max_epochs or UNBOUNDED_EPOCHS
@@ -113,8 +146,8 @@ def cell_jobs(params: dict[str, Any], target: Any, data: prepare.Prepare) -> lis
             check_row(f"params.yaml: {ROWS[target]}.{name}", family, budget, entry.boxes, entry.ratios)
             middle = [0.5] * FAMILIES[family].controls
             box = None if entry.boxes is None else entry.boxes[budget]
-            multiple = section.width_multiple
-            made = plan(family, parse_budget(budget), middle, box, size_px=data.size_px, multiple=multiple)
+            size, multiple = data.size_px, section.width_multiple
+            made = plan(family, parse_budget(budget), middle, box, classes=classes, size_px=size, multiple=multiple)
             job = Job(
                 f"{SECTION[target]} {name} {budget}",
                 forward_macs(made),
@@ -128,32 +161,40 @@ def cell_jobs(params: dict[str, Any], target: Any, data: prepare.Prepare) -> lis
     return found
 
 
-def parts(params: dict[str, Any], found: list[Job]) -> list[Part]:
+def parts(params: dict[str, Any], found: list[Job], classes: int | None = None) -> list[Part]:
     """The jobs of `jobs` by stage, with the views they need, and what they read and write of the transfer set.
 
     Every epoch of a trial is read, or made again where only draws are stored: a trial that keeps its epochs in
-    memory and has more of them than are stored costs less.
+    memory and has more of them than are stored costs less. A view of a larger image counts as so many of 32 px as it
+    has pixels: with 64 px one took as long as 4.3 with jitter and 6.1 without (one core of an AMD EPYC).
     """
     data, transfer, execution = prepare.prepare(params), prepare.augment(params), common.execution(params)
     kept, stored = transfer.store == "images", transfer.epochs * data.train
-    shard, logits = transfer_bytes(1, 1, data.size_px, 0, kept), 4 * CLASSES
+    shard, logits = transfer_bytes(1, 1, data.size_px, 0, kept), 4 * (classes or classes_of(params)[0])
+
+    def views(images: int) -> int:
+        return round(images * data.size_px**2 / OF_ONE_VIEW)
 
     def sweep(name: str, prefix: str, work: str, lag: int, per_image: int, made: bool) -> Part:
         own = tuple(job for job in found if job.name.split()[0] == prefix and job.work.startswith(work))
         images = sum(job.images * job.count for job in own)
         slots = min(execution.slots, lag) if execution.engine == "local" else 1
-        return Part(name, own, images if made else 0, images * per_image, slots=slots)
+        return Part(name, own, views(images) if made else 0, images * per_image, slots=slots)
 
     mimic, hard = (matrix(params, target).sweep.lag for target in ("mimic", "hard"))
     listed = [
         sweep("teachers", "teachers", "train", teachers(params).sweep.lag, 0, True),
-        Part("augment", (), stored, 0, stored * shard, execution.slots),
-        Part("label", tuple(job for job in found if job.name == "label"), 0 if kept else stored, stored * shard,
+        Part("augment", (), views(stored), 0, stored * shard, execution.slots),
+        Part("label", tuple(job for job in found if job.name == "label"), 0 if kept else views(stored), stored * shard,
              stored * logits, execution.slots),
         sweep("students conv", "students", "train conv", mimic, shard + logits, not kept),
         sweep("students mlp", "students", "train mlp", mimic, shard + logits, not kept),
         sweep("hard", "hard", "train", hard, shard, not kept),
-        sweep("ablations", "ablations", "train", mimic, shard + logits, not kept),
+        *(
+            sweep(SECTION[target], SECTION[target], "train", matrix(params, target).sweep.lag,
+                  shard + (0 if ROWS[target] == ROWS["hard"] else logits), not kept)
+            for target in SECTION if target not in ("mimic", "hard")
+        ),
     ]  # fmt: skip
     return [part for part in listed if part.amounts]
 
@@ -164,18 +205,23 @@ def main() -> None:
     parser.add_argument("name", nargs="?", help=", ".join(names()))
     parser.add_argument("--cost", action="store_true", help="print the expected cost, write nothing")
     parser.add_argument("--cells", action="store_true", help="a line for every cell besides")
+    parser.add_argument("--classes", type=int, metavar="N", help="of files that are not there yet, for the cost")
     arguments = parser.parse_args()
+    if arguments.classes is not None and not FEWEST_CLASSES <= arguments.classes <= MOST_CLASSES:
+        parser.error(f"--classes is {arguments.classes}, allowed are {FEWEST_CLASSES} to {MOST_CLASSES:,}")
     if arguments.name is None and not arguments.cost:
         parser.error(f"which scale? one of {', '.join(names())}")
     text = compose(arguments.name) if arguments.name else None
     params = YAML(typ="safe").load(text) if text else read_params(PARAMS)
-    found, stored = jobs(params)
+    known = (arguments.classes, "--classes") if arguments.classes else classes_of(params)
+    found, stored = jobs(params, known[0])
     if text and not arguments.cost:
         write_text(PARAMS, text)
         print(f"{PARAMS} is at scale {arguments.name}; 'dvc repro' runs it")
-    listed = parts(params, found)
+    listed = parts(params, found, known[0])
     every = [*cells(listed), ""] if arguments.cells else []
     print("\n".join(every + lines(listed, stored, common.numerics(params).precision, devices())))
+    print(f"classes: {known[0]:,}, {known[1]}")
 
 
 if __name__ == "__main__":

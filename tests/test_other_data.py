@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from pocket import ROOT, write_params
+from pocket import ROOT, run_cell, write_params
 from ruamel.yaml import YAML
 from scipy.io import savemat
 from torchvision import datasets
 
-from stages import assess, augment, draw, ensemble, label, prepare, scale, students, tabulate, teachers
+from stages import assess, augment, draw, ensemble, label, prepare, scale, tabulate, teachers
 from stages.images.sources.labelled import CLASSES
 from stages.nets.budget import parse_budget, plan
 from stages.nets.families import FAMILIES
@@ -92,13 +92,6 @@ def fake_svhn(folder: Path, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(datasets.SVHN, "split_list", made)
 
 
-def cell(*words: str) -> None:
-    target, row, budget = words
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["students", target, "--row", row, "--budget", budget])
-        students.main()
-
-
 # the whole pipeline
 
 CASES = [("image-folder", 64, 20), ("cifar100", 32, 100), ("svhn", 32, 10), ("image-folder", 20, 3),
@@ -122,7 +115,7 @@ def test_the_whole_pipeline_runs(
     for stage in (prepare, teachers, ensemble, augment, label):
         stage.main()
     for words in (("mimic", "mlp2", "60k"), ("mimic", "conv1", "60k"), ("hard", "conv4", "180k")):
-        cell(*words)
+        run_cell(*words)
     for stage in (tabulate, assess, *([draw] if classes in DRAWN else [])):
         stage.main()
     images, labels, header = read_train(Path("data/prepared"))

@@ -87,7 +87,7 @@ def confusions(table: pd.DataFrame, classes: list[str], where: str) -> Figure:
     lines, side = -(-len(nets) // columns), 7.4 / max(2, columns)
     size = (side * columns + 0.9, (side + 0.15) * lines + 0.7)
     figure, grid = plt.subplots(lines, columns, figsize=size, squeeze=False, layout="compressed")
-    names = few and [name if len(name) <= 16 else f"{name[:15]}…" for name in classes]
+    names = few and [(name if len(name) <= 16 else f"{name[:15]}…").replace("$", r"\$") for name in classes]
     form = {"norm": PowerNorm(0.5, 0, 1), "cmap": "rocket_r", "cbar": False, "square": True, "fmt": ""}
     form |= {"linewidths": 0.3 if few else 0, "rasterized": not few, "annot_kws": {"fontsize": 6.5}}
     for axes in grid.flat[len(nets) :]:

@@ -176,7 +176,7 @@ def behind(folder: Path, script: str) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize(
-    "stage, point", [pytest.param("augment", "write:epoch-", marks=pytest.mark.slow), (CELL, "write:checkpoint")]
+    "stage, point", [("augment", "write:epoch-"), pytest.param(CELL, "write:checkpoint", marks=pytest.mark.slow)]
 )
 def test_no_space_left(undisturbed: Path, tmp_path: Path, stage: str, point: str) -> None:
     """The error of a full disk, raised in the middle of a write."""
@@ -217,7 +217,9 @@ def test_a_trial_that_runs_out_of_memory(undisturbed: Path, tmp_path: Path) -> N
     goes_on(folder, undisturbed)
 
 
-@pytest.mark.parametrize("lr, failed", [(1e30, "all"), ({"low": 1e-4, "high": 1e8, "log": True}, "some")])
+@pytest.mark.parametrize(
+    "lr, failed", [pytest.param(1e30, "all", marks=pytest.mark.slow), ({"low": 1e-4, "high": 1e8, "log": True}, "some")]
+)
 def test_trials_whose_loss_is_not_finite(undisturbed: Path, tmp_path: Path, lr: object, failed: str) -> None:
     folder = undone(undisturbed, tmp_path / "repository", "hard@conv2-180k")
     sweep = {"trials": 4, "start": 4, "lag": 1, "engine": "sobol"}

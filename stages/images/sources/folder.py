@@ -53,15 +53,18 @@ def _visible(folder: Path) -> list[Path]:
 
 def _read(part: Path, classes: tuple[str, ...], size_px: int | None) -> Labelled:
     files = _files(part, classes)
-    images: list[np.ndarray] = []
-    for file in files:
+    images = np.empty((0, 0, 0, 3), dtype=np.uint8)
+    for i, file in enumerate(files):
         check_file_bytes(file.stat().st_size, str(file))
         image = decode(file.read_bytes(), str(file), size_px)
-        size_px = image.shape[0]
-        check_total(len(files), size_px, str(part))
-        images.append(image)
-    labels = np.array([classes.index(file.parent.name) for file in files], dtype=np.int64)
-    return Labelled(np.stack(images), labels)
+        if i == 0:  # made once and filled: a list of them and their stack would need twice the memory
+            size_px = image.shape[0]
+            check_total(len(files), size_px, str(part))
+            images = np.empty((len(files), *image.shape), dtype=np.uint8)
+        images[i] = image
+    number = {name: i for i, name in enumerate(classes)}
+    labels = np.array([number[file.parent.name] for file in files], dtype=np.int64)
+    return Labelled(images, labels)
 
 
 def _files(part: Path, classes: tuple[str, ...]) -> list[Path]:

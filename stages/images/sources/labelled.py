@@ -11,6 +11,13 @@ from pathlib import Path
 
 import numpy as np
 
+CLASSES = {"cluttered-digits": 10, "cifar10": 10, "cifar100": 100, "svhn": 10}
+"""Classes of the sources that always have the same; of the others only their files tell."""
+FEWEST_CLASSES, MOST_CLASSES = 2, 2**16
+"""Labels are stored in 16 bits at most."""
+DIGITS = ("cluttered-digits", "svhn")
+"""Sources whose images the mirror must leave alone: a mirrored digit is another digit, or none."""
+
 
 @dataclass(frozen=True)
 class Labelled:
