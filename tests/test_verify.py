@@ -134,8 +134,15 @@ DAMAGE: list[tuple[str, Harm, str, str, bool]] = [
     ("member", lambda f: overwrite(f / MEMBER, flip), MEMBER, "do not match their checksum", False),
     ("swapped shards", lambda f: _swap(f), SHARD, "holds the logits of other images (epoch 2)", False),
     ("manifest", lambda f: _edit_manifest(f), "data/logits/epoch-000.safetensors", "not the manifest's", True),
-    ("torn lock", lambda f: overwrite(f / "dvc.lock", cut), "dvc.lock", "is damaged", False),
+    ("torn lock", lambda f: _tear(f / "dvc.lock", b"    - pa"), "dvc.lock", "is damaged", False),
+    ("torn key", lambda f: _tear(f / "dvc.lock", b"      md"), "dvc.lock", "not valid YAML", False),
 ]
+
+
+def _tear(path: Path, end: bytes) -> None:
+    """Leave a file torn right behind the last of these bytes."""
+    data = path.read_bytes()
+    path.write_bytes(data[: data.rindex(end) + len(end)])
 
 
 def _only_cached(folder: Path, change: Callable[[bytearray], object]) -> None:
