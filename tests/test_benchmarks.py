@@ -107,6 +107,7 @@ def test_a_missing_peer_is_said(tmp_path: Path) -> None:
 # the benchmarks
 
 
+@pytest.mark.slow
 def test_train_quick(tmp_path: Path) -> None:
     written = run_benchmark("train", tmp_path, "--quick", "--cases", "mlp1 1M")
     precision = "bf16" if "mlp1 1M, bf16" in {row["case"] for row in written["rows"]} else "fp32"
@@ -123,6 +124,7 @@ def test_store_quick(tmp_path: Path) -> None:
     assert per_sample and min(per_sample) > 10
 
 
+@pytest.mark.slow
 def test_dag_quick(tmp_path: Path) -> None:
     written = run_benchmark("dag", tmp_path, "--quick")
     assert {row["peer"] for row in written["rows"]} >= {"dvc status"}

@@ -150,6 +150,7 @@ assert "torch" not in sys.modules
 """
 
 
+@pytest.mark.slow
 def test_bytes_do_not_depend_on_the_process(tmp_path: Path) -> None:
     found = []
     for seed in ("1", "2"):

@@ -35,7 +35,7 @@ POINTS = [
     ("tabulate", "write:metrics/table", 2),
     ("assess", "write:metrics/claims", 2),
 ]
-QUICK = {(TEACHERS, "write:checkpoint"), (TEACHERS, "journal"), ("augment", "rename:epoch-"), ("label", "write:epoch-")}
+QUICK = {(TEACHERS, "write:checkpoint"), ("label", "write:epoch-")}
 CASES = [
     pytest.param(*case, marks=[] if case[:2] in QUICK else pytest.mark.slow, id=f"{case[0]}-{case[1]}")
     for case in POINTS
@@ -82,7 +82,7 @@ def end_session_if_alive(process: object) -> None:
         pass
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_stopped_by_a_signal(undisturbed: Path, tmp_path: Path, how: signal.Signals) -> None:
     """Sent to the whole session, as a terminal or a scheduler does."""
     folder = undone(undisturbed, tmp_path / "repository", TEACHERS)
