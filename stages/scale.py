@@ -10,97 +10,31 @@ says how many classes files have that are not there yet.
 from __future__ import annotations
 
 import argparse
-import io
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from stages.images.sources.labelled import CLASSES, FEWEST_CLASSES, MOST_CLASSES
 from stages.nets.budget import forward_macs, parse_budget, plan
 from stages.nets.families import FAMILIES, check_row
 from stages.nets.layers import teacher_macs, teacher_params, teacher_widths
 from stages.report.cost import UNBOUNDED_EPOCHS, Job, Part, cells, devices, lines, transfer_bytes
-from stages.settings import common, prepare, whole
-from stages.settings.read import nearest, read_params
+from stages.settings import common, prepare
+from stages.settings.read import read_params
+from stages.settings.scales import compose, names
 from stages.settings.students import ROWS, SECTION, matrix, row
 from stages.settings.teachers import teachers
 from stages.store import door
 from stages.store.atomic import write_text
 from stages.store.work import read_manifest
 
-SCALES = Path("scales")
 PARAMS = Path("params.yaml")
 PREPARED = Path("data/prepared")
 ASSUMED = 10
 """Classes of files that nobody has opened yet."""
 OF_ONE_VIEW = 32**2
 """Pixels of the images for which benchmarks.rates measures views."""
-ORDER = ("smoke", "cpu", "gpu", "paper", "cifar100", "svhn", "imagenet64")
-
-
-def names() -> list[str]:
-    """Every scale: the paper's experiment from small to large, then other data, then your own."""
-    found = sorted(path.stem for path in SCALES.glob("*.yaml"))
-    return sorted(found, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
-
-
-def merge(base: CommentedMap, overlay: Mapping[str, Any]) -> None:
-    """Lay `overlay` over `base`, in place; `boxes` are replaced whole, comments of `base` stay."""
-    for key, value in overlay.items():
-        if key != "boxes" and isinstance(value, Mapping) and isinstance(base.get(key), Mapping):
-            merge(base[key], value)
-        else:
-            base[key] = value
-
-
-def layered(name: str, above: tuple[str, ...] = ()) -> CommentedMap:
-    """paper.yaml with the overlays that `name` lies on, and its own on top; `above` are those that lie on it.
-
-    Raises:
-        ValueError: there is no such scale, or it lies on itself.
-    """
-    if name not in names():
-        raise ValueError(f"no scale '{name}'{nearest(name, names())}; scales are the files of {SCALES}/")
-    if name in above:
-        raise ValueError(f"{SCALES / name}.yaml lies on itself: change `base` in {' or '.join(above)}.yaml")
-    own = YAML().load((SCALES / f"{name}.yaml").read_text())
-    if name == "paper":
-        return own
-    base = layered(own.pop("base", "paper"), (*above, name))
-    merge(base, own)
-    return base
-
-
-def compose(name: str) -> str:
-    """The text of params.yaml at a scale.
-
-    Raises:
-        ValueError: there is no such scale, or it does not pass the checks of the stages.
-    """
-    yaml = YAML()
-    yaml.width = 4096
-    base = layered(name)
-    base["scale"] = name
-    _block(base)
-    text = io.StringIO()
-    yaml.dump(base, text)
-    body = text.getvalue()
-    whole.check(YAML(typ="safe").load(body))
-    start = body.index("scale:")
-    head = f"# Written by `python -m stages.scale {name}`; edit freely, or override with `dvc exp run -S KEY=VALUE`.\n"
-    return head + body[start:]
-
-
-def _block(node: Any) -> None:
-    """Lists of names in block style, as `dvc exp run -S` writes them; ranges and boxes stay on one line."""
-    if isinstance(node, CommentedMap):
-        for key, value in node.items():
-            if key in ("rows", "budgets") and isinstance(value, CommentedSeq) and value:
-                value.fa.set_block_style()
-            _block(value)
 
 
 def classes_of(params: dict[str, Any]) -> tuple[int, str]:

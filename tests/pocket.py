@@ -14,7 +14,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from stages import students
+from stages import augment, ensemble, label, prepare, students, teachers
 from stages.scale import compose
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -74,6 +74,15 @@ def run_cell(target: str, row: str, budget: str, *more: str) -> None:
         students.main()
     finally:
         sys.argv = argv
+
+
+def run_to_labels() -> None:
+    """Every door up to the labels, and the cells that POCKET lists, in this process and folder."""
+    for door in (prepare, teachers, ensemble, augment, label):
+        door.main()
+    run_cell("mimic", "conv1", "60k")
+    run_cell("mimic", "mlp2", "60k")
+    run_cell("hard", "conv2", "180k")
 
 
 def table(path: Path) -> list[dict[str, str]]:

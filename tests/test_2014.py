@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pocket import pocket_params, write_params
+from pocket import pocket_params, run_to_labels, write_params
 from pocket import run_cell as cell
 
-from stages import assess, augment, draw, ensemble, label, prepare, tabulate, teachers
+from stages import assess, draw, tabulate
 from stages.fit.evaluate import logits
 from stages.nets.student import described_student
 from stages.report.tables import architecture_2014, markdown2, printed_rows, table2
@@ -33,6 +33,7 @@ CHANGES = {
     "hard_rows.cnn-2014.boxes": {"60k": [[4, 6]], "180k": [[4, 6]]},
     "rows.snn-2014.boxes": {"180k": [[4, 6], [8, 16]]},
     "students.final_seeds": 1,
+    "hard.sweep": {"trials": 5, "start": 5, "lag": 1, "engine": "sobol"},
 }
 CPU = torch.device("cpu")
 
@@ -46,9 +47,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_params(folder, CHANGES)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        for door in (prepare, teachers, ensemble, augment, label):
-            door.main()
-        cell("mimic", "conv1", "60k"), cell("mimic", "mlp2", "60k"), cell("hard", "conv2", "180k")
+        run_to_labels()
         cell("teacher_2014", "cnn-2014", "60k"), cell(*STUDENT)
         tabulate.main(), assess.main(), draw.main()
     return folder
@@ -58,7 +57,8 @@ def test_the_ensemble_is_made_of_the_best_teachers(finished: Path) -> None:
     folder, facts = finished / "data/hard/cnn-2014-60k", finished / "metrics/hard/cnn-2014-60k.json"
     with (finished / "metrics/hard/cnn-2014-60k.csv").open() as file:
         lines = sorted(csv.DictReader(file), key=lambda line: float(line["validation_error"]))
-    assert read_manifest(folder)["members"] == [int(line["trial"]) for line in lines[:2]]
+    best = [int(line["trial"]) for line in lines[:2]]
+    assert read_manifest(folder)["members"] == best != [0, 1], "the first two would do as well: give it more trials"
     images, labels, _ = read_test(finished / "data/prepared")
     total, params = 0.0, 0
     for place in range(2):
@@ -114,7 +114,10 @@ def test_the_printed_student_has_a_column_of_its_own() -> None:
 
 
 BAD: list[tuple[dict[str, Any], str]] = [
-    ({"teachers_2014.members": 3}, "teachers_2014.members is 3, more than hard.sweep.trials 2"),
+    (
+        {"teachers_2014.members": 3, "hard.sweep": {"trials": 2, "start": 2, "lag": 1, "engine": "sobol"}},
+        "teachers_2014.members is 3, more than hard.sweep.trials 2",
+    ),
     ({"teachers_2014.rows": [], "teachers_2014.budgets": []}, "students_2014.rows mimic the ensemble of teachers"),
     ({"teachers_2014.budgets": ["60k", "180k"]}, "teachers_2014.budgets is ['60k', '180k']: one at most"),
     ({"students_2014.rows": ["conv1"]}, "students_2014.rows has conv1, which is listed elsewhere"),

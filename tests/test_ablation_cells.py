@@ -10,18 +10,15 @@ import numpy as np
 import pytest
 import torch
 from pocket import run_cell as cell
-from pocket import table, write_params
+from pocket import run_to_labels, table, write_params
 
 from stages import (
     assess,
     augment,
     augment_epochs,
-    ensemble,
     label,
-    prepare,
     students_cell,
     tabulate,
-    teachers,
 )
 from stages.fit.evaluate import logits
 from stages.settings import common
@@ -52,9 +49,7 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_params(folder, CHANGES)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        for door in (prepare, teachers, ensemble, augment, label):
-            door.main()
-        cell("mimic", "conv1", "60k"), cell("mimic", "mlp2", "60k"), cell("hard", "conv2", "180k")
+        run_to_labels()
     return folder
 
 

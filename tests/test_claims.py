@@ -144,6 +144,19 @@ def test_claims_about_equal_nets_rarely_hold() -> None:
     assert found.count(verdicts.HOLDS) / 300 < 0.05 + 0.03 and found.count(verdicts.FAILS) / 300 < 0.05 + 0.03
 
 
+def test_many_claims_need_better_evidence_than_one() -> None:
+    """A p-value of about 0.01 is enough for one claim and its contrary, and not for one of eight."""
+    draws = np.random.default_rng(5).normal(0, 1, 4000)
+
+    def claim(name: str, value: float) -> claims.Claim:
+        return claims.Claim(name, "", "", [claims.Comparison("", claims.Quantity(value, value + draws / draws.std()))])
+
+    alone = verdicts.judge([claim("one", 2.326)], LEVEL)[0]
+    assert alone.verdict == verdicts.HOLDS and alone.p_holds == pytest.approx(0.02, rel=0.01), "twice 0.01"
+    among = verdicts.judge([claim("one", 2.326), *(claim(f"{i}", 0.0) for i in range(7))], LEVEL)[0]
+    assert among.verdict == verdicts.OPEN and among.p_holds == pytest.approx(0.16, rel=0.01), "sixteen times 0.01"
+
+
 def test_json_and_markdown() -> None:
     nets = hits(accuracies())
     found = verdicts.to_json(list(judge(nets).values()), claims.paper_effects(), LEVEL)

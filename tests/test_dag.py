@@ -108,9 +108,14 @@ def test_tables_and_figures_import_no_torch(door: str) -> None:
             assert not [module for module in found if module.split(".")[0] in ("torch", "torchvision")], name
 
 
+TRAINING = (
+    "teachers", "ensemble", "augment", "label", "students", "hard", "ablations", "teachers_2014", "students_2014",
+)  # fmt: skip
+
+
 def test_training_does_not_depend_on_drawing() -> None:
     reports = ("stages/report/", "stages/draw.py", "stages/assess.py", "stages/tabulate.py")
-    for stage in ("teachers", "students", "hard", "label", "augment"):
+    for stage in TRAINING:
         assert not any(dep.startswith(reports) for dep in DVC[stage]["deps"])
     assert "stages/nets/cnn.py" not in DVC["teachers"]["deps"]
 

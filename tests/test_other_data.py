@@ -24,6 +24,7 @@ from stages.nets.budget import parse_budget, plan
 from stages.nets.families import FAMILIES
 from stages.nets.layers import teacher_params, teacher_widths
 from stages.report import outputs, pictures
+from stages.settings import scales
 from stages.store.prepared import read_test, read_train
 from stages.store.tensors import read_tensors
 from stages.store.work import read_manifest
@@ -264,7 +265,7 @@ def test_an_overlay_lies_on_its_base(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "c.yaml").write_text("base: gqu")
     for name in ("paper", "gpu"):
         (tmp_path / f"{name}.yaml").write_text((ROOT / f"scales/{name}.yaml").read_text())
-    monkeypatch.setattr(scale, "SCALES", tmp_path)
+    monkeypatch.setattr(scales, "SCALES", tmp_path)
     assert scale.names() == ["gpu", "paper", "a", "b", "c"]
     with pytest.raises(ValueError, match=r"a.yaml lies on itself: change `base` in a or b.yaml"):
         scale.compose("a")
@@ -307,7 +308,7 @@ def test_costs_of_a_folder_ask_data_prepared(
     write_params(tmp_path, data)
     image_folder(tmp_path / "raw", 8, [str(i) for i in range(30)])
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(scale, "SCALES", ROOT / "scales")
+    monkeypatch.setattr(scales, "SCALES", ROOT / "scales")
     assert "classes: 10, assumed" in printed(capsys, "--cost") and "--classes" in printed(capsys, "--cost")
     prepare.main()
     assert len(read_manifest(Path("data/prepared"))["classes"]) == 30

@@ -56,16 +56,19 @@ def selection_bias(cells: Sequence[CellResult], rng: np.random.Generator) -> tup
 
 
 def to_markdown(frame: pd.DataFrame, bias: tuple[float, float, float] | None, caption: str) -> str:
-    """The table and a sentence on the selection bias; one sentence where nothing was trained again."""
-    if bias is None:
+    """The table, and a sentence on the selection bias if a run succeeded; one sentence where nothing was trained."""
+    if frame.empty:
         return f"{caption}\n\nNothing was trained again: `students.final_seeds` and `hard.final_seeds` are 0.\n"
     head = ["Target", "Net", "Budget", "Runs", "Mean [95 %]", "Interquartile mean", "Best of sweep", "Difference"]
     lines = []
     for entry in frame.itertuples():
         runs = f"{entry.runs}" + (f" ({entry.failed} failed)" if entry.failed else "")
         spread = "" if np.isnan(entry.low_pct) else f" [{entry.low_pct:.2f}, {entry.high_pct:.2f}]"
-        numbers = [f"{entry.mean_pct:.2f} %{spread}", f"{entry.iqm_pct:.2f} %", f"{entry.best_of_sweep_pct:.2f} %"]
-        lines.append([entry.target, entry.row, entry.budget, runs, *numbers, f"{entry.difference_pct:+.2f}"])
+        own = [f"{entry.mean_pct:.2f} %{spread}", f"{entry.iqm_pct:.2f} %"] if entry.runs else ["", ""]
+        rest = [f"{entry.best_of_sweep_pct:.2f} %", f"{entry.difference_pct:+.2f}" if entry.runs else ""]
+        lines.append([entry.target, entry.row, entry.budget, runs, *own, *rest])
+    if bias is None:
+        return f"{markdown(caption, head, lines, words=3)}\nNo run of a retrained net succeeded.\n"
     sentence = (
         f"Retrained nets less the best of their sweep: interquartile mean {bias[0]:+.2f} points, 95 % interval "
         f"[{bias[1]:+.2f}, {bias[2]:+.2f}], runs resampled within their cell."
