@@ -98,7 +98,8 @@ def resampled(
 def judged(accuracies: dict[claims.Key, claims.Quantity], settings: results.Assess) -> list[verdicts.Verdict]:
     """The verdict on each claim."""
     budgets = sorted({budget for target, _, budget in accuracies if target == "mimic"}, key=parse_budget)
-    run = claims.Run(accuracies, tuple(budgets), settings.tolerance_pct / 100, settings.mlp_ceiling_pct / 100)
+    ceiling = None if settings.mlp_ceiling_pct is None else settings.mlp_ceiling_pct / 100
+    run = claims.Run(accuracies, tuple(budgets), settings.tolerance_pct / 100, ceiling)
     return verdicts.judge(claims.claims(run), settings.level)
 
 

@@ -3,7 +3,8 @@
 Reads the training images of data/prepared. Writes one shard an epoch (Urban et al. 2017, section 2.5): images in
 the order of presentation, their index, label and draws; any epoch is a function of (seed, epoch) alone. Writes
 data/samples too: a few images and their first views, for the plots. On a CPU epochs are made by several processes,
-which share the HSV planes of the originals; each holds two epochs of images, whatever the number of epochs.
+which share the HSV planes of the originals; each holds two epochs of images, whatever the number of epochs. Vectors
+have no views: their epochs differ in their order alone.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from stages.settings.prepare import Augment, augment
 from stages.settings.read import read_params
 from stages.store import door
 from stages.store.atomic import link_or_copy
-from stages.store.shards import image_shard_bytes, shard_path
+from stages.store.shards import image_shard_bytes, input_bytes, shard_path
 from stages.store.space import check_space
 from stages.store.tensors import write_tensors
 from stages.store.work import fresh_folder, read_manifest, work_folder, write_manifest
@@ -80,11 +81,16 @@ def samples(job: Job) -> dict[str, np.ndarray]:
     return samples(job)
 
 
-def make_all(job: Job, count: int, size_px: int, slots: int) -> None:
-    """Every shard that is missing, in this process or in several."""
+def make_all(job: Job, count: int, size_px: int | None, shape: list[int] | None, slots: int) -> None:
+    """Every shard that is missing, in this process or in several.
+
+    Args:
+        count: training images, of `size_px`, or vectors of this shape.
+    """
+    each = input_bytes(size_px, shape)
     epochs = job.section.epochs
     missing = [epoch for epoch in range(epochs) if not shard_path(job.work, epoch).exists()]
-    needed = len(missing) * image_shard_bytes(count, size_px, job.section.store == "images")
+    needed = len(missing) * image_shard_bytes(count, each, job.section.store == "images")
     check_space(job.work, needed, "the transfer set", "lower augment.epochs, or set augment.store to draws")
     several = 1 if job.device != "cpu" else processes_for(len(missing) * count, IMAGES_PER_PROCESS, slots)
     with tqdm(total=epochs * count, desc="augment", unit="image", unit_scale=True, disable=None) as bar:
@@ -96,7 +102,7 @@ def make_all(job: Job, count: int, size_px: int, slots: int) -> None:
             there = sum(shard_path(job.work, epoch).exists() for epoch in range(epochs))
             bar.update(there * count - bar.n)
 
-        with Local(several, PRELOAD) as executor, shared_planes(job, executor, 24 * count * size_px**2) as planes:
+        with Local(several, PRELOAD) as executor, shared_planes(job, executor, 8 * count * each) as planes:
             run_shares(executor, make_epochs, replace(job, planes=planes), range(epochs), several, progress)
 
 
@@ -142,7 +148,7 @@ def main() -> None:
     count = facts["images"]["train"]
     with work_folder("augment", settings, [PREPARED], __file__) as work:
         job = Job(work, PREPARED, seed, section, images, device)
-        make_all(job, count, facts["size_px"], execution.slots)
+        make_all(job, count, facts["size_px"], facts.get("shape"), execution.slots)
         out = fresh_folder(OUT)
         for epoch in range(section.epochs):
             link_or_copy(shard_path(work, epoch), shard_path(out, epoch))

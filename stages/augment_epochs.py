@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from stages.images.draws import draw, order
-from stages.images.hsv import Jitter
+from stages.images.vectors import Vectors
+from stages.images.vectors import views_of as presented
 from stages.images.views import Views, hsv_planes
 from stages.store.prepared import read_train
 from stages.store.shards import read_images, write_images
@@ -48,19 +49,19 @@ def order_of(job: Job, epoch: int, count: int) -> np.ndarray:
     return order(job.seed, epoch, "transfer", count)
 
 
-def draws_of(job: Job, epoch: int, count: int, size_px: int) -> np.ndarray:
+def draws_of(job: Job, epoch: int, count: int, size_px: int | None) -> np.ndarray:
     """uint16 (count, 9), in the order of presentation."""
     crop, mirror = job.images.crop_min_px, job.images.mirror
     return draw(job.seed, epoch, "transfer", count, size_px=size_px, crop_min=crop, mirror=mirror)
 
 
-def views_of(job: Job, pixels: np.ndarray) -> Views:
+def views_of(job: Job, pixels: np.ndarray) -> Views | Vectors:
     """Views of these images, with the planes that another process has made, if there are any."""
     planes = None
     if job.planes is not None:
         planes = np.memmap(job.planes, "<f8", "r", shape=(3, *pixels.shape[:3]))
-    jitter = Jitter(*asdict(job.section.hsv).values())
-    return Views(pixels, torch.device(job.device), jitter, job.images.crop_min_px, planes=planes)
+    hsv = asdict(job.section.hsv).values()
+    return presented(pixels, job.device, hsv, job.images.crop_min_px, planes)
 
 
 def have(folder: Path, epoch: int) -> bool:

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from stages.report import pictures
 from stages.report.cells import read_ensemble, read_sweep
 from stages.report.figures import augmentation, figure1, save, sweeps
+from stages.report.tables import teacher_depth
 from stages.report.variants import ablations
 from stages.settings import results
 from stages.settings.prepare import augment, ensemble
@@ -39,7 +40,8 @@ def main() -> None:
     figure = figure1(pd.read_csv(METRICS / "figure1.csv"), accuracy, where)
     save(figure, OUT / "figure1.svg")
     save(figure, OUT / "figure1.png")
-    tables = {"teachers": {"8 conv. layers": read_sweep(METRICS / "teachers")[0]}}
+    trials = read_sweep(METRICS / "teachers")[0]
+    tables = {"teachers": {teacher_depth(trials["widths"].dropna().iloc[0]): trials}}
     for target, folder in FOLDER.items():
         section = matrix(params, target)
         for row in section.rows:

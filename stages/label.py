@@ -20,8 +20,7 @@ from tqdm import tqdm
 from stages.fit.device import check_precision, choose_device, set_up_torch
 from stages.fit.environment import describe
 from stages.fit.evaluate import mean_logits
-from stages.images.hsv import Jitter
-from stages.images.views import Views
+from stages.images.vectors import views_of
 from stages.nets.stored import restore
 from stages.nets.teacher import described_teacher
 from stages.settings import common
@@ -71,8 +70,8 @@ def rebuilder(prepared: Path, augmented: Path, device: torch.device) -> Rebuild 
     facts = read_manifest(augmented)
     if facts["store"] == "images":
         return None
-    views = Views(
-        read_train(prepared)[0], device, Jitter(*facts["hsv"].values()), facts["crop_min_px"]
+    views = views_of(
+        read_train(prepared)[0], device, facts["hsv"].values(), facts["crop_min_px"]
     )
     return lambda index, draws: views(index, draws).cpu().numpy()
 

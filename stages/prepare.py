@@ -1,7 +1,9 @@
 """prepare: raw images -> data/prepared (train, validation, test), the data of every table and figure.
 
 Reads the source named by `prepare.source`. Writes data/prepared/{train,validation,test}.safetensors: images
-uint8 (n, s, s, 3) as they are (standardised only at a network's door), labels, and the class names.
+uint8 (n, s, s, 3) as they are (standardised only at a network's door), labels, and the class names. Vectors of the
+source npz are float32 (n, ...), every feature with mean 0 and deviation 1 over the training vectors; both statistics
+are in data/prepared/statistics.safetensors.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.images.sources import archives, digits, folder, parquet
+from stages.images.sources import archives, digits, folder, parquet, vectors
 from stages.images.sources.labelled import CLASSES, DIGITS, FEWEST_CLASSES, MOST_CLASSES, Labelled
 from stages.nets.budget import parse_budget, plan
 from stages.nets.families import FAMILIES, check_row
@@ -23,8 +25,10 @@ from stages.settings import common, whole
 from stages.settings.prepare import Prepare, prepare
 from stages.settings.read import read_params
 from stages.settings.students import ROWS, SECTION, matrix, row
+from stages.settings.teachers import names_of
 from stages.store import door
 from stages.store.prepared import write_split
+from stages.store.tensors import write_tensors
 from stages.store.work import fresh_folder, write_manifest
 
 OUT = Path("data/prepared")
@@ -46,6 +50,8 @@ def load(settings: Prepare, seed: int) -> tuple[Labelled, Labelled, tuple[str, .
             return parquet.parquet(path)
         case "image-folder":
             return folder.image_folder(path, settings.size_px)
+        case "npz":
+            return vectors.vectors(path, settings.shape)
 
 
 def by_content(data: Labelled) -> Labelled:
@@ -115,13 +121,21 @@ def class_names(names: tuple[str, ...], source: str) -> list[str]:
     return [f"{name} ({i})" if given[name] > 1 else name for i, name in enumerate(names)]
 
 
-def check_cells(params: dict[str, Any], classes: int, size_px: int) -> None:
+def check_cells(
+    params: dict[str, Any], classes: int, size_px: int | None, shape: tuple[int, ...] | None = None
+) -> None:
     """Every cell that is listed has a net that meets its budget; said now and not when its turn comes.
+
+    Args:
+        size_px: side of the images; None for vectors.
+        shape: of the vectors; None for images.
 
     Raises:
         ValueError: a row or budget that cannot be trained on these images; it names the list to take it from.
     """
-    teacher_params((1, 1, 1, 1), classes, size_px)  # refuses images that are too small for three pools
+    narrowest = (1,) * len(names_of(shape).widths)
+    teacher_params(narrowest, classes, size_px, shape)  # refuses images that are too small for their pools
+    of = f"{size_px} px" if shape is None else f"vectors of shape {list(shape)}"
     for target in SECTION:
         section = matrix(params, target)
         for name, budget in product(section.rows, section.budgets):
@@ -131,14 +145,31 @@ def check_cells(params: dict[str, Any], classes: int, size_px: int) -> None:
             box = None if entry.boxes is None else entry.boxes[budget]
             largest, multiple = [1.0] * FAMILIES[family].controls, section.width_multiple
             try:
-                plan(family, parse_budget(budget), largest, box, classes=classes, size_px=size_px, multiple=multiple)
+                plan(
+                    family, parse_budget(budget), largest, box,
+                    classes=classes, size_px=size_px, shape=shape, multiple=multiple,
+                )  # fmt: skip
             except ValueError as error:
                 where = SECTION[target]
                 why = str(error).replace("students.budgets", f"{where}.budgets")
                 raise ValueError(
-                    f"params.yaml: {where}.rows has {name}, at {budget}, {size_px} px and {classes} classes: {why}; "
+                    f"params.yaml: {where}.rows has {name}, at {budget}, {of} and {classes} classes: {why}; "
                     f"or take {name} out of {where}.rows"
                 ) from error
+
+
+def check_size(pool: Labelled, settings: Prepare, images: common.Images) -> int | None:
+    """Side of the images, which crops must fit; None for vectors.
+
+    Raises:
+        ValueError: they do not.
+    """
+    if settings.shape is not None:
+        return None
+    size = pool.images.shape[1]
+    if images.crop_min_px > size:
+        raise ValueError(f"images.crop_min_px is {images.crop_min_px}, the images are {size} px: lower it")
+    return size
 
 
 def main() -> None:
@@ -148,24 +179,26 @@ def main() -> None:
     settings, seed = prepare(params), common.seed(params)
     check_mirror(settings, common.images(params).mirror)
     if settings.source != "parquet":  # its files alone tell the size; of the others, before any is opened
-        check_cells(params, CLASSES.get(settings.source, FEWEST_CLASSES), settings.size_px)
+        check_cells(params, CLASSES.get(settings.source, FEWEST_CLASSES), settings.size_px, settings.shape)
     pool, test, names = load(settings, seed)
     classes = class_names(names, settings.source)
-    size = pool.images.shape[1]
-    if common.images(params).crop_min_px > size:
-        raise ValueError(
-            f"images.crop_min_px is {common.images(params).crop_min_px}, the images are {size} px: lower it"
-        )
-    check_cells(params, len(classes), size)
+    size = check_size(pool, settings, common.images(params))
+    check_cells(params, len(classes), size, settings.shape)
     parts = split(settings, pool, test)
     header = {"classes": classes, "source": settings.source}
     out = fresh_folder(OUT)
+    if settings.shape is not None:
+        mean, deviation = vectors.statistics(parts["train"].images)
+        write_tensors(out / "statistics.safetensors", {"mean": mean, "deviation": deviation}, {})
+        parts = {name: vectors.standardised(part, mean, deviation) for name, part in parts.items()}
     kind = np.uint8 if len(classes) <= 256 else np.uint16
     for name, part in parts.items():
         write_split(out, name, part.images, part.labels.astype(kind), header)
     counts = {name: len(part.labels) for name, part in parts.items()}
-    write_manifest(out, {**header, "size_px": size, "images": counts})
-    print(f"prepare: {settings.source}, {counts}, {size} px, {len(classes)} classes")
+    facts = {"size_px": size} if settings.shape is None else {"size_px": None, "shape": list(settings.shape)}
+    write_manifest(out, {**header, **facts, "images": counts})
+    of = f"{size} px" if settings.shape is None else f"vectors of shape {list(settings.shape)}"
+    print(f"prepare: {settings.source}, {counts}, {of}, {len(classes)} classes")
 
 
 if __name__ == "__main__":

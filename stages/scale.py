@@ -24,9 +24,10 @@ from stages.settings import common, prepare
 from stages.settings.read import read_params
 from stages.settings.scales import compose, names
 from stages.settings.students import ROWS, SECTION, matrix, row
-from stages.settings.teachers import teachers
+from stages.settings.teachers import names_of, teachers
 from stages.store import door
 from stages.store.atomic import write_text
+from stages.store.shards import input_bytes
 from stages.store.work import read_manifest
 
 PARAMS = Path("params.yaml")
@@ -43,7 +44,8 @@ def classes_of(params: dict[str, Any]) -> tuple[int, str]:
     if data.source in CLASSES:
         return CLASSES[data.source], f"those of {data.source}"
     facts = read_manifest(PREPARED) if (PREPARED / "manifest.json").is_file() else {}
-    if (facts.get("source"), facts.get("size_px")) == (data.source, data.size_px):
+    shape = None if data.shape is None else list(data.shape)
+    if [facts.get(name) for name in ("source", "size_px", "shape")] == [data.source, data.size_px, shape]:
         return len(facts["classes"]), f"those of {PREPARED}"
     return ASSUMED, f"assumed, since {PREPARED} is not made from this {data.source}: say how many with --classes"
 
@@ -52,10 +54,10 @@ def jobs(params: dict[str, Any], classes: int | None = None) -> tuple[list[Job],
     """What is to be computed at mid-box widths, and the bytes of the transfer set; `classes` as of `classes_of`."""
     classes = classes or classes_of(params)[0]
     data, transfer = prepare.prepare(params), prepare.augment(params)
-    section = teachers(params)
-    boxes = {name: getattr(section.boxes, name) for name in ("C1", "C2", "C3", "H1")}
-    widths = teacher_widths(dict.fromkeys(boxes, 0.5), boxes, multiple=section.width_multiple)
-    macs, size = teacher_macs(widths, classes, data.size_px), teacher_params(widths, classes, data.size_px)
+    section, boxes = teachers(params, data.shape), teachers(params, data.shape).boxes
+    middle, names = dict.fromkeys(boxes, 0.5), names_of(data.shape).widths
+    widths = teacher_widths(middle, boxes, multiple=section.width_multiple, names=names)
+    macs, size = (count(widths, classes, data.size_px, data.shape) for count in (teacher_macs, teacher_params))
     epochs = section.training.max_epochs or UNBOUNDED_EPOCHS
     members, labelled = prepare.ensemble(params).members, transfer.epochs * data.train
     trials, validated = section.sweep.trials, epochs * data.validation
@@ -65,8 +67,13 @@ def jobs(params: dict[str, Any], classes: int | None = None) -> tuple[list[Job],
     ]
     for target in SECTION:
         found += cell_jobs(params, target, data, classes)
-    stored = transfer_bytes(transfer.epochs, data.train, data.size_px, classes, transfer.store == "images")
+    stored = transfer.epochs * data.train * transfer_bytes(kept_bytes(data, transfer), classes)
     return found, stored
+
+
+def kept_bytes(data: prepare.Prepare, transfer: prepare.Augment) -> int:
+    """Bytes of one image or vector in the transfer set; 0 where only its draws are stored."""
+    return input_bytes(data.size_px, data.shape) if transfer.store == "images" else 0
 
 
 def cell_jobs(params: dict[str, Any], target: Any, data: prepare.Prepare, classes: int) -> list[Job]:
@@ -80,8 +87,10 @@ def cell_jobs(params: dict[str, Any], target: Any, data: prepare.Prepare, classe
             check_row(f"params.yaml: {ROWS[target]}.{name}", family, budget, entry.boxes, entry.ratios)
             middle = [0.5] * FAMILIES[family].controls
             box = None if entry.boxes is None else entry.boxes[budget]
-            size, multiple = data.size_px, section.width_multiple
-            made = plan(family, parse_budget(budget), middle, box, classes=classes, size_px=size, multiple=multiple)
+            made = plan(
+                family, parse_budget(budget), middle, box,
+                classes=classes, size_px=data.size_px, shape=data.shape, multiple=section.width_multiple,
+            )  # fmt: skip
             job = Job(
                 f"{SECTION[target]} {name} {budget}",
                 forward_macs(made),
@@ -104,10 +113,10 @@ def parts(params: dict[str, Any], found: list[Job], classes: int | None = None) 
     """
     data, transfer, execution = prepare.prepare(params), prepare.augment(params), common.execution(params)
     kept, stored = transfer.store == "images", transfer.epochs * data.train
-    shard, logits = transfer_bytes(1, 1, data.size_px, 0, kept), 4 * (classes or classes_of(params)[0])
+    shard, logits = transfer_bytes(kept_bytes(data, transfer), 0), 4 * (classes or classes_of(params)[0])
 
     def views(images: int) -> int:
-        return round(images * data.size_px**2 / OF_ONE_VIEW)
+        return round(images * (data.size_px or 0) ** 2 / OF_ONE_VIEW)
 
     def sweep(name: str, prefix: str, work: str, lag: int, per_image: int, made: bool) -> Part:
         own = tuple(job for job in found if job.name.split()[0] == prefix and job.work.startswith(work))
@@ -117,7 +126,7 @@ def parts(params: dict[str, Any], found: list[Job], classes: int | None = None) 
 
     mimic, hard = (matrix(params, target).sweep.lag for target in ("mimic", "hard"))
     listed = [
-        sweep("teachers", "teachers", "train", teachers(params).sweep.lag, 0, True),
+        sweep("teachers", "teachers", "train", teachers(params, data.shape).sweep.lag, 0, True),
         Part("augment", (), views(stored), 0, stored * shard, execution.slots),
         Part("label", tuple(job for job in found if job.name == "label"), 0 if kept else views(stored), stored * shard,
              stored * logits, execution.slots),

@@ -65,7 +65,8 @@ class Cell:
     seed: int
     epochs: int
     classes: int
-    size_px: int
+    size_px: int | None
+    shape: tuple[int, ...] | None = None
     prepared: Path = PREPARED
     augmented: Path = AUGMENTED
     logits: Path = LOGITS
@@ -134,6 +135,7 @@ class Cell:
             None if boxes is None else boxes[self.budget],
             classes=self.classes,
             size_px=self.size_px,
+            shape=self.shape,
             ratio_min=1.0 if ratios is None else ratios[0],
             multiple=self.section.width_multiple,
         )
@@ -158,7 +160,7 @@ def set_up(
     facts = {"epochs": augmented["epochs"], "classes": len(prepared["classes"])}
     cell = Cell(
         Path(), target, row, budget, family, section, entry, other, fixed, numerics, execution, images, seed,
-        size_px=prepared["size_px"], **facts,
+        size_px=prepared["size_px"], shape=tuple(prepared["shape"]) if "shape" in prepared else None, **facts,
     )  # fmt: skip
     if target == "teacher_2014":
         cell = replace(cell, keep=teachers_2014(params).members)

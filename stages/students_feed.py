@@ -13,8 +13,7 @@ from stages.fit.evaluate import mean_logits
 from stages.fit.feed import Feed, resident_bytes
 from stages.fit.losses import with_labels
 from stages.images.draws import draw, order
-from stages.images.hsv import Jitter
-from stages.images.views import Views
+from stages.images.vectors import views_of
 from stages.nets.stored import restore
 from stages.nets.student import described_student
 from stages.nets.teacher import described_teacher
@@ -90,7 +89,7 @@ class Fresh:
     def __init__(self, cell: Cell, device: torch.device) -> None:
         pixels, self.labels, _ = read_train(cell.prepared)
         facts = read_manifest(cell.augmented)
-        self.views = Views(pixels, device, Jitter(*facts["hsv"].values()), facts["crop_min_px"])
+        self.views = views_of(pixels, device, facts["hsv"].values(), facts["crop_min_px"])
         self.seed, self.first, self.epochs = cell.seed, cell.epochs, ENDLESS
         self.drawing = {"crop_min": facts["crop_min_px"], "mirror": cell.images.mirror}
         self.nets = members(cell, device, described_teacher)
@@ -126,5 +125,5 @@ def rebuilder(cell: Cell, device: torch.device) -> Rebuild | None:
     facts = read_manifest(cell.augmented)
     if facts["store"] == "images":
         return None
-    views = Views(read_train(cell.prepared)[0], device, Jitter(*facts["hsv"].values()), facts["crop_min_px"])
+    views = views_of(read_train(cell.prepared)[0], device, facts["hsv"].values(), facts["crop_min_px"])
     return lambda index, draws: views(index, draws).cpu().numpy()

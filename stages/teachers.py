@@ -21,13 +21,13 @@ from stages.search.sweep import Row, run, top
 from stages.settings import common
 from stages.settings.read import read_params
 from stages.settings.sweeps import split_space
-from stages.settings.teachers import Teachers, teachers
+from stages.settings.teachers import Names, Teachers, names_of, teachers
 from stages.store import door
 from stages.store.atomic import link_or_copy
 from stages.store.environment import record
 from stages.store.progress import SweepProgress
 from stages.store.trials import TrialFolder, total_seconds, write_curves, write_metrics
-from stages.store.work import fresh_folder, work_folder, write_manifest
+from stages.store.work import fresh_folder, read_manifest, work_folder, write_manifest
 from stages.workers.executors import from_settings
 
 PREPARED = Path("data/prepared")
@@ -49,6 +49,12 @@ class Job:
     numerics: common.Numerics
     execution: common.Execution
     images: common.Images
+    shape: tuple[int, ...] | None = None
+
+    @property
+    def names(self) -> Names:
+        """Hyperparameters of this teacher."""
+        return names_of(self.shape)
 
 
 def train_trial(job: Job, trial: int, values: dict[str, Any], seed: int) -> dict[str, Any]:
@@ -83,7 +89,8 @@ def write_outputs(job: Job, rows: list[Row], tested: dict[int, dict[str, float]]
 def main() -> None:
     """Run the stage."""
     params = read_params()
-    section, numerics, images = teachers(params), common.numerics(params), common.images(params)
+    shape = read_manifest(PREPARED).get("shape")
+    section, numerics, images = teachers(params, shape), common.numerics(params), common.images(params)
     execution, seed = common.execution(params), common.seed(params)
     searched, fixed = split_space(section.space)
     space, sweep = Space.from_params(searched), section.sweep
@@ -94,7 +101,7 @@ def main() -> None:
         "images": asdict(images),
     }
     with work_folder("teachers", settings, [PREPARED], __file__) as work:
-        job = Job(work, PREPARED, section, fixed, numerics, execution, images)
+        job = Job(work, PREPARED, section, fixed, numerics, execution, images, shape)
         journal = Journal.open(work / "journal.jsonl", {"space": space.fingerprint(), "settings": settings})
         name, bound = "teachers", section.training.max_epochs
         with (

@@ -6,7 +6,6 @@ The door itself imports no torch: it proposes, keeps the journal and starts the 
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from stages.fit.device import check_precision, choose_device, set_up_torch
 from stages.fit.evaluate import accuracy, logits
 from stages.fit.loop import Epoch, Recipe, train
 from stages.images.draws import draw, order
-from stages.images.hsv import Jitter
+from stages.images.vectors import Vectors, views_of
 from stages.images.views import Views
 from stages.nets.initial import glorot_
 from stages.nets.layers import teacher_params, teacher_widths
@@ -31,9 +30,6 @@ from stages.store.weights import load_weights, save_weights
 
 if TYPE_CHECKING:
     from stages.teachers import Job
-
-DROPOUTS = ("DOc1", "DOc2", "DOc3", "DOf1", "DOf2")
-JITTER = ("D_h", "D_s", "D_v", "A_s", "A_v")
 
 
 def train_teacher(job: Job, trial: int, values: dict[str, Any], seed: int) -> dict[str, Any]:
@@ -49,19 +45,19 @@ def train_teacher(job: Job, trial: int, values: dict[str, Any], seed: int) -> di
     train_images, train_labels, header = read_train(job.prepared)
     images, labels, _ = read_validation(job.prepared)
     validation = torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device)
-    boxes, multiple = asdict(job.section.boxes), job.section.width_multiple
-    widths = teacher_widths(everything, boxes, multiple=multiple)
+    names, multiple = job.names, job.section.width_multiple
+    widths = teacher_widths(everything, job.section.boxes, multiple=multiple, names=names.widths)
     description = {
         "widths": list(widths),
-        "dropout": [everything[name] for name in DROPOUTS],
+        "dropout": [everything[name] for name in names.dropouts],
         "classes": len(header["classes"]),
-        "size_px": images.shape[1],
+        **({"size_px": images.shape[1]} if job.shape is None else {"shape": list(job.shape)}),
     }
     net = build_teacher(**description)
     glorot_(net, everything["init_scale"], torch.Generator().manual_seed(seed))
     net = net.to(device, memory_format=torch.channels_last)
-    jitter = Jitter(*(everything[name] for name in JITTER))
-    views = Views(train_images, device, jitter, job.images.crop_min_px)
+    hsv = [everything[name] for name in names.jitter]
+    views = views_of(train_images, device, hsv, job.images.crop_min_px)
     checkpoint = Checkpoint(
         folder.checkpoint, save_weights, load_weights, job.execution.checkpoint_seconds
     )
@@ -80,7 +76,7 @@ def train_teacher(job: Job, trial: int, values: dict[str, Any], seed: int) -> di
         "reason": outcome.reason,
         "why": outcome.why,
         "widths": list(widths),
-        "params": teacher_params(widths, description["classes"], description["size_px"]),
+        "params": teacher_params(widths, description["classes"], description.get("size_px"), job.shape),
         "best_epoch": outcome.best_epoch,
         "errors": outcome.errors,
         "losses": outcome.losses,
@@ -108,7 +104,7 @@ def _recipe(job: Job, values: dict[str, Any]) -> Recipe:
     )
 
 
-def _epochs(views: Views, labels: np.ndarray, seed: int, images: Images) -> Epoch:
+def _epochs(views: Views | Vectors, labels: np.ndarray, seed: int, images: Images) -> Epoch:
     """Augmented epochs of one trial, each drawn from (seed, epoch) (section 2.5)."""
     targets = torch.from_numpy(labels)
 

@@ -17,8 +17,7 @@ from tqdm import tqdm
 
 from stages.fit.device import check_precision, choose_device, set_up_torch
 from stages.fit.evaluate import mean_logits
-from stages.images.hsv import Jitter
-from stages.images.views import Views
+from stages.images.vectors import views_of
 from stages.nets.stored import restore
 from stages.nets.teacher import described_teacher
 from stages.settings import common
@@ -151,7 +150,7 @@ def rebuilder(again: Again, device: torch.device) -> Rebuild | None:
     facts = read_manifest(again.augmented)
     if facts["store"] == "images":
         return None
-    views = Views(read_train(again.prepared)[0], device, Jitter(*facts["hsv"].values()), facts["crop_min_px"])
+    views = views_of(read_train(again.prepared)[0], device, facts["hsv"].values(), facts["crop_min_px"])
     return lambda index, draws: views(index, draws).cpu().numpy()
 
 

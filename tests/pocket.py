@@ -43,14 +43,19 @@ POCKET: dict[str, Any] = {
 }
 
 
-def pocket_params(changes: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The composed smoke scale with POCKET and `changes` ('section.key': value) laid over it."""
+def composed(name: str) -> dict[str, Any]:
+    """The parameters of a scale, from any folder."""
     before = Path.cwd()
     os.chdir(ROOT)
     try:
-        params = YAML(typ="safe").load(compose("smoke"))
+        return YAML(typ="safe").load(compose(name))
     finally:
         os.chdir(before)
+
+
+def pocket_params(changes: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The composed smoke scale with POCKET and `changes` ('section.key': value) laid over it."""
+    params = composed("smoke")
     for path, value in copy.deepcopy({**POCKET, **(changes or {})}).items():
         *parents, last = path.split(".")
         node = params

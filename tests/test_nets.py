@@ -664,7 +664,7 @@ def test_pools_have_the_maps_of_torch_or_are_refused(pool: int, stride: int | No
             refused += 1
             continue
         *listed, out = chain("p" * pools, [], [], **options)
-        assert [(layer.size_px,) * 2 for layer in listed] == [tuple(found.shape[2:]) for found in maps]
+        assert [layer.map_px for layer in listed] == [tuple(found.shape[2:]) for found in maps]
         assert all((layer.kernel, layer.stride) == (pool, stride or pool) for layer in listed)
         assert out.inputs == maps[-1].numel()
     assert 0 < refused < 27
@@ -673,9 +673,9 @@ def test_pools_have_the_maps_of_torch_or_are_refused(pool: int, stride: int | No
 def test_pools_of_2014_overlap() -> None:
     net = build_student(small("cnn-2014"))
     assert [(pool.kernel_size, pool.stride) for pool in (net.pool1, net.pool2, net.pool3)] == [(3, 2)] * 3
-    assert [layer.size_px for layer in small("cnn-2014").layers if layer.kind == "pool"] == [15, 7, 3]
-    assert [layer.size_px for layer in small("snn-2014").layers if layer.kind == "pool"] == [15]
-    assert [layer.size_px for layer in small("conv1-plain").layers if layer.kind == "pool"] == [10]
+    assert [layer.map_px[0] for layer in small("cnn-2014").layers if layer.kind == "pool"] == [15, 7, 3]
+    assert [layer.map_px[0] for layer in small("snn-2014").layers if layer.kind == "pool"] == [15]
+    assert [layer.map_px[0] for layer in small("conv1-plain").layers if layer.kind == "pool"] == [10]
 
 
 OLD_PLANS = [  # as written before pools had a stride

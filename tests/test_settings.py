@@ -63,7 +63,7 @@ def test_every_scale_composes_and_passes_the_checks(name: str) -> None:
 
 def test_scales_are_listed_from_small_to_large() -> None:
     """The paper's experiment from small to large, then other data."""
-    assert names() == ["smoke", "cpu", "gpu", "paper", "cifar100", "svhn", "imagenet64"]
+    assert names() == ["smoke", "cpu", "gpu", "paper", "cifar100", "svhn", "imagenet64", "frames"]
 
 
 def test_params_file_is_what_its_scale_composes() -> None:
@@ -78,7 +78,7 @@ def test_a_written_file_is_read_as_it_was(tmp_path: Path) -> None:
     assert common.seed(params) == params["seed"]
     assert common.numerics(params).precision == "fp32"
     assert teachers.teachers(params).space["lr"] == Range(low=0.01, high=0.05, log=True)
-    assert teachers.teachers(params).boxes.H1 == (512, 1536)
+    assert teachers.teachers(params).boxes["H1"] == (512, 1536)
     assert students.matrix(params, "mimic").rows == tuple(f"mlp{i}" for i in range(1, 6)) + tuple(
         f"conv{i}" for i in range(1, 5)
     )

@@ -725,7 +725,7 @@ def test_sizes_are_known_before_writing(tmp_path: Path, keep: bool) -> None:
     index, draws = np.arange(40, dtype=np.int32), np.zeros((40, 9), np.uint16)
     images = np.zeros((40, 8, 8, 3), np.uint8)
     shards.write_images(tmp_path, 0, images=images, index=index, labels=index, draws=draws, keep_images=keep)
-    head = shards.shard_path(tmp_path, 0).stat().st_size - shards.image_shard_bytes(40, 8, keep)
+    head = shards.shard_path(tmp_path, 0).stat().st_size - shards.image_shard_bytes(40, shards.input_bytes(8), keep)
     assert 0 < head < 1000
     shards.write_logits(tmp_path, 1, np.zeros((40, 10), np.float32), "ab" * 32)
     assert 0 < shards.shard_path(tmp_path, 1).stat().st_size - shards.logits_shard_bytes(40, 10) < 1000

@@ -47,8 +47,8 @@ def draw(
     stream: str,
     n: int,
     *,
-    size_px: int = 32,
-    crop_min: int = 24,
+    size_px: int | None = 32,
+    crop_min: int | None = 24,
     mirror: bool = True,
 ) -> np.ndarray:
     """One row of `COLUMNS` per presented image of an epoch.
@@ -61,8 +61,8 @@ def draw(
         seed, epoch: integers from 0 to 2**32 - 1.
         stream: what the draws are for, e.g. "transfer".
         n: number of images.
-        size_px: side of the images in pixels, at most 65535.
-        crop_min: smallest side of a crop in pixels, from 1 to `size_px`.
+        size_px: side of the images in pixels, at most 65535; None for vectors, whose draws are all 0.
+        crop_min: smallest side of a crop in pixels, from 1 to `size_px`; None for vectors.
         mirror: False sets the mirror column to 0 and leaves the others as they are.
 
     Returns:
@@ -73,7 +73,9 @@ def draw(
     Raises:
         ValueError: seed, epoch, size_px or crop_min is out of range.
     """
-    if not 1 <= crop_min <= size_px <= 65535:
+    if size_px is None and crop_min is None and not mirror:
+        return np.zeros((n, len(COLUMNS)), dtype=np.uint16)
+    if size_px is None or crop_min is None or not 1 <= crop_min <= size_px <= 65535:
         raise ValueError(
             f"crop_min is {crop_min} and size_px {size_px}, allowed is "
             "1 <= crop_min <= size_px <= 65535: change crop_min"

@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 
 from stages.nets import layers as sizes
 from stages.nets.families import FAMILIES, Family, Plan, control_names, family_of, layers_of
-from stages.nets.layers import teacher_macs, teacher_params, teacher_widths
+from stages.nets.layers import input_map, teacher_macs, teacher_params, teacher_widths
 
 __all__ = [
     "FAMILIES", "Family", "Plan", "forward_macs", "parse_budget", "plan",
@@ -64,7 +64,8 @@ def plan(
     box: Sequence[tuple[int, int]] | None,
     *,
     classes: int = 10,
-    size_px: int = 32,
+    size_px: int | None = 32,
+    shape: Sequence[int] | None = None,
     ratio_min: float = 0.05,
     multiple: int = 1,
 ) -> Plan:
@@ -82,18 +83,20 @@ def plan(
         controls: one number in [0, 1] per control (C1, C2); for `mlp2` to `mlp5` a ratio in [ratio_min, 1] per layer.
         box: (low, high) width of each control; None for `mlp2` to `mlp5`; empty or None for a family without controls.
         classes: outputs.
-        size_px: side of the square RGB images.
+        size_px: side of the square RGB images; not used for vectors.
+        shape: of vectors, for families without convolutions; None for images.
         ratio_min: smallest width ratio, in (0, 1]. Ours: the paper's ratios start at 0.
         multiple: all widths but the output's are multiples of it; 1 are the paper's nets.
 
     Raises:
         ValueError: an unknown family, a wrong number of controls or boxes, a control outside its interval, a box
-            that is not 1 <= low <= high, images too small for the pools, a budget below the smallest net, a
-            multiple below 1.
+            that is not 1 <= low <= high, images too small for the pools, convolutions for vectors, a budget below
+            the smallest net, a multiple below 1.
     """
     known = family_of(family)
     sizes.check_multiple(multiple, "students.width_multiple or hard.width_multiple")
-    if classes < 1 or size_px < 1:
+    size_px = size_px if shape is None else None
+    if classes < 1 or (size_px is not None and size_px < 1):
         raise ValueError(f"classes and size_px must be at least 1, got {classes} and {size_px}")
     if not 0 < ratio_min <= 1:
         raise ValueError(f"the smallest ratio must be in (0, 1], got {ratio_min}: change rows.{family}.ratios")
@@ -106,13 +109,14 @@ def plan(
         sizes.check_control(f"{name} of {family}", value, low, f"the controls of rows.{family}")
 
     def count(widths: Sequence[int], dependent: int | None) -> int:
-        return sizes.count(layers_of(family, widths, dependent, classes, size_px))
+        return sizes.count(layers_of(family, widths, dependent, classes, size_px, shape))
 
     dependent: int | None = None
     if known.ratios:
         if box is not None:
             raise ValueError(f"{family} has width ratios and no box, got {box}: remove the box")
-        widths = _scaled(family, budget, controls, 3 * size_px**2, classes, count, multiple)
+        inputs = math.prod(input_map(size_px, shape))
+        widths = _scaled(family, budget, controls, inputs, classes, count, multiple)
     else:
         boxes = box or ()
         if len(boxes) != known.controls:
@@ -123,7 +127,8 @@ def plan(
         real = [sizes.width_in(boxes[group], controls[group]) for group in known.groups]
         widths, dependent = _filled(family, budget, real, count, multiple)
     params = count(widths, dependent)
-    return Plan(family, widths, dependent, params, params / budget - 1, size_px, classes)
+    given = None if shape is None else tuple(shape)
+    return Plan(family, widths, dependent, params, params / budget - 1, size_px, classes, given)
 
 
 def forward_macs(plan: Plan) -> int:

@@ -78,7 +78,8 @@ class Plan:
             of the hidden layer; None where the widths are ratios.
         params: weights and biases, the output layer included.
         rel_err: (params - budget) / budget.
-        size_px, classes: images and outputs the plan was made for.
+        size_px, classes: images and outputs the plan was made for; no size_px for vectors.
+        shape: of the vectors that the plan was made for; None for images.
     """
 
     family: str
@@ -86,17 +87,18 @@ class Plan:
     dependent: int | None
     params: int
     rel_err: float
-    size_px: int
+    size_px: int | None
     classes: int
+    shape: tuple[int, ...] | None = None
 
     @property
     def layers(self) -> tuple[Layer, ...]:
         """Layers in order, from which the net is built."""
-        return layers_of(self.family, self.widths, self.dependent, self.classes, self.size_px)
+        return layers_of(self.family, self.widths, self.dependent, self.classes, self.size_px, self.shape)
 
     def to_json(self) -> str:
-        """One line of JSON."""
-        return json.dumps(asdict(self))
+        """One line of JSON; `shape` is in it for vectors only."""
+        return json.dumps({name: value for name, value in asdict(self).items() if name != "shape" or value})
 
     @classmethod
     def from_json(cls, text: str | Mapping[str, Any]) -> Plan:
@@ -106,10 +108,11 @@ class Plan:
             ValueError: keys are missing or unknown, or `params` is not the count of the widths.
         """
         record = dict(json.loads(text) if isinstance(text, str) else text)
-        names = {field.name for field in fields(cls)}
+        names = {field.name for field in fields(cls)} - (set() if "shape" in record else {"shape"})
         if set(record) != names:
             raise ValueError(f"a plan has the keys {sorted(names)}, got {sorted(record)}")
-        made = cls(**{**record, "widths": tuple(record["widths"])})
+        tuples = {name: tuple(record[name]) for name in ("widths", "shape") if name in record}
+        made = cls(**{**record, **tuples})
         family_of(made.family)
         if count(made.layers) != made.params:
             raise ValueError(
@@ -130,10 +133,22 @@ def family_of(name: str) -> Family:
 
 
 def layers_of(
-    family: str, widths: Sequence[int], dependent: int | None, classes: int, size_px: int
+    family: str,
+    widths: Sequence[int],
+    dependent: int | None,
+    classes: int,
+    size_px: int | None,
+    shape: Sequence[int] | None = None,
 ) -> tuple[Layer, ...]:
-    """Layers of a family with these optimised widths and this dependent one, as of `Plan`."""
+    """Layers of a family with these optimised widths and this dependent one, as of `Plan`.
+
+    Raises:
+        ValueError: a family with convolutions for vectors, or images too small for its pools.
+    """
     known = FAMILIES[family]
+    if shape is not None and known.layout:
+        dense = ", ".join(name for name, other in FAMILIES.items() if not other.layout)
+        raise ValueError(f"{family} has 5x5 convolutions on images, vectors go to {dense}")
     convs = widths[: known.layout.count("c")]
     hidden = list(widths[len(convs) :])
     if not known.bottleneck and dependent is not None:
@@ -148,6 +163,7 @@ def layers_of(
         bottleneck=dependent if known.bottleneck else None,
         classes=classes,
         size_px=size_px,
+        shape=shape,
     )
 
 

@@ -1,16 +1,21 @@
 """Sizes, parameters and multiply-accumulates of every network, without torch.
 
-Used by `budget` (students) and `teacher`; the modules of `stack` are built from the same layers.
+Used by `budget` (students) and `teacher`; the modules of `stack` are built from the same layers. Inputs are square RGB
+images of `size_px`, or vectors of a `shape`: (features,), (frames, features) or (frames, features, channels).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 CHANNELS = 3  # red, green, blue
 TEACHER_LAYOUT = "ccpccpccccp"  # Urban et al. 2017, section 2.7: c^2-mp-c^2-mp-c^4-mp
 TEACHER_CONTROLS = ("C1", "C2", "C3", "H1")
+FRAMES_KERNEL, FRAMES_POOL, FRAMES_HIDDEN = 5, 2, 3
+"""Teachers of vectors, as Ba and Caruana (2014) describe them for speech: one convolution and pool where there are
+frames, then three hidden layers. The sizes of filter and pool are ours; they print none."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +23,7 @@ class Layer:
     """One layer: `conv` and `fc` are followed by a ReLU, `linear` (a bottleneck) and `out` are not.
 
     `inputs` and `outputs` are channels for `conv` and `pool`, features for the others; `kernel` is
-    the side of a filter or pool window, `stride` its step; `size_px` is the side of the output map.
+    the side of a filter or pool window, `stride` its step; `map_px` are height and width of the output map.
     """
 
     kind: str  # conv | pool | linear | fc | out
@@ -26,7 +31,7 @@ class Layer:
     inputs: int
     outputs: int
     kernel: int = 1
-    size_px: int = 1
+    map_px: tuple[int, int] = (1, 1)
     stride: int = 1
 
     @property
@@ -41,7 +46,7 @@ class Layer:
         """Multiply-accumulates of one image in a forward pass, without biases and pools."""
         if self.kind == "pool":
             return 0
-        return self.kernel**2 * self.inputs * self.outputs * self.size_px**2
+        return self.kernel**2 * self.inputs * self.outputs * math.prod(self.map_px)
 
 
 def chain(
@@ -54,7 +59,8 @@ def chain(
     stride: int | None = None,
     bottleneck: int | None,
     classes: int,
-    size_px: int,
+    size_px: int | None,
+    shape: Sequence[int] | None = None,
 ) -> tuple[Layer, ...]:
     """Layers of a net: convolutions and pools, then a bottleneck, hidden layers and the output.
 
@@ -67,34 +73,41 @@ def chain(
         stride: step of the pools; None for the side, windows that do not overlap.
         bottleneck: units of the linear layer in front of the hidden ones; None for none.
         classes: outputs.
-        size_px: side of the square RGB images.
+        size_px: side of the square RGB images; None for vectors.
+        shape: of the vectors; None for images.
 
     Raises:
-        ValueError: the images are too small for the pools.
+        ValueError: the images or vectors are too small for the pools.
     """
     assert layout.count("c") == len(convs)
+    *sides, channels = input_map(size_px, shape)
     step = stride or pool
     smallest = 1
     for _ in range(layout.count("p")):
         smallest = (smallest - 1) * step + pool
-    if size_px < smallest:
+    if min(sides) < smallest and shape is not None:
+        raise ValueError(
+            f"vectors of shape {list(shape)} are too small for a pool of {pool}x{pool}: give all features as one axis "
+            "(prepare.shape)"
+        )
+    if min(sides) < smallest:
         apart = "" if step == pool else f" with stride {step}"
         raise ValueError(
             f"images of {size_px} px are too small for {layout.count('p')} pools of {pool}x{pool}{apart}:"
             f" use images of at least {smallest} px (prepare.source) or a net with fewer pools"
         )
     layers: list[Layer] = []
-    channels, filters = CHANNELS, iter(convs)
+    filters = iter(convs)
     for position, letter in enumerate(layout):
         name = f"{'conv' if letter == 'c' else 'pool'}{layout[: position + 1].count(letter)}"
         if letter == "c":
             width = next(filters)
-            layers.append(Layer("conv", name, channels, width, kernel, size_px))
+            layers.append(Layer("conv", name, channels, width, kernel, (sides[0], sides[1])))
             channels = width
         else:
-            size_px = (size_px - pool) // step + 1
-            layers.append(Layer("pool", name, channels, channels, pool, size_px, step))
-    features = channels * size_px**2
+            sides = [(side - pool) // step + 1 for side in sides]
+            layers.append(Layer("pool", name, channels, channels, pool, (sides[0], sides[1]), step))
+    features = channels * math.prod(sides)
     if bottleneck is not None:
         layers.append(Layer("linear", "bottleneck", features, bottleneck))
         features = bottleneck
@@ -102,6 +115,26 @@ def chain(
         layers.append(Layer("fc", f"fc{index}", features, width))
         features = width
     return (*layers, Layer("out", "out", features, classes))
+
+
+def input_map(size_px: int | None, shape: Sequence[int] | None) -> tuple[int, int, int]:
+    """Height, width and channels of what a net is given; the features of a vector without frames are its channels.
+
+    Raises:
+        ValueError: a shape that is not one to three whole numbers of at least 1, or neither size nor shape.
+    """
+    if shape is None:
+        if size_px is None:
+            raise ValueError("a net takes images of size_px or vectors of a shape, got neither")
+        return size_px, size_px, CHANNELS
+    if not 1 <= len(shape) <= 3 or min(shape) < 1:
+        raise ValueError(
+            f"vectors have one to three axes of at least 1 ([features], [frames, features] or [frames, features, "
+            f"channels]), got {list(shape)}: change prepare.shape"
+        )
+    if len(shape) == 1:
+        return 1, 1, shape[0]
+    return shape[0], shape[1], shape[2] if len(shape) == 3 else 1
 
 
 def count(layers: Sequence[Layer]) -> int:
@@ -150,9 +183,13 @@ def check_control(name: str, value: float, low: float, parameter: str) -> None:
 
 
 def teacher_widths(
-    controls: Mapping[str, float], boxes: Mapping[str, tuple[int, int]], *, multiple: int = 1
-) -> tuple[int, int, int, int]:
-    """Filters of the three groups of convolutions and units of both fully connected layers.
+    controls: Mapping[str, float],
+    boxes: Mapping[str, tuple[int, int]],
+    *,
+    multiple: int = 1,
+    names: Sequence[str] = TEACHER_CONTROLS,
+) -> tuple[int, ...]:
+    """Filters of the groups of convolutions and units of the fully connected layers, in the order of `names`.
 
     Urban et al. 2017, section 2.7: width = round(low + (high - low) * control), half to even. Ours: a
     `multiple` above 1 takes the nearest multiple of it, which may lie up to half of it outside the box.
@@ -161,6 +198,7 @@ def teacher_widths(
         controls: C1, C2, C3 and H1 in [0, 1]; other keys are ignored.
         boxes: C1, C2, C3 and H1 to (low, high).
         multiple: all widths are multiples of it.
+        names: which of them the teacher has; of vectors C1 and H1, or H1 alone.
 
     Raises:
         ValueError: a key is missing, a control is outside [0, 1], a box is not 1 <= low <= high, a
@@ -168,24 +206,26 @@ def teacher_widths(
     """
     check_multiple(multiple, "teachers.width_multiple")
     widths = []
-    for name in TEACHER_CONTROLS:
+    for name in names:
         for mapping, parameter in ((controls, "teachers.space"), (boxes, "teachers.boxes")):
             if name not in mapping:
-                raise ValueError(f"{parameter} has no {name}: it needs {list(TEACHER_CONTROLS)}")
+                raise ValueError(f"{parameter} has no {name}: it needs {list(names)}")
         check_control(name, controls[name], 0, f"teachers.space.{name}")
         check_box(boxes[name], f"teachers.boxes.{name}")
         widths.append(to_multiple(width_in(boxes[name], controls[name]), multiple))
-    c1, c2, c3, h1 = widths
-    return c1, c2, c3, h1
+    return tuple(widths)
 
 
 def teacher_layers(
-    widths: Sequence[int], classes: int = 10, size_px: int = 32
+    widths: Sequence[int], classes: int = 10, size_px: int | None = 32, shape: Sequence[int] | None = None
 ) -> tuple[Layer, ...]:
     """Layers of c^2-mp-c^2-mp-c^4-mp-fc^2-out, 3x3 filters, 2x2 pools, for widths (C1, C2, C3, H1).
 
-    Assumption (2): 3x3 filters in teachers; assumption (3): padding keeps the size.
+    Assumption (2): 3x3 filters in teachers; assumption (3): padding keeps the size. For vectors of a `shape` with
+    frames c-mp-fc^3-out for widths (C1, H1), without frames fc^3-out for (H1,); see `FRAMES_KERNEL`.
     """
+    if shape is not None:
+        return _vector_teacher(widths, classes, shape)
     if len(widths) != 4 or min(widths) < 1:
         raise ValueError(f"a teacher has 4 widths of at least 1 (C1, C2, C3, H1), got {widths}")
     c1, c2, c3, h1 = widths
@@ -201,11 +241,36 @@ def teacher_layers(
     )
 
 
-def teacher_params(widths: Sequence[int], classes: int = 10, size_px: int = 32) -> int:
-    """Weights and biases of the teacher with widths (C1, C2, C3, H1)."""
-    return count(teacher_layers(widths, classes, size_px))
+def _vector_teacher(widths: Sequence[int], classes: int, shape: Sequence[int]) -> tuple[Layer, ...]:
+    framed = len(shape) > 1
+    names = ("C1", "H1") if framed else ("H1",)
+    if len(widths) != len(names) or min(widths) < 1:
+        raise ValueError(
+            f"a teacher of vectors of shape {list(shape)} has {len(names)} width(s) of at least 1 "
+            f"({', '.join(names)}), got {widths}"
+        )
+    return chain(
+        "cp" if framed else "",
+        widths[:-1],
+        (widths[-1],) * FRAMES_HIDDEN,
+        kernel=FRAMES_KERNEL,
+        pool=FRAMES_POOL,
+        bottleneck=None,
+        classes=classes,
+        size_px=None,
+        shape=shape,
+    )
 
 
-def teacher_macs(widths: Sequence[int], classes: int = 10, size_px: int = 32) -> int:
-    """Multiply-accumulates of one image in a forward pass of that teacher."""
-    return macs(teacher_layers(widths, classes, size_px))
+def teacher_params(
+    widths: Sequence[int], classes: int = 10, size_px: int | None = 32, shape: Sequence[int] | None = None
+) -> int:
+    """Weights and biases of the teacher with these widths, see `teacher_layers`."""
+    return count(teacher_layers(widths, classes, size_px, shape))
+
+
+def teacher_macs(
+    widths: Sequence[int], classes: int = 10, size_px: int | None = 32, shape: Sequence[int] | None = None
+) -> int:
+    """Multiply-accumulates of one image or vector in a forward pass of that teacher."""
+    return macs(teacher_layers(widths, classes, size_px, shape))

@@ -1,9 +1,13 @@
-"""The door of every network: images to standardised pixels. Used by `stack`."""
+"""The door of every network: images to standardised pixels, vectors to maps. Used by `stack`."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
+
+from stages.nets.layers import input_map
 
 
 class Standardise(nn.Module):
@@ -43,3 +47,29 @@ class Standardise(nn.Module):
     def extra_repr(self) -> str:
         """Shown when a net is printed."""
         return f"input_scale={self.input_scale:g}, eps={self.eps:g}"
+
+
+class Scaled(nn.Module):
+    """Vectors times `input_scale`, as maps; each feature was standardised when the data were prepared.
+
+    Args:
+        shape: (features,), (frames, features) or (frames, features, channels).
+        input_scale: factor, above 0; not a weight and not in the state.
+    """
+
+    def __init__(self, shape: Sequence[int], input_scale: float = 1.0) -> None:
+        super().__init__()
+        if not input_scale > 0:
+            raise ValueError(f"input_scale must be above 0, got {input_scale}: change space")
+        self.shape, self.map, self.input_scale = tuple(shape), input_map(None, shape), float(input_scale)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """(n, *shape) -> (n, channels, frames, features) float32, channels-last in memory; one pixel without frames."""
+        if tuple(vectors.shape[1:]) != self.shape:
+            raise ValueError(f"vectors must be (n, {', '.join(map(str, self.shape))}), got {tuple(vectors.shape)}")
+        maps = vectors.to(torch.float32).reshape(len(vectors), *self.map)
+        return (maps * self.input_scale).permute(0, 3, 1, 2)
+
+    def extra_repr(self) -> str:
+        """Shown when a net is printed."""
+        return f"shape={self.shape}, input_scale={self.input_scale:g}"

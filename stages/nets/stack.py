@@ -9,13 +9,16 @@ import torch
 from torch import nn
 
 from stages.nets.layers import Layer
-from stages.nets.pixels import Standardise
+from stages.nets.pixels import Scaled, Standardise
 
 
 def stack(
-    layers: Sequence[Layer], input_scale: float = 1.0, dropout: Sequence[float] = ()
+    layers: Sequence[Layer],
+    input_scale: float = 1.0,
+    dropout: Sequence[float] = (),
+    shape: Sequence[int] | None = None,
 ) -> nn.Sequential:
-    """A net with named modules, called with (n, s, s, 3) images; returns (n, classes) float32.
+    """A net with named modules, called with (n, s, s, 3) images or vectors; returns (n, classes) float32.
 
     Features are flattened in the order channel, row, column, whatever the memory format.
     The weights are torch's own, for `initial.glorot_` to overwrite; torch's global generator is
@@ -23,9 +26,10 @@ def stack(
 
     Args:
         layers: as of `layers.chain`.
-        input_scale: factor of the standardised pixels.
+        input_scale: factor of the standardised pixels, or of the vectors.
         dropout: probabilities, one after each pool and then one after each fully connected ReLU
             layer; empty for no dropout at all. Elementwise.
+        shape: of vectors; None for images.
 
     Raises:
         ValueError: a wrong number of probabilities, or one outside [0, 1).
@@ -40,7 +44,11 @@ def stack(
         if not 0 <= p < 1:
             raise ValueError(f"a dropout probability must be in [0, 1), got {p}: change space")
     probabilities = dict(zip(dropped, dropout, strict=False))
-    modules: OrderedDict[str, nn.Module] = OrderedDict(standardise=Standardise(input_scale))
+    modules: OrderedDict[str, nn.Module] = OrderedDict()
+    if shape is None:
+        modules["standardise"] = Standardise(input_scale)
+    else:
+        modules["scaled"] = Scaled(shape, input_scale)
     with torch.random.fork_rng(devices=[]):
         relus = _relus(layers)
         for layer in layers:

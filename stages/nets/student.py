@@ -15,7 +15,7 @@ from stages.nets.mlp import build_mlp
 def build_student(
     plan: Plan, input_scale: float = 1.0, dropout: Sequence[float] = ()
 ) -> nn.Sequential:
-    """The net of a plan; (n, s, s, 3) images -> (n, classes) float32 logits.
+    """The net of a plan; (n, s, s, 3) images, or vectors of its shape -> (n, classes) float32 logits.
 
     Args:
         input_scale: factor of the standardised pixels (Urban et al. 2017, section 2.8).

@@ -57,13 +57,13 @@ class Run:
     Attributes:
         accuracies: of each net.
         budgets: of the mimic nets, smallest first.
-        tolerance, ceiling: fractions, `assess.tolerance_pct` and `assess.mlp_ceiling_pct`.
+        tolerance, ceiling: fractions, `assess.tolerance_pct` and `assess.mlp_ceiling_pct`; None if nobody has said one.
     """
 
     accuracies: Mapping[Key, Quantity]
     budgets: tuple[str, ...]
     tolerance: float
-    ceiling: float
+    ceiling: float | None
 
     def has(self, row: str, budget: str, target: str = "mimic") -> bool:
         """Whether there is this cell."""
@@ -212,6 +212,8 @@ def _below_ensemble(run: Run) -> Claim:
 
 
 def _mlp_ceiling(run: Run) -> Claim:
+    if run.ceiling is None:
+        return Claim("mlp_ceiling", "No net without convolution reaches a ceiling (assess.mlp_ceiling_pct)", "")
     claim = Claim(
         "mlp_ceiling", f"No net without convolution reaches {100 * run.ceiling:g} %",
         f"{100 * run.ceiling:g} % over the best net without convolution",

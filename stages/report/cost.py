@@ -147,10 +147,9 @@ def devices(path: Path = RATES) -> list[Device]:
     raise ValueError(f"{path}: {problem}; it is a list of {sorted(names)}, see python -m benchmarks.rates --write")
 
 
-def transfer_bytes(epochs: int, images: int, size_px: int, classes: int, pixels: bool) -> int:
-    """Bytes of the transfer set: uint8 pixels if kept, int32 index, uint16 label, draws, float32 logits."""
-    per_image = (3 * size_px**2 if pixels else 0) + 4 + 2 + 18 + 4 * classes
-    return epochs * images * per_image
+def transfer_bytes(kept: int, classes: int) -> int:
+    """Bytes of one line of the transfer set: `kept` of the image, int32 index, uint16 label, draws, float32 logits."""
+    return kept + 4 + 2 + 18 + 4 * classes
 
 
 def lines(parts: Sequence[Part], on_disk: int, precision: str, found: Sequence[Device]) -> list[str]:

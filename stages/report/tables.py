@@ -32,9 +32,32 @@ def millions(params: float) -> str:
 
 
 def teacher_architecture(widths: str) -> str:
-    """The paper's shorthand for space-separated widths: '76 126 148 1200' -> 76c²-mp-126c²-mp-...."""
-    c1, c2, c3, fc = widths.split()
-    return f"{c1}c²-mp-{c2}c²-mp-{c3}c⁴-mp-{fc}fc²"
+    """The paper's shorthand for space-separated widths: '76 126 148 1200' -> 76c²-mp-126c²-mp-....
+
+    Teachers of vectors have fewer: '32 200' -> 32c-mp-200fc³, '200' -> 200fc³.
+    """
+    match str(widths).split():
+        case [c1, c2, c3, fc]:
+            return f"{c1}c²-mp-{c2}c²-mp-{c3}c⁴-mp-{fc}fc²"
+        case [c1, fc]:
+            return f"{c1}c-mp-{fc}fc³"
+        case [fc]:
+            return f"{fc}fc³"
+    raise ValueError(f"a teacher has the widths {widths!r}, allowed are 4, 2 or 1: run 'dvc repro teachers'")
+
+
+LAYOUTS = {4: "c²-mp-c²-mp-c⁴-mp-fc²", 2: "c-mp-fc³", 1: "fc³"}
+"""Of teachers, by their number of widths: of images, of vectors with frames, of other vectors."""
+
+
+def teacher_layout(widths: str) -> str:
+    """What teachers with as many space-separated widths have in common, in the shorthand."""
+    return LAYOUTS[len(str(widths).split())]
+
+
+def teacher_depth(widths: str) -> str:
+    """The same in words."""
+    return {4: "8 conv. layers", 2: "1 conv. layer", 1: "3 hidden layers"}[len(str(widths).split())]
 
 
 def architecture_2014(widths: str, hidden: int) -> str:
@@ -87,13 +110,15 @@ def table1(
         rows.append((label, hard_architecture(cell.row), cell.params, cell.test_accuracy, at))
     best = teachers.dropna(subset=["validation_error"])
     best = best.sort_values(["validation_error", "trial"], kind="stable").head(len(ORDINALS))
+    layout = teacher_layout(best["widths"].iloc[0])
+    of_images = layout == LAYOUTS[4]  # others the paper does not have
+    kind, kinds = ("Teacher CNN", "CNNs") if of_images else ("Teacher", "nets")
     for ordinal, (_, entry) in zip(ORDINALS, best.iterrows(), strict=False):
-        name = f"Teacher CNN {ordinal}"
+        name = f"{kind} {ordinal}"
         architecture = teacher_architecture(entry["widths"])
-        rows.append((name, architecture, entry["params"], entry["test_accuracy"], printed[name]))
-    name = f"Ensemble of {members} CNNs"
-    facts = ensemble["params"], ensemble["test_accuracy"], printed["Ensemble of 16 CNNs"]
-    rows.append((name, "c²-mp-c²-mp-c⁴-mp-fc²", *facts))
+        rows.append((name, architecture, entry["params"], entry["test_accuracy"], printed.get(name)))
+    facts = ensemble["params"], ensemble["test_accuracy"], printed["Ensemble of 16 CNNs"] if of_images else None
+    rows.append((f"Ensemble of {members} {kinds}", layout, *facts))
     for cell in earlier:
         own, count = cell.facts, int(cell.facts["members"])
         architecture = architecture_2014(cell.shown["widths"].iloc[0], int(cell.shown["dependent"].iloc[0]))

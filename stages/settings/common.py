@@ -35,10 +35,10 @@ class Execution:
 
 @strict
 class Images:
-    """Which views of an image keep its label (Urban et al. 2017, section 2.5)."""
+    """Which views of an image keep its label (Urban et al. 2017, section 2.5); vectors have none."""
 
     mirror: bool
-    crop_min_px: Annotated[int, Field(ge=2)]
+    crop_min_px: Annotated[int, Field(ge=2)] | None
 
 
 @strict

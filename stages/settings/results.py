@@ -24,7 +24,7 @@ class Assess:
     resamples: Annotated[int, Field(ge=100, le=10**6)]
     level: Annotated[float, Field(ge=0.5, lt=1)]
     tolerance_pct: Annotated[float, Field(ge=0, le=100)]
-    mlp_ceiling_pct: Annotated[float, Field(ge=0, le=100)]
+    mlp_ceiling_pct: Annotated[float, Field(ge=0, le=100)] | None
 
 
 @strict

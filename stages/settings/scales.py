@@ -14,7 +14,7 @@ from stages.settings import whole
 from stages.settings.read import nearest
 
 SCALES = Path("scales")
-ORDER = ("smoke", "cpu", "gpu", "paper", "cifar100", "svhn", "imagenet64")
+ORDER = ("smoke", "cpu", "gpu", "paper", "cifar100", "svhn", "imagenet64", "frames")
 
 
 def names() -> list[str]:
@@ -24,8 +24,15 @@ def names() -> list[str]:
 
 
 def merge(base: CommentedMap, overlay: Mapping[str, Any]) -> None:
-    """Lay `overlay` over `base`, in place; `boxes` are replaced whole, comments of `base` stay."""
+    """Lay `overlay` over `base`, in place; `boxes` are replaced whole, comments of `base` stay.
+
+    A null in a `space` takes out a hyperparameter that the overlay's nets do not have.
+    """
     for key, value in overlay.items():
+        if key == "space":
+            for name in [name for name, entry in value.items() if entry is None]:
+                base[key].pop(name, None)
+            value = {name: entry for name, entry in value.items() if entry is not None}
         if key != "boxes" and isinstance(value, Mapping) and isinstance(base.get(key), Mapping):
             merge(base[key], value)
         else:

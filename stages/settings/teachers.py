@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -10,13 +12,36 @@ from stages.settings.common import Count
 from stages.settings.read import nearest, parse, strict
 from stages.settings.sweeps import Box, Range, Sweep, check_space
 
-SPACE = (
-    ("lr", "momentum", "weight_decay", "init_scale")
-    + ("C1", "C2", "C3", "H1")
-    + ("DOc1", "DOc2", "DOc3", "DOf1", "DOf2")
-    + ("D_h", "D_s", "D_v", "A_s", "A_v")
+
+@dataclass(frozen=True)
+class Names:
+    """Hyperparameters of a teacher, besides those of every training."""
+
+    widths: tuple[str, ...]
+    dropouts: tuple[str, ...]
+    jitter: tuple[str, ...] = ()
+
+    @property
+    def space(self) -> tuple[str, ...]:
+        """All that `teachers.space` needs."""
+        return ("lr", "momentum", "weight_decay", "init_scale", *self.widths, *self.dropouts, *self.jitter)
+
+
+OF_IMAGES = Names(
+    ("C1", "C2", "C3", "H1"), ("DOc1", "DOc2", "DOc3", "DOf1", "DOf2"), ("D_h", "D_s", "D_v", "A_s", "A_v")
 )
-"""The eighteen hyperparameters of a teacher (Urban et al. 2017, sections 2.7 and 6.1)."""
+"""With those of every training the eighteen of Urban et al. 2017, sections 2.7 and 6.1."""
+OF_FRAMES = Names(("C1", "H1"), ("DOc1", "DOf1", "DOf2", "DOf3"))
+"""Ours: a convolution, a pool and three hidden layers, for vectors of a shape (frames, features, ...)."""
+OF_VECTORS = Names(("H1",), ("DOf1", "DOf2", "DOf3"))
+"""Ours: three hidden layers."""
+
+
+def names_of(shape: Sequence[int] | None) -> Names:
+    """Hyperparameters of the teachers of vectors of this shape, or of images where it is None."""
+    if shape is None:
+        return OF_IMAGES
+    return OF_FRAMES if len(shape) > 1 else OF_VECTORS
 
 
 @strict
@@ -28,34 +53,29 @@ class TeacherTraining:
 
 
 @strict
-class TeacherBoxes:
-    """Low and high of the filters in the three groups and of the hidden units."""
-
-    C1: Box
-    C2: Box
-    C3: Box
-    H1: Box
-
-
-@strict
 class Teachers:
-    """The section `teachers`."""
+    """The section `teachers`; `boxes` are low and high of the filters in the groups and of the hidden units."""
 
     sweep: Sweep
     training: TeacherTraining
     width_multiple: Annotated[int, Field(ge=1, le=64)]
-    boxes: TeacherBoxes
+    boxes: dict[str, Box]
     space: dict[str, Range | float]
 
 
-def teachers(params: dict[str, Any]) -> Teachers:
-    """The section `teachers`, its space complete and in range."""
-    section = parse(Teachers, params["teachers"], "teachers")
-    for name in section.space:
-        if name not in SPACE:
-            raise ValueError(f"params.yaml: unknown key 'teachers.space.{name}'{nearest(name, SPACE)}")
-    for name in SPACE:
-        if name not in section.space:
-            raise ValueError(f"params.yaml: 'teachers.space.{name}' is missing")
+def teachers(params: dict[str, Any], shape: Sequence[int] | None = None) -> Teachers:
+    """The section `teachers`, its space complete and in range.
+
+    Args:
+        shape: of vectors, whose teachers are others; None for images.
+    """
+    section, names = parse(Teachers, params["teachers"], "teachers"), names_of(shape)
+    for part, given, wanted in (("boxes", section.boxes, names.widths), ("space", section.space, names.space)):
+        for name in given:
+            if name not in wanted:
+                raise ValueError(f"params.yaml: unknown key 'teachers.{part}.{name}'{nearest(name, wanted)}")
+        for name in wanted:
+            if name not in given:
+                raise ValueError(f"params.yaml: 'teachers.{part}.{name}' is missing")
     check_space(section.space, "teachers.space")
     return section

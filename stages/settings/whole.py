@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from stages.settings import common, prepare, results, students, teachers
@@ -18,10 +19,8 @@ def check(params: dict[str, Any]) -> None:
     common.seed(params)
     common.numerics(params)
     common.execution(params)
-    crop, size = common.images(params).crop_min_px, prepare.prepare(params).size_px
-    if crop > size:
-        raise ValueError(f"params.yaml: images.crop_min_px is {crop}, more than prepare.size_px {size}")
-    trials = teachers.teachers(params).sweep.trials
+    _check_views(params)
+    trials = teachers.teachers(params, prepare.prepare(params).shape).sweep.trials
     members = prepare.ensemble(params).members
     if members > trials:
         raise ValueError(
@@ -43,6 +42,24 @@ def check(params: dict[str, Any]) -> None:
     results.assess(params)
     results.draw(params)
     results.scale(params)
+
+
+def _check_views(params: dict[str, Any]) -> None:
+    """Crops fit into the images, and vectors have no views."""
+    images, data = common.images(params), prepare.prepare(params)
+    crop, size = images.crop_min_px, data.size_px
+    if size is not None:
+        if crop is None or crop > size:
+            raise ValueError(f"params.yaml: images.crop_min_px is {crop}, allowed is 2 to prepare.size_px {size}")
+        return
+    hsv = any(asdict(prepare.augment(params).hsv).values())
+    wanted = (("images.mirror", images.mirror, "false"), ("images.crop_min_px", crop is not None, "null"),
+              ("augment.hsv", hsv, "zeros"))  # fmt: skip
+    for name, on, off in wanted:
+        if on:
+            raise ValueError(
+                f"params.yaml: {name} changes images, and prepare.source npz has vectors: set it to {off}"
+            )
 
 
 def _check_ablations(params: dict[str, Any]) -> None:

@@ -1,20 +1,23 @@
 """The transfer set on disk: one file of images and one of logits per epoch (sections 2.5 and 2.7).
 
 An image shard holds, in the order of presentation: `images` uint8 (n, s, s, 3), `index` int32 (n,), `labels`
-uint16 (n,), `draws` uint16 (n, 9). With `store: draws` it lacks `images`. Its header carries `images_sha256`,
-the hash of the image bytes. A logits shard holds `logits` float32 (n, classes) and the same `images_sha256`:
-a pair that does not match is refused, so one view's logits can never be given to another view.
+uint16 (n,), `draws` uint16 (n, 9). Where the data are vectors, `images` are these, float32 (n, ...). With
+`store: draws` it lacks `images`. Its header carries `images_sha256`, the hash of the image bytes. A logits shard holds
+`logits` float32 (n, classes) and the same `images_sha256`: a pair that does not match is refused, so one view's logits
+can never be given to another view.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from stages.store.tensors import fits, read_header, read_tensors, write_tensors
+from stages.store.tensors import fits, kind_of_inputs, read_header, read_tensors, write_tensors
 
 
 def shard_path(folder: Path, epoch: int) -> Path:
@@ -23,13 +26,18 @@ def shard_path(folder: Path, epoch: int) -> Path:
 
 
 def images_hash(images: np.ndarray) -> str:
-    """sha256 of the bytes of `images` uint8 (n, s, s, 3)."""
+    """sha256 of the bytes of `images` uint8 (n, s, s, 3), or of vectors float32 (n, ...)."""
     return hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()
 
 
-def image_shard_bytes(images: int, size_px: int, keep_images: bool) -> int:
-    """Bytes of one image shard, but for its header of less than a thousand."""
-    return images * ((3 * size_px**2 if keep_images else 0) + 4 + 2 + 2 * 9)
+def input_bytes(size_px: int | None, shape: Sequence[int] | None = None) -> int:
+    """Bytes of one image, or of one vector of this shape."""
+    return 4 * math.prod(shape) if shape is not None else 3 * (size_px or 0) ** 2
+
+
+def image_shard_bytes(images: int, each: int, keep_images: bool) -> int:
+    """Bytes of one image shard with `each` bytes an image, but for its header of less than a thousand."""
+    return images * ((each if keep_images else 0) + 4 + 2 + 2 * 9)
 
 
 def logits_shard_bytes(images: int, classes: int) -> int:
@@ -78,7 +86,7 @@ def read_images(folder: Path, epoch: int) -> tuple[dict[str, np.ndarray], dict[s
     _check_epoch(folder, epoch, header)
     wanted = {"index": (np.int32, "n"), "labels": (np.uint16, "n"), "draws": (np.uint16, ("n", 9))}
     if "images" in arrays:
-        wanted["images"] = (np.uint8, ("n", "s", "s", 3))
+        wanted["images"] = kind_of_inputs(arrays["images"])
     if not fits(arrays, wanted):
         raise ValueError(f"{shard_path(folder, epoch)} holds no image shard: run 'dvc repro augment'")
     return arrays, header

@@ -122,6 +122,13 @@ def fits(arrays: Mapping[str, np.ndarray], wanted: Mapping[str, tuple[Any, Itera
     return True
 
 
+def kind_of_inputs(array: np.ndarray | None) -> tuple[Any, tuple[str | int, ...]]:
+    """Type and shape, for `fits`, that inputs have: vectors float32 (n, ...) of one to three axes, or images."""
+    if array is not None and array.dtype == np.float32:
+        return np.float32, ("n", "a", "b", "c")[: min(max(array.ndim, 2), 4)]
+    return np.uint8, ("n", "s", "s", 3)
+
+
 def _open(path: Path, arrays: bool = False) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     if not path.is_file():
         raise FileNotFoundError(f"{path} not found: run 'dvc repro' to make it")

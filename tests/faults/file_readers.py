@@ -21,7 +21,7 @@ from PIL import Image
 from torchvision import datasets
 
 from stages.fit.checkpoint import Checkpoint
-from stages.images.sources import archives, folder, parquet
+from stages.images.sources import archives, folder, parquet, vectors
 from stages.images.sources.decode import decode
 from stages.store.prepared import read_train, write_split
 from stages.store.shards import (
@@ -209,6 +209,16 @@ def judge_source(item: Any, source: Any) -> str:
     return "valid"
 
 
+def judge_vectors(item: Any, source: Any) -> str:
+    """Finite float32 vectors of the shape that was asked for, with labels of the named classes."""
+    train, test, classes = source
+    for part in (train, test):
+        assert part.images.dtype == np.float32 and part.images.shape[1:] == (3, 2) and np.isfinite(part.images).all()
+        assert part.labels.dtype == np.int64 and len(part.labels) == len(part.images) > 0
+        assert 0 <= part.labels.min() <= part.labels.max() < len(classes)
+    return "valid"
+
+
 def source_readers(root: Path) -> list[Reader]:
     """Single images, a folder of images, parquet files, CIFAR's batches and archives."""
     rng = np.random.default_rng(2)
@@ -229,6 +239,9 @@ def source_readers(root: Path) -> list[Reader]:
     for split in ("train", "test"):
         write_parquet(tables / f"{split}-00000-of-00001.parquet", [_image(rng, "png") for _ in range(3)], [0, 1, 2])
     table = tables / "train-00000-of-00001.parquet"
+    npz = new_folder(root / "npz")
+    for split in ("train", "test"):
+        np.savez(npz / f"{split}.npz", inputs=rng.normal(size=(5, 3, 2)), labels=np.arange(5) % 3)
     copies = new_folder(root / "copies")
     loose = [Path(shutil.copyfile(file, copies / file.name)) for file in (png, jpeg)]
     batches, archive, kind = small_cifar(new_folder(root / "cifar"))
@@ -257,6 +270,7 @@ def source_readers(root: Path) -> list[Reader]:
         Reader("png", spoiler(loose[0], loose[1]), read_image, judge_image, loose[0].name, 4),
         Reader("jpeg", spoiler(loose[1], loose[0]), read_image, judge_image, loose[1].name, 4),
         Reader("image folder", image, lambda p: folder.image_folder(shown, 8), judge_source, "", 1),
+        Reader("npz", spoiler(npz / "train.npz"), lambda p: vectors.vectors(npz, (3, 2)), judge_vectors, "npz", 4),
         Reader("parquet", spoiler(table), lambda p: parquet.parquet(tables), judge_source, "parquet", 6),
         Reader("CIFAR batch", spoiler(batch), lambda p: as_arrays(archives._read_cifar(kind, batches)), same, "", 2),
         Reader("CIFAR archive", spoiler(archive), read_archive, same, "", 3),

@@ -99,8 +99,10 @@ def among(*originals: Any) -> Callable[[Any, Any], str]:
 def read_all(params: Any) -> Any:
     """Everything that prepare checks before it computes, and what `scale --cost` adds up."""
     whole.check(params)
-    prepare_door.check_cells(params, 10, prepare.prepare(params).size_px)
-    for section in (teachers.teachers(params), students.matrix(params, "mimic"), students.matrix(params, "hard")):
+    data = prepare.prepare(params)
+    prepare_door.check_cells(params, 10, data.size_px, data.shape)
+    sections = (students.matrix(params, target) for target in ("mimic", "hard"))
+    for section in (teachers.teachers(params, data.shape), *sections):
         Space.from_params(split_space(section.space)[0])
     scale.jobs(params)
     return params
@@ -132,7 +134,7 @@ def judge_params(item: Any, params: dict[str, Any]) -> str:
         (prepare.prepare(params), params["prepare"]),
         (prepare.ensemble(params), params["ensemble"]),
         (prepare.augment(params), params["augment"]),
-        (teachers.teachers(params), params["teachers"]),
+        (teachers.teachers(params, prepare.prepare(params).shape), params["teachers"]),
         (results.tabulate(params), params["tabulate"]),
         (results.assess(params), params["assess"]),
         (results.draw(params), params["draw"]),

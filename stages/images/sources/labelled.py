@@ -21,7 +21,7 @@ DIGITS = ("cluttered-digits", "svhn")
 
 @dataclass(frozen=True)
 class Labelled:
-    """Images uint8 (n, s, s, 3), 0..255, with labels int64 (n,) from 0.
+    """Images uint8 (n, s, s, 3), 0..255, or vectors float32 (n, ...) of one to three axes; labels int64 (n,) from 0.
 
     Raises:
         ValueError: a shape or a type is another, or a label is negative.
@@ -33,9 +33,10 @@ class Labelled:
     def __post_init__(self) -> None:
         shape = self.images.shape
         square = len(shape) == 4 and shape[1] == shape[2] and shape[3] == 3
-        if self.images.dtype != np.uint8 or not square:
+        vectors = self.images.dtype == np.float32 and 2 <= len(shape) <= 4
+        if not vectors and (self.images.dtype != np.uint8 or not square):
             raise ValueError(
-                f"images are {self.images.dtype} {shape}, allowed is uint8 (n, s, s, 3)"
+                f"images are {self.images.dtype} {shape}, allowed is uint8 (n, s, s, 3), or vectors float32 (n, ...)"
             )
         if self.labels.dtype != np.int64 or self.labels.shape != shape[:1]:
             raise ValueError(
