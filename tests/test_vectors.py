@@ -36,6 +36,7 @@ from stages.settings.teachers import names_of
 from stages.settings.teachers import teachers as teachers_settings
 from stages.store.prepared import read_test, read_train
 from stages.store.tensors import read_tensors
+from stages.store.weights import load_weights
 from stages.store.work import read_manifest
 
 PAGE = (ROOT / "docs/vectors.md").read_text()
@@ -375,8 +376,10 @@ def test_the_whole_pipeline_on_frames(
     verdicts = (Path("metrics/verdicts.json")).read_text()
     assert verdicts.count("not tested") == 5, "three on convolution, one on budgets, a ceiling that nobody has named"
     assert Path("plots/augmentation.png").stat().st_size > 5000
-    widths = pd.read_csv("metrics/teachers.csv")["widths"].str.split().str.len()
-    assert set(widths) == {2}
+    first = pd.read_csv("metrics/teachers.csv").iloc[0]
+    _, described = load_weights(Path("data/teachers/000.safetensors"))
+    assert described["widths"] == [int(width) for width in first["widths"].split()] and described["shape"] == [8, 8]
+    np.testing.assert_allclose(described["dropout"], first[["DOc1", "DOf1", "DOf2", "DOf3"]].astype(float), rtol=1e-5)
     logits = {p.name: p.read_bytes() for p in Path("data/logits").glob("*.safetensors")}
     capsys.readouterr()
     with pytest.MonkeyPatch.context() as patch:
