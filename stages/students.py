@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from stages.fit.curves import check_log
 from stages.fit.environment import describe
 from stages.search.journal import Journal
 from stages.search.propose import Settings
@@ -128,6 +129,7 @@ def main() -> None:
     arguments = parser.parse_args()
     cell, settings, space = set_up(**vars(arguments))
     check_targets(cell)
+    check_log(cell.execution.log)
     sweep = cell.section.sweep
     with work_folder(f"{cell.stage}/{cell.key}", settings, cell.inputs, __file__) as work:
         cell = replace(cell, work=work)

@@ -113,6 +113,11 @@ class Cell:
         root = self.work.parent if self.work.name == AGAIN else self.work
         return root / "labels"
 
+    def curve(self, trial: int) -> str:
+        """Under which name the curve of a trial grows, if `execution.log` wants one."""
+        again = "-again" if self.work.name == AGAIN else ""
+        return f"{self.stage}/{self.key}/{trial:03d}{again}"
+
     @property
     def again(self) -> Cell:
         """The same cell for retrained nets, which have folders of their own."""

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from stages.fit.checkpoint import Checkpoint
+from stages.fit.curves import logged
 from stages.fit.device import check_precision, choose_device, set_up_torch
 from stages.fit.evaluate import logits
 from stages.fit.loop import Recipe, train
@@ -55,7 +56,7 @@ def train_student(cell: Cell, trial: int, values: dict[str, Any], seed: int) -> 
     checkpoint = Checkpoint(
         folder.checkpoint, save_weights, load_weights, cell.execution.checkpoint_seconds
     )
-    with feed(cell, device) as epochs:
+    with feed(cell, device) as epochs, logged(cell.execution.log, cell.curve(trial), folder.report) as report:
         outcome = train(
             net,
             _recipe(cell, everything),
@@ -63,7 +64,7 @@ def train_student(cell: Cell, trial: int, values: dict[str, Any], seed: int) -> 
             (torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device)),
             seed,
             checkpoint,
-            folder.report,
+            report,
             cell.execution.cuda_graphs,
         )
     if outcome.state is not None:

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from stages.fit.curves import check_log
 from stages.fit.environment import describe
 from stages.search.journal import Journal
 from stages.search.propose import Settings
@@ -92,6 +93,7 @@ def main() -> None:
     shape = read_manifest(PREPARED).get("shape")
     section, numerics, images = teachers(params, shape), common.numerics(params), common.images(params)
     execution, seed = common.execution(params), common.seed(params)
+    check_log(execution.log)
     searched, fixed = split_space(section.space)
     space, sweep = Space.from_params(searched), section.sweep
     settings = {

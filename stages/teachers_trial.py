@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from stages.fit.checkpoint import Checkpoint
+from stages.fit.curves import logged
 from stages.fit.device import check_precision, choose_device, set_up_torch
 from stages.fit.evaluate import accuracy, logits
 from stages.fit.loop import Epoch, Recipe, train
@@ -61,16 +62,17 @@ def train_teacher(job: Job, trial: int, values: dict[str, Any], seed: int) -> di
     checkpoint = Checkpoint(
         folder.checkpoint, save_weights, load_weights, job.execution.checkpoint_seconds
     )
-    outcome = train(
-        net,
-        _recipe(job, everything),
-        _epochs(views, train_labels, seed, job.images),
-        validation,
-        seed,
-        checkpoint,
-        folder.report,
-        job.execution.cuda_graphs,
-    )
+    with logged(job.execution.log, f"teachers/{trial:03d}", folder.report) as report:
+        outcome = train(
+            net,
+            _recipe(job, everything),
+            _epochs(views, train_labels, seed, job.images),
+            validation,
+            seed,
+            checkpoint,
+            report,
+            job.execution.cuda_graphs,
+        )
     result = {
         "value": outcome.value,
         "reason": outcome.reason,

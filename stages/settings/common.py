@@ -31,6 +31,7 @@ class Execution:
     slots: Annotated[int, Field(ge=1, le=4096)]
     checkpoint_seconds: Annotated[float, Field(ge=0)]
     cuda_graphs: bool
+    log: Literal["none", "dvclive", "tensorboard"]
 
 
 @strict
