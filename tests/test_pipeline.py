@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import random
+import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import pytest
+from moto.server import ThreadedMotoServer
 from pocket import ENVIRONMENT, ROOT, copy_of_the_repository, dvc, ran, write_params
 
 
@@ -29,6 +34,68 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_second_run_does_nothing(repository: Path) -> None:
     assert ran(dvc(repository, "repro")) == set()
     assert "up to date" in dvc(repository, "status")
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Address of an S3 server on this machine, with a bucket `shared`."""
+    environment = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "us-east-1",
+                   "AWS_EC2_METADATA_DISABLED": "true"}  # fmt: skip
+    for name, value in environment.items():
+        monkeypatch.setitem(ENVIRONMENT, name, value)
+        monkeypatch.setenv(name, value)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    boto3.client("s3", endpoint_url=f"http://{host}:{port}").create_bucket(Bucket="shared")
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+def share(folder: Path, *words: str) -> str:
+    """Output of `python -m stages.share WORDS`."""
+    command = [sys.executable, "-m", "stages.share", *words]
+    done = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def second_clone(repository: Path, folder: Path) -> Path:
+    """What a git clone of `repository` has: code, parameters, dvc.lock, metrics; no data."""
+    copy_of_the_repository(folder)
+    for name in ("params.yaml", "dvc.lock"):
+        shutil.copyfile(repository / name, folder / name)
+    shutil.copytree(repository / "metrics", folder / "metrics")
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["s3", pytest.param("folder", marks=pytest.mark.slow)])
+def test_another_clone_trains_a_changed_row_and_no_other(
+    kind: str, repository: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    url = str(tmp_path / "remote") if kind == "folder" else "s3://shared/mimicnets"
+    other = second_clone(repository, tmp_path / "other")
+    for folder in (repository, other):
+        dvc(folder, "remote", "add", "-f", "-d", "storage", url)
+        if kind == "s3":
+            dvc(folder, "remote", "modify", "storage", "endpointurl", request.getfixturevalue("s3"))
+    assert "data/augmented, which augment makes again" in share(repository)
+    said = share(repository, "--push")
+    size, unit = re.search(r"pushing at most (\S+) (MB|kB)", said).groups()
+    if kind == "folder":
+        held = sum(path.stat().st_size for path in (tmp_path / "remote").rglob("*") if path.is_file())
+        assert held == pytest.approx(float(size) * {"MB": 1e6, "kB": 1e3}[unit], rel=0.01)
+    before = (other / "dvc.lock").read_bytes()
+    assert "data/augmented is the same, byte for byte" in share(other, "--pull")
+    assert (other / "dvc.lock").read_bytes() == before and "up to date" in dvc(other, "status")
+    write_params(other, {"execution.engine": "local", "rows.conv1": {"boxes": {"60k": [[6, 9], [30, 60]]}}})
+    assert ran(dvc(other, "repro")) == {"students@conv1-60k", "tabulate", "assess", "draw"}
+    if kind == "folder":
+        shutil.rmtree(other / "data/augmented")
+        shutil.rmtree(tmp_path / "remote")
+        with pytest.raises(AssertionError, match="'dvc pull' failed, see above"):
+            share(second_clone(repository, tmp_path / "third"), "--pull", "--remote", "nowhere")
+    dvc(repository, "remote", "remove", "storage")
 
 
 def test_an_edit_runs_what_it_touches_and_no_more(repository: Path) -> None:
