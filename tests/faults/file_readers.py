@@ -241,7 +241,7 @@ def source_readers(root: Path) -> list[Reader]:
     table = tables / "train-00000-of-00001.parquet"
     npz = new_folder(root / "npz")
     for split in ("train", "test"):
-        np.savez(npz / f"{split}.npz", inputs=rng.normal(size=(5, 3, 2)), labels=np.arange(5) % 3)
+        np.savez_compressed(npz / f"{split}.npz", inputs=rng.normal(size=(5, 3, 2)), labels=np.arange(5) % 3)
     copies = new_folder(root / "copies")
     loose = [Path(shutil.copyfile(file, copies / file.name)) for file in (png, jpeg)]
     batches, archive, kind = small_cifar(new_folder(root / "cifar"))

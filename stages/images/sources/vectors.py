@@ -6,6 +6,7 @@ For the speech experiment of Ba and Caruana (2014), whose data cannot be had fre
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,12 +16,19 @@ from .decode import MAX_TOTAL_BYTES
 from .labelled import FEWEST_CLASSES, MOST_CLASSES, Labelled, Source, checked_labels, existing_folder
 
 
+NOT_NPZ = (
+    OSError, ValueError, KeyError, EOFError, MemoryError, NotImplementedError, RuntimeError, SyntaxError, TypeError,
+    OverflowError, zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error,
+)  # fmt: skip
+"""What zipfile and numpy raise for a file that is damaged or something else."""
+
+
 def vectors(path: str | Path, shape: Sequence[int]) -> Source:
     """Training vectors, test vectors and class names from `train.npz` and `test.npz` in a folder.
 
     Each file holds `inputs`, floats or integers (n, *shape), and `labels`, integers (n,) from 0; train.npz may hold
-    `classes`, the names of the classes. They are written with `numpy.savez`. Without names there are as many classes
-    as the highest label of train.npz says, named by their numbers.
+    `classes`, the names of the classes. They are written with `numpy.savez` or `savez_compressed`. Without names there
+    are as many classes as the highest label of train.npz says, named by their numbers.
 
     Args:
         path: the folder; a relative one starts at the environment's MIMICNETS_DATA, if set.
@@ -44,8 +52,7 @@ def statistics(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of each feature, float64 of the shape of one vector; 1 where a feature is constant.
 
     Args:
-        vectors: float32 (n, ...), the training vectors: others must not be looked at (Ba and Caruana 2014 standardise
-            their features too).
+        vectors: float32 (n, ...), the training vectors: others must not be looked at.
     """
     mean = vectors.mean(axis=0, dtype=np.float64)
     deviation = np.zeros_like(mean)
@@ -74,8 +81,7 @@ def _read(path: Path, shape: Sequence[int]) -> dict[str, np.ndarray]:
             raise ValueError(f"{size:,} bytes, allowed are {MAX_TOTAL_BYTES:,}")
         with np.load(path, allow_pickle=False) as file:
             found = {name: file[name] for name in ("inputs", "labels", "classes") if name in file.files}
-    except (OSError, ValueError, KeyError, EOFError, MemoryError, NotImplementedError, RuntimeError,
-            zipfile.BadZipFile, zipfile.LargeZipFile, SyntaxError, TypeError, OverflowError) as error:  # fmt: skip
+    except NOT_NPZ as error:
         raise ValueError(
             f"{path} is no file of numpy.savez ({' '.join(str(error).split())[:200]}): write it again, or change "
             "prepare.path"
