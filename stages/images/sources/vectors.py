@@ -15,7 +15,6 @@ import numpy as np
 from .decode import MAX_TOTAL_BYTES
 from .labelled import FEWEST_CLASSES, MOST_CLASSES, Labelled, Source, checked_labels, existing_folder
 
-
 NOT_NPZ = (
     OSError, ValueError, KeyError, EOFError, MemoryError, NotImplementedError, RuntimeError, SyntaxError, TypeError,
     OverflowError, zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error,
