@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from rich.console import Console
 from rich.live import Live
@@ -23,7 +23,7 @@ from stages.nets.budget import parse_budget
 from stages.nets.families import FAMILIES
 from stages.settings import common, prepare
 from stages.settings.read import read_params
-from stages.settings.students import FOLDER, SECTION, matrix, row
+from stages.settings.students import FOLDER, SECTION, Target, matrix, row
 from stages.settings.teachers import teachers
 from stages.store import door
 from stages.store.atomic import read_json
@@ -72,7 +72,7 @@ def wanted(params: dict[str, Any]) -> Iterator[Wanted]:
     yield Wanted("ensemble", metrics=METRICS / "ensemble.json")
     yield Wanted("augment", transfer.epochs)
     yield Wanted("label", transfer.epochs)
-    for target in SECTION:
+    for target in get_args(Target):
         cells = matrix(params, target)
         for name, budget in product(cells.rows, cells.budgets):
             family = row(params, target, name).net or name

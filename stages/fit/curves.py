@@ -49,7 +49,8 @@ def logged(kind: str, name: str, report: Report) -> Iterator[Report]:
         yield report
         return
     folder = LIVE / name
-    make, opened = {"dvclive": _dvclive, "tensorboard": _tensorboard}[kind], []
+    make = {"dvclive": _dvclive, "tensorboard": _tensorboard}[kind]
+    opened: list[tuple[Report, Callable[[], Any]]] = []
 
     def both(epoch: int, loss: float, error: float) -> None:
         report(epoch, loss, error)
@@ -67,7 +68,7 @@ def logged(kind: str, name: str, report: Report) -> Iterator[Report]:
 
 
 def _dvclive(folder: Path, epoch: int) -> tuple[Report, Callable[[], Any]]:
-    from dvclive import Live
+    from dvclive.live import Live
 
     folder.mkdir(parents=True, exist_ok=True)
     show(LIVE)
