@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -175,7 +176,8 @@ def _targets(net: Net, target: Target | None, params: dict[str, Any], inputs: st
         return mimic
     row = net.key.rpartition("-")[0]
     own = {name: value for name, value in params["ablation_rows"][row].items() if name != "of"}
-    return f"{mimic} A variant of the row {ablation(params, row).of}, with {own}: where they differ, this counts."
+    base = ablation(params, row).of
+    return f"{mimic} That is the row {base}; this net is a variant of it, with `{json.dumps(own)}` instead."
 
 
 def _made(net: Net, target: Target | None) -> list[str]:
@@ -203,7 +205,7 @@ def limits(record: Record, chosen: bool) -> list[str]:
             "chosen as the best of its search."
         )
     elif chosen:
-        said.append("Its accuracies are those of one net, the best of its search: other seeds were not tried.")
+        said.append("Its accuracies are those of the best net of its search, which was not trained from other seeds.")
     error = "how far they are from one was not measured"
     if record.calibration is not None:
         error = f"expected calibration error {record.calibration:.3f} on the test set, {BINS} bins"

@@ -206,7 +206,7 @@ def test_onnx_names_its_input_and_output(here: Path) -> None:
 def perturbed(net: torch.nn.Sequential) -> torch.nn.Sequential:
     other = copy.deepcopy(net)
     with torch.no_grad():
-        other.out.bias[3] += 0.01 * float(other.out.weight.abs().max())
+        other.out.bias[3] += 0.1
     return other
 
 
@@ -312,9 +312,9 @@ def test_cells_have_short_names(here: Path, tmp_path: Path, monkeypatch: pytest.
 
 def test_differences_are_of_the_largest_logit() -> None:
     wanted = np.array([[100.0, -200.0], [0.0, 1.0]], np.float32)
-    assert check.compare("x", wanted + np.float32(0.001), wanted) == pytest.approx(0.001, rel=0.1)
-    with pytest.raises(ValueError, match="x gives other outputs: largest difference 0.003, allowed 0.002"):
-        check.compare("x", wanted + np.float32(0.003), wanted)
+    assert check.compare("x", wanted + np.float32(0.01), wanted) == pytest.approx(0.01, rel=0.01)
+    with pytest.raises(ValueError, match="x gives other outputs: largest difference 0.03, allowed 0.02"):
+        check.compare("x", wanted + np.float32(0.03), wanted)
     for bad in (np.full((2, 2), np.nan), np.zeros((2, 3))):
         with pytest.raises(ValueError, match="x gives"):
             check.compare("x", bad, wanted)
@@ -349,7 +349,7 @@ def test_the_card_is_true(here: Path) -> None:
     for name in ("lr", "momentum", "input_scale", "init_scale", "C1", "C2"):
         assert float(lines[name]) == pytest.approx(float(best[name]), rel=1e-5)
     assert set(lines) & set(best) - {"widths"} == {"lr", "momentum", "input_scale", "init_scale", "C1", "C2"}
-    assert "60 train, 50 validation, 40 test images" in lines["data set"] and "`cluttered-digits`" in lines["data set"]
+    assert lines["data set"].endswith("(source `cluttered-digits`): 60 training, 50 validation, 40 test images")
     crowd = json.loads(Path("metrics/ensemble.json").read_text())
     assert "on 3 stored epochs of augmented training images to give the mean logits of an ensemble of 2 nets" in card
     assert f"{crowd['params']:,} parameters, validation accuracy {crowd['validation_accuracy']:.4f}" in card
@@ -390,6 +390,28 @@ def test_cards_say_on_what_a_net_was_trained(
     csv.write_text(csv.read_text().replace(f",{rows[1]['test_accuracy']},", ",,"))
     assert run(export, "teachers/001", "--format", "safetensors", "--out", str(tmp_path / "out"))[0] == 0
     assert lines_of((tmp_path / "out/README.md").read_text())["test accuracy"] == "not measured by the run"
+
+
+def test_cards_of_variants_and_of_the_nets_of_2014(copied: Path, run: Run, tmp_path: Path) -> None:
+    listed = {"ablations.rows": ["conv2-weight-decay"], "students_2014.rows": ["snn-2014"],
+              "teachers_2014.rows": ["cnn-2014"]}  # fmt: skip
+    write_params(copied, listed)
+    words = {
+        "students/conv2-weight-decay": "That is the row conv2; this net is a variant of it, with "
+        '`{"weight_decay": 0.0002}` instead.',
+        "students/snn-2014": "A mimic net of Ba and Caruana (2014): trained on 3 stored epochs of augmented",
+        "hard/cnn-2014": "Trained on the true labels, on 3 stored epochs of augmented training images.",
+    }
+    for name, said in words.items():
+        for folder in ("data", "metrics"):
+            for path in Path(folder, "students").glob("conv1-60k*"):
+                target = Path(folder) / f"{name}{path.name.removeprefix('conv1')}"
+                target.parent.mkdir(parents=True, exist_ok=True)
+                (shutil.copytree if path.is_dir() else shutil.copyfile)(path, target)
+        status, _, error = run(export, f"{name}-60k", "--format", "safetensors", "--out", str(tmp_path / "out"))
+        assert status == 0, error
+        card = (tmp_path / "out/README.md").read_text()
+        assert said in card and "Commit and machine of the training are not recorded." in card
 
 
 def test_licences_are_said_or_said_to_be_unknown() -> None:
@@ -716,7 +738,8 @@ def test_the_python_of_the_page_runs(here: Path, capsys: pytest.CaptureFixture[s
 
 
 @needs_onnx
-def test_the_commands_of_the_pages_run(copied: Path, run: Run) -> None:
+def test_the_commands_of_the_pages_run(copied: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "FILES", {"safetensors": "model.safetensors"})  # the fixture has written all formats
     doors, ran = {"stages.export": export, "stages.predict": predict}, []
     for name in ("photo.jpg", "scan.png", "cat.png"):
         Image.fromarray(pixels(3, 90)).save(name)
@@ -726,9 +749,6 @@ def test_the_commands_of_the_pages_run(copied: Path, run: Run) -> None:
     pages = PAGE + (ROOT / "README.md").read_text()
     for line in re.findall(r"^python -m stages\.(?:export|predict) .*", pages, re.M):
         words = shlex.split(line, comments=True)
-        if words[2:] == ["stages.export", CELL]:  # what has made the folder
-            ran.append(words[2])
-            continue
         status, out, error = run(doors[words[2]], *words[3:])
         assert status == 0 and out and not error, (line, error)
         ran.append(words[2])

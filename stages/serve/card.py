@@ -11,6 +11,7 @@ from stages.serve.programs import OUTPUT, input_name
 
 MARK = "<!-- written by python -m stages.export -->"
 """By which export knows a card of its own, and overwrites no other file."""
+SPLITS = {"train": "training"}
 MOST_NAMES = 200
 """Class names that a card lists; all are in the files."""
 
@@ -81,7 +82,7 @@ def _escaped(lines: Mapping[str, str]) -> dict[str, str]:
 
 
 def _data(facts: Facts) -> dict[str, str]:
-    counts = ", ".join(f"{count:,} {split}" for split, count in facts.counts.items())
+    counts = ", ".join(f"{count:,} {SPLITS.get(split, split)}" for split, count in facts.counts.items())
     described = facts.description
     return {"data set": f"{described['data']} (source `{described['source']}`): {counts} {input_name(described)}"}
 

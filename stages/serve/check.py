@@ -8,9 +8,10 @@ import numpy as np
 
 from stages.serve.programs import Runner
 
-TOLERANCE = 1e-5
-"""Largest difference of a logit that is allowed, as a share of the largest logit (by size) of the sample. Nets of this
-project differed by 5e-7 of it at most between torch and onnxruntime (float32, CPU); with a wrong layer by far more."""
+TOLERANCE = 1e-4
+"""Largest difference of a logit that is allowed, as a share of the largest logit (by size) of the sample. Nets of 3k to
+10M parameters differed by 2.5e-6 of it at most between torch and onnxruntime (float32, CPU), with wrong weights by far
+more."""
 ANOTHER_NET = 0.05
 """The same between these weights and the outputs that the run has stored, which may be from another machine or in
 bfloat16. A net of another trial differs by more."""
