@@ -110,7 +110,7 @@ def push(remote: Sequence[str], everything: bool) -> None:
         raise ValueError(f"not whole in this cache: {', '.join(missing[:3])}: run 'dvc repro' or pull them first")
     chosen = found if everything else light(found)
     print(f"pushing at most {text(total(chosen))}: a remote keeps what it has")
-    dvc("push", *remote, *(entry.out.path for entry in chosen))
+    dvc("push", *remote, "--", *(entry.out.path for entry in chosen))
 
 
 def pull(remote: Sequence[str], everything: bool) -> None:
@@ -123,7 +123,7 @@ def pull(remote: Sequence[str], everything: bool) -> None:
     if everything:
         dvc("pull", *remote)
         return
-    dvc("pull", *remote, *(out.path for out in outs if out.path != AUGMENTED))
+    dvc("pull", *remote, "--", *(out.path for out in outs if out.path != AUGMENTED))
     before = [out.name for out in outs if out.path == AUGMENTED]
     dvc("repro", "--single-item", "augment")
     after = [out.name for out in lock_outs(Path(), read_lock(Path()))[0] if out.path == AUGMENTED]
