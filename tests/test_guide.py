@@ -96,7 +96,7 @@ def test_an_experiment_shows_accuracies_by_row_and_budget_and_is_applied(finishe
     assert {name for path, name in every if path == "metrics/tables.json"} == rows
     assert {"conv1.60k", "hard-conv2.180k", "ensemble.test", "teacher.best"} <= rows
 
-    git(finished, "checkout", ".")
+    git(finished, "reset", "-q", "--hard")
     dvc(finished, "checkout", "--quiet")
     assert json.loads((finished / "metrics/tables.json").read_text()) == before
     dvc(finished, "exp", "apply", "slow-start")

@@ -1,0 +1,38 @@
+# Commands of those who work on mimicnets: `make help`. They use the virtual environment in .venv where there is one.
+VENV ?= .venv
+FOLDER ?= ../pocket
+BENCHMARKS = augment dag growth precision rates search store train
+export PATH := $(abspath $(VENV))/bin:$(PATH)
+
+.PHONY: help setup lint types test pocket smoke bench docs clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 10
+
+setup: ## make .venv with all that is needed to change the code (6 GB)
+	python3 -m venv $(VENV) && . $(VENV)/bin/activate && pip install -q '.[dev]'
+
+lint: ## check the style
+	python -m ruff check .
+
+types: ## check the types of stages/ and tools/
+	python -m mypy
+
+test: ## run the quick tests (python -m pytest -m slow runs the others)
+	python -m pytest
+
+pocket: ## run the pipeline in a pocket-sized copy at FOLDER (a minute or two of CPU)
+	python -m tools.pocket $(FOLDER) && cd $(FOLDER) && dvc repro
+
+smoke: ## run the pipeline at the scale smoke (five minutes on two cores)
+	python -m stages.scale smoke && dvc repro
+
+bench: ## run the quick version of every benchmark
+	set -e; for name in $(BENCHMARKS); do python -m benchmarks.$$name --quick; done
+
+docs: ## make the pages that are made: parameters and benchmarks
+	python -m tools.params_page --write && python -m benchmarks.page
+
+clean: ## remove what tools leave behind; data, metrics, plots and .venv stay
+	rm -rf build dvc_plots *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
+	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
