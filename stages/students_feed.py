@@ -18,7 +18,7 @@ from stages.nets.stored import restore
 from stages.nets.student import described_student
 from stages.nets.teacher import described_teacher
 from stages.store.prepared import read_train
-from stages.store.shards import first_members, write_logits
+from stages.store.shards import first_members, read_or_make
 from stages.store.transfer import EpochShard, Rebuild, read_epoch, read_targets
 from stages.store.weights import load_weights
 from stages.store.work import read_manifest
@@ -74,13 +74,12 @@ class Labelled(Stored):
 
     def targets(self, epoch: int, shard: EpochShard) -> np.ndarray:
         """Logits float32 (n, classes): those that another trial has left, or else computed and left for others."""
-        try:
-            return super().targets(epoch, shard)
-        except (FileNotFoundError, ValueError):
+
+        def make() -> np.ndarray:
             self.nets = self.nets or members(self.cell, self.device, described_student)
-            values = labels_of(self.nets, shard, self.cell.numerics)
-            write_logits(self.logits, epoch, values, shard.images_sha256)
-            return values
+            return labels_of(self.nets, shard, self.cell.numerics)
+
+        return read_or_make(self.logits, epoch, shard.images_sha256, make)
 
 
 class Fresh:

@@ -729,3 +729,39 @@ def test_sizes_are_known_before_writing(tmp_path: Path, keep: bool) -> None:
     assert 0 < head < 1000
     shards.write_logits(tmp_path, 1, np.zeros((40, 10), np.float32), "ab" * 32)
     assert 0 < shards.shard_path(tmp_path, 1).stat().st_size - shards.logits_shard_bytes(40, 10) < 1000
+
+
+SEVERAL = """
+import os, sys, time
+from pathlib import Path
+import numpy as np
+from stages.store.shards import read_or_make
+folder, start = Path(sys.argv[1]), Path(sys.argv[2])
+(start / str(os.getpid())).touch()
+while len(list(start.iterdir())) < 3:
+    time.sleep(0.001)
+for epoch in range(40):
+    def make():
+        with (folder.parent / "made").open("a") as file:
+            file.write(f"{epoch}\\n")
+        return np.full((5, 3), epoch, np.float32)
+    assert (read_or_make(folder, epoch, "ab" * 32, make) == epoch).all()
+"""
+
+
+def test_several_processes_leave_each_other_their_logits(tmp_path: Path) -> None:
+    """Each epoch is made once; a writer never takes another's unfinished file for a torn one."""
+    (start := tmp_path / "start").mkdir()
+    words = [sys.executable, "-c", SEVERAL, str(tmp_path / "labels"), str(start)]
+    running = [subprocess.Popen(words, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    ends = [process.communicate(timeout=120)[1] for process in running]
+    assert [process.returncode for process in running] == [0, 0, 0], "".join(ends)
+    assert sorted(map(int, (tmp_path / "made").read_text().split())) == list(range(40))
+
+
+def test_damaged_logits_are_made_again_and_others_kept(tmp_path: Path) -> None:
+    first = shards.read_or_make(tmp_path, 0, "ab" * 32, lambda: np.zeros((2, 3), np.float32))
+    assert not first.any() and not shards.read_or_make(tmp_path, 0, "ab" * 32, lambda: first + 1).any()
+    shard_path(tmp_path, 0).write_bytes(b"torn")
+    assert shards.read_or_make(tmp_path, 0, "ab" * 32, lambda: first + 1).all()
+    assert not shards.read_or_make(tmp_path, 0, "cd" * 32, lambda: first).any(), "those of other images do not count"

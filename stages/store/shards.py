@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from stages.store.atomic import alone
 from stages.store.tensors import fits, kind_of_inputs, read_header, read_tensors, write_tensors
 
 
@@ -103,6 +104,20 @@ def read_logits(folder: Path, epoch: int, images_sha256: str) -> np.ndarray:
     if not fits(arrays, {"logits": (np.float32, ("n", "classes"))}):
         raise ValueError(f"{shard_path(folder, epoch)} holds no logits: run 'dvc repro label'")
     return arrays["logits"]
+
+
+def read_or_make(folder: Path, epoch: int, images_sha256: str, make: Callable[[], np.ndarray]) -> np.ndarray:
+    """Logits of the images with that hash: those that another process has left, or else made and left for others.
+
+    One process at a time makes those of an epoch; others wait for it.
+    """
+    with alone(shard_path(folder, epoch)):
+        try:
+            return read_logits(folder, epoch, images_sha256)
+        except (FileNotFoundError, ValueError):
+            values = make()
+            write_logits(folder, epoch, values, images_sha256)
+            return values
 
 
 def check_pairs(images: Path, logits: Path, epochs: int) -> None:
