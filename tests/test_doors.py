@@ -440,11 +440,11 @@ def test_split_takes_the_papers_batches() -> None:
 
     pool = Labelled(np.zeros((50_000, 8, 8, 3), np.uint8), np.arange(50_000))
     test = Labelled(np.zeros((10_000, 8, 8, 3), np.uint8), np.arange(10_000))
-    settings = Prepare("cifar10", "x", "order", 40_000, 10_000, 10_000, 32)
+    settings = Prepare("cifar10", "x", "order", 40_000, 10_000, 10_000, 32, None)
     parts = prepare.split(settings, pool, test)
     assert (parts["train"].labels == np.arange(40_000)).all()
     assert (parts["validation"].labels == np.arange(40_000, 50_000)).all()
     with pytest.raises(ValueError, match="lower one of them"):
-        prepare.split(Prepare("cifar10", "x", "order", 45_000, 10_000, 10, 32), pool, test)
+        prepare.split(Prepare("cifar10", "x", "order", 45_000, 10_000, 10, 32, None), pool, test)
     with pytest.raises(ValueError, match=r"prepare.test is 10001"):
-        prepare.split(Prepare("cifar10", "x", "order", 4, 1, 10_001, 32), pool, test)
+        prepare.split(Prepare("cifar10", "x", "order", 4, 1, 10_001, 32, None), pool, test)
