@@ -115,6 +115,7 @@ def test_train_quick(tmp_path: Path) -> None:
     assert found["PIL + DataLoader"] > 1 and found["PIL + live 17M teacher"] > found["PIL + DataLoader"]
 
 
+@pytest.mark.slow
 def test_store_quick(tmp_path: Path) -> None:
     written = run_benchmark("store", tmp_path, "--quick")
     cases = {row["case"] for row in written["rows"]}

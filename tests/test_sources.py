@@ -78,7 +78,7 @@ def listing(folder: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("images", "labels"),
     [
-        (pixels(3).astype(np.float32), np.zeros(3, np.int64)),
+        (pixels(3).astype(np.float64), np.zeros(3, np.int64)),
         (pixels(3)[:, :30], np.zeros(3, np.int64)),
         (pixels(3)[..., :1], np.zeros(3, np.int64)),
         (pixels(3), np.zeros(2, np.int64)),

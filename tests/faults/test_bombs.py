@@ -131,6 +131,7 @@ def test_image_bombs_are_refused(tmp_path: Path, little_memory: None, which: str
             read()
 
 
+@pytest.mark.slow
 def test_parquet_bombs_are_refused(tmp_path: Path, little_memory: None) -> None:
     """A value of 20 MB that is given 500 times in 2 kB, and more rows than a file may have."""
     file, big = tmp_path / "train-0.parquet", pa.array([bytes(20_000_000)])

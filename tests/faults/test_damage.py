@@ -138,6 +138,7 @@ def test_a_flipped_bit_in_the_transfer_set(undisturbed: Path, tmp_path: Path, na
     goes_on(folder, undisturbed)
 
 
+@pytest.mark.slow
 def test_logits_of_another_shard(undisturbed: Path, tmp_path: Path) -> None:
     folder = undone(undisturbed, tmp_path / "repository", CELL)
     first, second = (folder / f"data/logits/epoch-00{k}.safetensors" for k in (0, 1))
@@ -199,6 +200,7 @@ def test_a_disk_that_is_full(undisturbed: Path, tmp_path: Path, stage: str, size
     goes_on(folder, undisturbed)
 
 
+@pytest.mark.slow
 def test_a_read_only_work_folder(undisturbed: Path, tmp_path: Path) -> None:
     folder = undone(undisturbed, tmp_path / "repository", TEACHERS)
     code, output = repro(folder, before=behind(folder, "mount --bind work work; mount -o remount,ro,bind work"))
@@ -209,6 +211,7 @@ def test_a_read_only_work_folder(undisturbed: Path, tmp_path: Path) -> None:
 # trials
 
 
+@pytest.mark.slow
 def test_a_trial_that_runs_out_of_memory(undisturbed: Path, tmp_path: Path) -> None:
     folder, marker = undone(undisturbed, tmp_path / "repository", TEACHERS), tmp_path / "fired"
     code, output = repro(folder, "epoch memory 4", marker)

@@ -60,6 +60,7 @@ def test_a_killed_worker_is_replaced_at_once(undisturbed: Path, tmp_path: Path) 
     assert results(folder) == results(undisturbed)
 
 
+@pytest.mark.slow
 def test_dvc_killed_alone_and_a_second_run_at_once(undisturbed: Path, tmp_path: Path) -> None:
     """The stage becomes an orphan that holds its work folder: the second run is refused until it has ended."""
     folder = undone(undisturbed, tmp_path / "repository", TEACHERS)
