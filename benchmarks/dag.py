@@ -1,7 +1,7 @@
 """What DVC itself costs on this pipeline: a `dvc repro` with nothing to do, and one after an edit of one net's boxes.
 
 A temporary git repository gets what git would clone, with the paper's parameters and rows x budgets such that dvc.yaml
-expands to 43 stages (27 mimic nets, 8 nets on hard labels, 8 others; --quick: 16). Nothing is trained. DVC's own time
+expands to 44 stages (27 mimic nets, 8 nets on hard labels, 9 others; --quick: 17). Nothing is trained. DVC's own time
 is measured, so the word `python` in the stages' commands means a shell script there, which writes small files in the
 place of every output, as many as the paper's scale has; dvc.yaml with its commands, dependencies and parameters is
 byte for byte the project's. `dvc commit --force` then records that state: the same dvc.lock as `dvc repro` writes.
@@ -10,8 +10,8 @@ byte for byte the project's. `dvc commit --force` then records that state: the s
 `dvc repro` with ruamel.yaml as pip installs it without the extra `oldlibyaml` (its reader in Python; DVC reads dvc.lock
 twice and params.yaml once for each stage), `dvc status` (which checks the same and locks no stage), `dvc repro
 --all-pipelines` (the same work where there is one dvc.yaml; reads dvc.lock once; not in --quick) and the imports of DVC
-alone, which no pipeline can get below. "one net's boxes edited" runs that cell, `tabulate`, `assess` and `draw`; the
-time of their commands, measured apart, is taken off.
+alone, which no pipeline can get below. "one net's boxes edited" runs that cell, `tabulate`, `assess`, `draw` and
+`page`; the time of their commands, measured apart, is taken off.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from benchmarks.measure import ROOT, Cost, Row, compare, interleaved, main
 from stages.scale import compose
 
 Run = Callable[[], int]
-REPORTS = ("tabulate", "assess", "draw")
+REPORTS = ("tabulate", "assess", "draw", "page")
 UNIT = "runs per CPU-second"
 OURS, NO_C, STATUS = "dvc repro", "ruamel.yaml without its C reader", "dvc status"
 ALL, FLOOR, COMMANDS = "dvc repro --all-pipelines", "imports of DVC alone", "commands"
@@ -126,6 +126,8 @@ def stand_in(stages: Sequence[Stage]) -> str:
         "#!/bin/sh",
         'mark="$* $(cksum < params.yaml)"',
         'file() { mkdir -p "${1%/*}"; echo "$mark" > "$1"; }',
+        # no stage's output, but what `page` reads
+        "mkdir -p metrics; [ -f metrics/environment.json ] || echo '[]' > metrics/environment.json",
         'folder() { mkdir -p "$1"; i=0; while [ $i -lt $2 ]; do echo "$mark $i" > "$1/$i"; i=$((i + 1)); done; }',
         'case "$*" in',
     ]
@@ -136,7 +138,7 @@ def stand_in(stages: Sequence[Stage]) -> str:
 
 
 def _write(out: str) -> str:
-    is_file = Path(out).suffix in (".json", ".csv", ".md", ".svg", ".png")
+    is_file = Path(out).suffix in (".json", ".csv", ".md", ".svg", ".png", ".html")
     return f"file {out}" if is_file else f"folder {out} {FILES.get(out, 2)}"
 
 

@@ -144,12 +144,12 @@ def test_the_others_quick(tmp_path: Path, name: str) -> None:
 # their parts
 
 
-def test_the_pipeline_has_43_stages_there_and_48_at_paper_scale() -> None:
+def test_the_pipeline_has_44_stages_there_and_49_at_paper_scale() -> None:
     stages = dag.expand(PIPELINE, dag.parameters(quick=False))
-    assert len(stages) == len({stage.name for stage in stages}) == 43
+    assert len(stages) == len({stage.name for stage in stages}) == 44
     outs = [out for stage in stages for out in stage.outs]
     assert len(outs) == len(set(outs)) and "$" not in "".join([*outs, *(stage.command for stage in stages)])
-    assert len(dag.expand(PIPELINE, YAML(typ="safe").load(compose("paper")))) == 48
+    assert len(dag.expand(PIPELINE, YAML(typ="safe").load(compose("paper")))) == 49
     for quick in (True, False):
         whole.check(dag.parameters(quick))
 

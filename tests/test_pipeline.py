@@ -25,7 +25,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_params(folder, {"execution.engine": "local", "execution.slots": 2})
     output = dvc(folder, "repro")
     assert ran(output) == {
-        *("prepare", "teachers", "ensemble", "augment", "label", "tabulate", "assess", "draw"),
+        *("prepare", "teachers", "ensemble", "augment", "label", "tabulate", "assess", "draw", "page"),
         *("students@mlp2-60k", "students@conv1-60k", "hard@conv2-180k"),
     }
     return folder
@@ -105,14 +105,14 @@ def test_an_edit_runs_what_it_touches_and_no_more(repository: Path) -> None:
     changes = {"execution.engine": "local", "execution.slots": 2}
     row = {"boxes": {"60k": [[6, 9], [30, 60]]}}
     write_params(repository, {**changes, "rows.conv1": row})
-    assert ran(dvc(repository, "repro")) == {"students@conv1-60k", "tabulate", "assess", "draw"}
+    assert ran(dvc(repository, "repro")) == {"students@conv1-60k", "tabulate", "assess", "draw", "page"}
     write_params(repository, {**changes, "rows.conv1": row, "execution.slots": 1, "execution.device": "auto"})
     assert ran(dvc(repository, "repro")) == set()
     write_params(repository, {**changes, "rows.conv1": row, "students.rows": ["mlp2", "conv1", "conv3"]})
     output = dvc(repository, "repro")
-    assert ran(output) == {"prepare", "students@conv3-60k", "tabulate", "assess", "draw"}
+    assert ran(output) == {"prepare", "students@conv3-60k", "tabulate", "assess", "draw", "page"}
     write_params(repository, {**changes, "rows.conv1": row, "students.rows": ["mlp2"]})
-    assert ran(dvc(repository, "repro")) == {"prepare", "tabulate", "assess", "draw"}
+    assert ran(dvc(repository, "repro")) == {"prepare", "tabulate", "assess", "draw", "page"}
     assert "conv1" not in (repository / "metrics/table2.csv").read_text()
 
 

@@ -109,7 +109,7 @@ def test_a_whole_repository_is_right_and_stays_as_it_is(whole: Path, check: Call
     before = {path: (path.stat().st_mtime_ns, path.stat().st_mode) for path in copied.rglob("*")}
     status, lines = check()
     assert status == 0, lines
-    assert lines[0].startswith("note: not run yet: assess, draw, hard@conv2-180k, students@conv1-60k, tabulate")
+    assert lines[0].startswith("note: not run yet: assess, draw, hard@conv2-180k, page, students@conv1-60k, tabulate")
     assert lines[1].startswith("ensemble: 180 of 180 rows by 2 nets (fp32, ")
     assert lines[1].endswith("are equal byte for byte")
     assert lines[2].startswith("verify: nothing is wrong; checked ") and "180 rows through the ensemble" in lines[2]

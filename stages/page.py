@@ -1,0 +1,126 @@
+"""page: everything that was found -> plots/report.html, one file that loads nothing from elsewhere.
+
+Reads what tabulate and assess wrote, the trial tables of the cells that params.yaml lists, metrics/environment.json,
+data/prepared, data/samples, and the outputs of the ensemble and of the best mimic net on the test images. The last are
+a dependency by the hashes in the trial tables, as those of assess are. Equal inputs give the same bytes.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stages.report.cells import CellResult, read_cell, read_ensemble, read_sweep
+from stages.report.page_html import render
+from stages.report.page_parts import TEACHERS, Inputs, Key, compose
+from stages.report.page_read import COLUMNS, read_claims, read_environment, read_table
+from stages.report.page_summary import best
+from stages.settings import results
+from stages.settings.prepare import augment, ensemble, prepare
+from stages.settings.read import SECTIONS, read_params
+from stages.settings.students import FOLDER, SECTION, matrix, row
+from stages.settings.sweeps import Range
+from stages.settings.teachers import teachers
+from stages.store import door
+from stages.store.atomic import write_text
+from stages.store.prepared import read_test
+from stages.store.tensors import read_tensors
+from stages.store.test_logits import fingerprint, mean_logits, read_test_logits
+
+METRICS, DATA, OUT = Path("metrics"), Path("data"), Path("plots/report.html")
+UNTRACKED = "execution"
+"""The section of params.yaml on which no result depends: it is not shown."""
+
+
+def read_cells(params: dict[str, Any]) -> dict[Key, CellResult]:
+    """The teachers' search, then all cells that params.yaml lists."""
+    trials, facts = read_sweep(METRICS / "teachers")
+    cells = {TEACHERS: CellResult("teachers", "", facts["test_accuracy"], trials, facts=facts)}
+    for target in SECTION:
+        section = matrix(params, target)
+        for name, budget in product(section.rows, section.budgets):
+            cells[target, name, budget] = read_cell(METRICS / FOLDER[target], name, budget)
+    return cells
+
+
+def log_scales(params: dict[str, Any], key: Key) -> set[str]:
+    """Hyperparameters that a search draws on a log scale."""
+    if key == TEACHERS:
+        space = teachers(params, prepare(params).shape).space
+    else:
+        space = {**matrix(params, key[0]).space, **row(params, key[0], key[1]).space}
+    return {name for name, entry in space.items() if isinstance(entry, Range) and entry.log}
+
+
+def outputs(cell: CellResult, labels: np.ndarray, classes: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Logits (n, classes) of the ensemble and of a mimic cell's best trial on the test images.
+
+    Raises:
+        FileNotFoundError, ValueError: they are not there, or others than the tables say.
+    """
+    path = DATA / FOLDER["mimic"] / f"{cell.row}-{cell.budget}" / "test.safetensors"
+    trial = cell.shown.iloc[0]
+    student = read_test_logits(path).get("trials", {}).get(int(trial["trial"]))
+    if student is None or fingerprint(student) != trial["test_sha256"]:
+        raise ValueError(
+            f"{path} holds other outputs than {METRICS / FOLDER['mimic']}/{cell.row}-{cell.budget}.csv says: bring "
+            f"both from one run, with 'dvc checkout {path.parent}' or 'dvc pull {path.parent}'"
+        )
+    members = read_test_logits(path := DATA / "ensemble/test.safetensors").get("members")
+    if not members or {net.shape for net in (*members.values(), student)} != {(len(labels), len(classes))}:
+        raise ValueError(
+            f"{path} has no outputs for the {len(labels)} test images and {len(classes)} classes of data/prepared: "
+            "run 'dvc repro --force ensemble'"
+        )
+    return mean_logits(members), student
+
+
+def read_samples() -> tuple[np.ndarray, np.ndarray]:
+    """Originals and views of training examples."""
+    arrays, _ = read_tensors(path := DATA / "samples/augmented.safetensors")
+    if set(arrays) != {"originals", "views"}:
+        raise ValueError(f"{path} holds no samples: run 'dvc repro --force augment'")
+    return arrays["originals"], arrays["views"]
+
+
+def read(params: dict[str, Any]) -> Inputs:
+    """Everything that the page shows."""
+    cells = read_cells(params)
+    inputs, labels, header = read_test(DATA / "prepared")
+    top = best([cell for (target, _, _), cell in cells.items() if target == "mimic"])
+    return Inputs(
+        data=results.tabulate(params).data,
+        scale=results.scale(params),
+        comparable=results.tabulate(params).comparable,
+        members=ensemble(params).members,
+        epochs=augment(params).epochs,
+        training=prepare(params).train,
+        shown=results.draw(params).figure_rows,
+        params={name: params[name] for name in SECTIONS if name != UNTRACKED},
+        stages=SECTION,
+        cells=cells,
+        logs={key: log_scales(params, key) for key in cells},
+        accuracy=read_ensemble(METRICS / "ensemble.json")["test_accuracy"],
+        tables={name: read_table(METRICS, name) for name in COLUMNS},
+        claims=read_claims(METRICS),
+        environment=read_environment(METRICS),
+        inputs=inputs,
+        labels=labels,
+        classes=header["classes"],
+        nets=outputs(top, labels, header["classes"]),
+        samples=read_samples(),
+    )
+
+
+def main() -> None:
+    """Run the stage."""
+    text = render(*compose(read(read_params())))
+    write_text(OUT, text)
+    print(f"page: {OUT}, {len(text.encode()) / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    door.run(main)
