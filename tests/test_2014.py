@@ -14,7 +14,7 @@ import torch
 from pocket import pocket_params, run_to_labels, write_params
 from pocket import run_cell as cell
 
-from stages import assess, draw, tabulate
+from stages import assess, draw, page, tabulate
 from stages.fit.evaluate import logits
 from stages.nets.student import described_student
 from stages.report.tables import architecture_2014, markdown2, printed_rows, table2
@@ -49,7 +49,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.chdir(folder)
         run_to_labels()
         cell("teacher_2014", "cnn-2014", "60k"), cell(*STUDENT)
-        tabulate.main(), assess.main(), draw.main()
+        tabulate.main(), assess.main(), draw.main(), page.main()
     return folder
 
 

@@ -14,7 +14,7 @@ import pytest
 from pocket import run_cell as cell
 from pocket import table, write_params
 
-from stages import assess, augment, draw, ensemble, label, prepare, students_trial, tabulate, teachers
+from stages import assess, augment, draw, ensemble, label, page, prepare, students_trial, tabulate, teachers
 from stages.store.prepared import read_test, write_split
 from stages.store.shards import read_images, shard_path
 from stages.store.tensors import read_tensors
@@ -45,6 +45,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tabulate.main()
         assess.main()
         draw.main()
+        page.main()
     return folder
 
 
@@ -52,7 +53,7 @@ def test_tables_and_figures_are_there(finished: Path) -> None:
     tables = json.loads((finished / "metrics/tables.json").read_text())
     assert set(tables) == {"mlp2", "conv1", "hard-conv2", "teacher", "ensemble"}
     assert set(tables["mlp2"]) == {"60k"} and set(tables["hard-conv2"]) == {"180k"}
-    for name in ("figure1.svg", "figure1.png", "sweeps.png", "augmentation.png"):
+    for name in ("figure1.svg", "figure1.png", "sweeps.png", "augmentation.png", "report.html"):
         assert (finished / "plots" / name).stat().st_size > 1000
     for name in ("table1.csv", "table2.csv", "table1.md", "table2.md", "figure1.csv"):
         assert (finished / "metrics" / name).stat().st_size > 50

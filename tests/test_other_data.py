@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 from scipy.io import savemat
 from torchvision import datasets
 
-from stages import assess, augment, draw, ensemble, label, prepare, scale, tabulate, teachers
+from stages import assess, augment, draw, ensemble, label, page, prepare, scale, tabulate, teachers
 from stages.images.sources.labelled import CLASSES
 from stages.nets.budget import parse_budget, plan
 from stages.nets.families import FAMILIES
@@ -117,7 +117,7 @@ def test_the_whole_pipeline_runs(
         stage.main()
     for words in (("mimic", "mlp2", "60k"), ("mimic", "conv1", "60k"), ("hard", "conv4", "180k")):
         run_cell(*words)
-    for stage in (tabulate, assess, *([draw] if classes in DRAWN else [])):
+    for stage in (tabulate, assess, *([draw, page] if classes in DRAWN else [])):
         stage.main()
     images, labels, header = read_train(Path("data/prepared"))
     assert images.shape == (60, size, size, 3) and len(header["classes"]) == classes and labels.max() < classes
@@ -132,7 +132,8 @@ def test_the_whole_pipeline_runs(
     assert list(dict.fromkeys(own.true)) == header["classes"] and own["count"].sum() == 40
     mine = read_test(Path("data/prepared"))[1]
     assert own.groupby("true", sort=False)["count"].sum().tolist() == np.bincount(mine, minlength=classes).tolist()
-    assert Path("plots/augmentation.png").is_file() == Path("plots/confusion.png").is_file() == (classes in DRAWN)
+    drawn = [Path(f"plots/{name}").is_file() for name in ("augmentation.png", "confusion.png", "report.html")]
+    assert drawn == [classes in DRAWN] * 3
     trials = pd.read_csv("metrics/students/conv1-60k.csv")
     assert (trials["params"] / 60_000 - 1).abs().max() < 0.04
 

@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 from sklearn.datasets import load_digits
 from sklearn.preprocessing import StandardScaler
 
-from stages import assess, augment, draw, ensemble, label, prepare, scale, tabulate, teachers, verify
+from stages import assess, augment, draw, ensemble, label, page, prepare, scale, tabulate, teachers, verify
 from stages.images.draws import draw as drawn
 from stages.images.sources import vectors as sources
 from stages.images.sources.labelled import Labelled
@@ -348,7 +348,7 @@ def pipeline(folder: Path, changes: dict[str, Any]) -> None:
         stage.main()
     for words in (("mimic", "mlp1", "3k"), ("mimic", "mlp3", "3k"), ("hard", "mlp3", "3k")):
         run_cell(*words)
-    for stage in (tabulate, assess, draw):
+    for stage in (tabulate, assess, draw, page):
         stage.main()
 
 

@@ -43,9 +43,12 @@ def layout(height: int, x: dict[str, Any], y: dict[str, Any], **more: Any) -> di
     }  # fmt: skip
 
 
-def series(group: str, x: Sequence[float], y: Sequence[float], text: Sequence[str], **form: Any) -> dict[str, Any]:
-    """Points or lines that belong to an entry of the legend; `text` is shown on hovering, escaped already."""
-    shown = {"hovertemplate": "%{text}<extra></extra>", "text": list(text)} if len(text) else {"hoverinfo": "skip"}
+def series(
+    group: str, x: Sequence[float], y: Sequence[float], text: Sequence[str] | str, **form: Any
+) -> dict[str, Any]:
+    """Points or lines that belong to an entry of the legend; `text` is shown on hovering, one for all or one each."""
+    words = text if isinstance(text, str) else list(text)
+    shown = {"hovertemplate": "%{text}<extra></extra>", "text": words} if words else {"hoverinfo": "skip"}
     return {"type": "scatter", "legendgroup": group, "x": list(x), "y": list(y), **shown, **form}
 
 

@@ -20,8 +20,8 @@ FREQUENT = 12
 """Mistakes that are listed of each net."""
 
 
-def counts(table: pd.DataFrame, net: str, classes: list[str]) -> np.ndarray:
-    """Test images (true, predicted) of one net.
+def of_net(table: pd.DataFrame, net: str, classes: list[str]) -> pd.DataFrame:
+    """Lines of one net with the numbers of their classes: columns true, predicted, count.
 
     Raises:
         ValueError: a class that is none of `classes`.
@@ -32,28 +32,31 @@ def counts(table: pd.DataFrame, net: str, classes: list[str]) -> np.ndarray:
             f"metrics/confusion.csv has the class {unknown[0]!r}, which data/prepared has not: "
             "run 'dvc repro --force assess'"
         )
-    found = np.zeros((len(classes), len(classes)), np.int64)
-    places = [[index[name] for name in part[side]] for side in ("true", "predicted")]
-    np.add.at(found, tuple(places), part["count"])
-    return found
+    return part.assign(true=part["true"].map(index), predicted=part["predicted"].map(index))
 
 
-def frequent(found: np.ndarray, classes: list[str]) -> list[list[str]]:
+def accuracy(lines: pd.DataFrame) -> float:
+    """Share of the images on the diagonal."""
+    return float(lines["count"][lines["true"] == lines["predicted"]].sum() / lines["count"].sum())
+
+
+def frequent(lines: pd.DataFrame, classes: list[str]) -> list[list[str]]:
     """The mistakes made most often, most frequent first: true and predicted class, images, share of the true class."""
-    wrong = found.copy()
-    np.fill_diagonal(wrong, 0)
-    order = np.argsort(-wrong.ravel(), kind="stable")[:FREQUENT]
-    places = [divmod(int(place), len(classes)) for place in order if wrong.ravel()[place]]
+    totals = lines.groupby("true")["count"].sum()
+    wrong = lines[(lines["true"] != lines["predicted"]) & (lines["count"] > 0)]
+    most = wrong.sort_values(["count", "true", "predicted"], ascending=[False, True, True]).head(FREQUENT)
     return [
-        [shortened(classes[i]), shortened(classes[j]), whole(wrong[i, j]), percent(wrong[i, j] / found[i].sum())]
-        for i, j in places
+        [shortened(classes[true]), shortened(classes[taken]), whole(count), percent(count / totals[true])]
+        for true, taken, count in zip(most["true"], most["predicted"], most["count"], strict=True)
     ]
 
 
-def matrix(found: np.ndarray, classes: list[str]) -> Chart | None:
+def matrix(lines: pd.DataFrame, classes: list[str]) -> Chart | None:
     """Shares of each true class, colours on their square root so that few mistakes show; None of too many classes."""
     if len(classes) > MOST_CLASSES:
         return None
+    found = np.zeros((len(classes), len(classes)), np.int64)
+    np.add.at(found, (lines["true"], lines["predicted"]), lines["count"])
     few, totals = len(classes) <= FEW_CLASSES, found.sum(axis=1, keepdims=True)
     names = [drawn(name) for name in distinct(classes, 14)]
     with np.errstate(invalid="ignore"):

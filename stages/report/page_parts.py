@@ -177,9 +177,9 @@ def outputs(found: Inputs) -> Part:
         )
     nets, shown = list(dict.fromkeys(confused["net"])), []
     for net in nets:
-        counts = confusion.counts(confused, net, found.classes)
-        drawing = {"lines": confusion.frequent(counts, found.classes), "chart": confusion.matrix(counts, found.classes)}
-        shown.append({"name": net, "accuracy": percent(np.trace(counts) / counts.sum(), 2), **drawing})
+        lines = confusion.of_net(confused, net, found.classes)
+        drawing = {"lines": confusion.frequent(lines, found.classes), "chart": confusion.matrix(lines, found.classes)}
+        shown.append({"name": net, "accuracy": percent(confusion.accuracy(lines), 2), **drawing})
     best = name_of(found.best)
     parts = {
         "fidelity": tables.fidelity(table), "calibration": tables.calibration(curves), "confusions": shown,

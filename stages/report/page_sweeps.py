@@ -119,7 +119,7 @@ def parallel(trials: pd.DataFrame, logs: Collection[str]) -> Chart | None:
         size, width, opacity = (7, 3, 1) if best else (5, 1.3, 0.75)
         form = {"mode": "lines+markers", "marker": {"size": size, "color": color}, "opacity": opacity}
         line = {"color": color, "width": width}
-        text = ["<br>".join(words)] * len(columns)
+        text = "<br>".join(words)
         data.append(series("best" if best else "others", np.arange(len(columns)), places[i], text, line=line, **form))
     return {"data": data, "layout": _axes(columns, logs), "legend": [], "min_width": 70 * len(columns) + 40}
 

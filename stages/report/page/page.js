@@ -50,20 +50,30 @@
     Plotly.react(element, data, layout, options);
   }
 
+  // A box that does not scroll needs no stop of the keyboard.
+  function stops() {
+    for (const box of all(".scroll")) {
+      if (box.scrollWidth > box.clientWidth + 1) box.tabIndex = 0;
+      else box.removeAttribute("tabindex");
+    }
+  }
+
   function show(name, index) {
     for (const panel of all(`[data-panel="${name}"]`)) panel.hidden = Number(panel.dataset.index) !== index;
   }
 
   function pick(name, index) {
     show(name, index);
-    for (const element of all(`.plot[data-pick="${name}"]`)) {
+    for (const element of all(`.drawing[data-pick="${name}"]`)) {
       const id = element.id.slice("chart-".length);
       state[id].at = index;
       draw(id);
     }
+    stops();
   }
 
   function connect() {
+    for (const details of all("details")) details.addEventListener("toggle", stops);
     for (const button of all(".legend button")) {
       button.addEventListener("click", () => {
         const { charts: ids, group } = button.dataset, shown = button.getAttribute("aria-pressed") !== "true";
@@ -122,9 +132,13 @@
     if (window.innerWidth === width) return;  // a phone's address bar changes the height only
     width = window.innerWidth;
     clearTimeout(waiting);
-    waiting = setTimeout(() => Object.keys(charts).forEach((id) => draw(id)), 100);
+    waiting = setTimeout(() => {
+      for (const id of Object.keys(charts)) draw(id);
+      stops();
+    }, 100);
   });
   window.addEventListener("beforeprint", beforePrint);
   window.addEventListener("afterprint", afterPrint);
+  stops();
   document.documentElement.dataset.drawn = "true";
 })();
