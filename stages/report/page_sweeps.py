@@ -19,6 +19,8 @@ KNOWN = ("trial", "validation_error", "best_so_far", "test_accuracy", "params", 
 """Columns of a trial table that are no hyperparameters."""
 FEWEST = 5
 """Trials for a rank correlation: with fewer, chance alone gives -1 or 1 in 2 / n! > 1 of 20 cases."""
+CROWD = 40
+"""Trials; of more, marks are smaller and lines fainter."""
 BLUE, ORANGE = "#0d6dae", "#c04a00"
 
 
@@ -76,7 +78,7 @@ def course(trials: pd.DataFrame) -> Chart:
         f"<b>trial {trial + 1}</b><br>validation error {percent(error, 2)}"
         for trial, error in zip(done["trial"], done["validation_error"], strict=True)
     ]
-    dots = {"mode": "markers", "marker": {"color": MUTED, "size": 8, "opacity": 0.8}}
+    dots = {"mode": "markers", "marker": {"color": MUTED, "size": 8 if len(done) <= CROWD else 5, "opacity": 0.8}}
     best = trials.dropna(subset=["best_so_far"])
     line = {"mode": "lines", "line": {"color": BLUE, "width": 2.2, "shape": "hv"}}
     data = [
@@ -116,7 +118,7 @@ def parallel(trials: pd.DataFrame, logs: Collection[str]) -> Chart | None:
         words += [f"{drawn(name)}: {brief(values[i])}" for name, values in list(columns.items())[:-1]]
         words.append(f"validation error: {percent(trial['validation_error'], 2)}")
         color = ORANGE if best else readable(shades[int(100 * ranks[i])], 2.0)
-        size, width, opacity = (7, 3, 1) if best else (5, 1.3, 0.75)
+        size, width, opacity = (7, 3, 1) if best else (5, 1.3, 0.75) if len(done) <= CROWD else (3, 1, 0.35)
         form = {"mode": "lines+markers", "marker": {"size": size, "color": color}, "opacity": opacity}
         line = {"color": color, "width": width}
         text = "<br>".join(words)
