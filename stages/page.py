@@ -32,7 +32,7 @@ from stages.store.test_logits import fingerprint, mean_logits, read_test_logits
 
 METRICS, DATA, OUT = Path("metrics"), Path("data"), Path("plots/report.html")
 UNTRACKED = "execution"
-"""The section of params.yaml on which no result depends: it is not shown."""
+"""The section of params.yaml that no stage tracks, where and how trials run: it is not shown."""
 
 
 def read_cells(params: dict[str, Any]) -> dict[Key, CellResult]:
