@@ -43,7 +43,8 @@ Every key that `params.yaml` may have. This page is made by `python -m tools.par
 - **Read by** says which stages DVC runs again when a key changes, after `dvc repro`; those behind them follow where
   their inputs change. Rows and budgets also say which cells there are.
 - Rules between keys (a box for every budget, `start` not below `lag`, members not above trials) are not in the tables:
-  `prepare` checks the whole file before anything is computed, and names key, value and what is allowed in one line.
+  `prepare` checks the whole file when it runs, each stage what it reads, and `python -m stages.scale --cost` everything
+  at any time; the one line that refuses a value names its key and what is allowed.
 
 """
 
