@@ -46,13 +46,17 @@ def read_cells(params: dict[str, Any]) -> dict[Key, CellResult]:
     return cells
 
 
-def log_scales(params: dict[str, Any], key: Key) -> set[str]:
-    """Hyperparameters that a search draws on a log scale."""
-    if key == TEACHERS:
-        space = teachers(params, prepare(params).shape).space
-    else:
-        space = {**matrix(params, key[0]).space, **row(params, key[0], key[1]).space}
-    return {name for name, entry in space.items() if isinstance(entry, Range) and entry.log}
+def log_scales(params: dict[str, Any]) -> dict[Key, set[str]]:
+    """Of every search the hyperparameters that it draws on a log scale."""
+    spaces = {TEACHERS: teachers(params, prepare(params).shape).space}
+    for target in SECTION:
+        section = matrix(params, target)
+        for name, budget in product(section.rows, section.budgets):
+            spaces[target, name, budget] = {**section.space, **row(params, target, name).space}
+    return {
+        key: {name for name, entry in space.items() if isinstance(entry, Range) and entry.log}
+        for key, space in spaces.items()
+    }
 
 
 def outputs(cell: CellResult, labels: np.ndarray, classes: list[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -100,9 +104,9 @@ def read(params: dict[str, Any]) -> Inputs:
         training=prepare(params).train,
         shown=results.draw(params).figure_rows,
         params={name: params[name] for name in SECTIONS if name != UNTRACKED},
-        stages=SECTION,
+        stages=dict(SECTION.items()),
         cells=cells,
-        logs={key: log_scales(params, key) for key in cells},
+        logs=log_scales(params),
         accuracy=read_ensemble(METRICS / "ensemble.json")["test_accuracy"],
         tables={name: read_table(METRICS, name) for name in COLUMNS},
         claims=read_claims(METRICS),

@@ -65,7 +65,7 @@ def main() -> None:
     params = read_params()
     settings, scale = results.tabulate(params), results.scale(params)
     members = ensemble(params).members
-    found = {target: read_cells(params, target) for target in SECTION}
+    found: dict[str, list[CellResult]] = {target: read_cells(params, target) for target in SECTION}
     cells, controls = found["mimic"], found["hard"]
     trials, best = read_sweep(METRICS / "teachers")
     facts = read_ensemble(METRICS / "ensemble.json")

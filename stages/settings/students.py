@@ -121,20 +121,20 @@ class Teachers2014(Lists):
 
 
 Target = Literal["mimic", "hard", "ablation", "teacher_2014", "student_2014"]
-SECTION = {
+SECTION: dict[Target, str] = {
     "mimic": "students", "hard": "hard", "ablation": "ablations", "teacher_2014": "teachers_2014",
     "student_2014": "students_2014",
 }  # fmt: skip
 """Where in params.yaml a target's rows and budgets are listed; also the name of its stage."""
-ROWS = {
+ROWS: dict[Target, str] = {
     "mimic": "rows", "hard": "hard_rows", "ablation": "ablation_rows", "teacher_2014": "hard_rows",
     "student_2014": "rows",
 }  # fmt: skip
-FOLDER = {
+FOLDER: dict[Target, str] = {
     "mimic": "students", "hard": "hard", "ablation": "students", "teacher_2014": "hard", "student_2014": "students",
 }  # fmt: skip
 """Under data/ and metrics/, where cells lie beside those that they are compared with."""
-BASE = {"ablation": "mimic", "teacher_2014": "hard", "student_2014": "mimic"}
+BASE: dict[Target, Target] = {"ablation": "mimic", "teacher_2014": "hard", "student_2014": "mimic"}
 """Whose search and training these targets have."""
 
 

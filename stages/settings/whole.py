@@ -32,8 +32,8 @@ def check(params: dict[str, Any]) -> None:
         section = students.matrix(params, target)
         for name in section.rows:
             boxes = students.row(params, target, name).boxes
-            for budget in section.budgets if boxes is not None else ():
-                if budget not in boxes:
+            for budget in section.budgets:
+                if boxes is not None and budget not in boxes:
                     where = f"{students.ROWS[target]}.{name}.boxes.{budget}"
                     raise ValueError(f"params.yaml: '{where}' is missing")
     _check_ablations(params)
