@@ -85,7 +85,7 @@ def main() -> None:
     for place, candidate in enumerate(chosen):
         source = TEACHERS / f"{trials[candidate]:03d}.safetensors"
         link_or_copy(source, out / f"member-{place:02d}.safetensors")
-        net = restore(source, described_teacher, *load_weights(source)).to(device, memory_format=torch.channels_last)
+        net = restore(source, described_teacher, *load_weights(source)).to(device).to(memory_format=torch.channels_last)
         part = logits(net, torch.from_numpy(images), numerics.eval_batch, numerics.precision)
         found[place] = part.cpu().numpy()
         count += sum(p.numel() for p in net.parameters())

@@ -78,10 +78,11 @@ def rebuilder(prepared: Path, augmented: Path, device: torch.device) -> Rebuild 
 
 def load_members(folder: Path, device: torch.device) -> list[nn.Module]:
     """The ensemble's nets on the device, in the order of their choice."""
-    nets = []
+    nets: list[nn.Module] = []
     for place in range(len(read_manifest(folder)["members"])):
         path = folder / f"member-{place:02d}.safetensors"
-        nets.append(restore(path, described_teacher, *load_weights(path)).to(device, memory_format=torch.channels_last))
+        net = restore(path, described_teacher, *load_weights(path))
+        nets.append(net.to(device).to(memory_format=torch.channels_last))
     return nets
 
 

@@ -33,7 +33,7 @@ ENDLESS = 2**31
 
 def feed(cell: Cell, device: torch.device) -> Feed:
     """Stored epoch e mod n, the same images in the same order for every net (section 2.5; assumption 12)."""
-    kinds = {cell.variant.fresh: Fresh, cell.target == "student_2014": Labelled}
+    kinds: dict[bool, type[Stored | Fresh]] = {cell.variant.fresh: Fresh, cell.target == "student_2014": Labelled}
     source = kinds.get(True, Stored)(cell, device)
 
     def read(epoch: int) -> tuple[np.ndarray, np.ndarray]:
@@ -69,7 +69,8 @@ class Labelled(Stored):
 
     def __init__(self, cell: Cell, device: torch.device) -> None:
         super().__init__(cell, device)
-        self.cell, self.device, self.nets = cell, device, None
+        self.cell, self.device = cell, device
+        self.nets: list[nn.Module] = []
         self.logits = cell.labels
 
     def targets(self, epoch: int, shard: EpochShard) -> np.ndarray:
@@ -111,7 +112,7 @@ def members(cell: Cell, device: torch.device, build: Callable[[Mapping[str, Any]
     count = cell.variant.members or len(read_manifest(cell.ensemble)["members"])
     paths = [cell.ensemble / f"member-{place:02d}.safetensors" for place in range(count)]
     nets = (restore(path, build, *load_weights(path)) for path in paths)
-    return [net.to(device, memory_format=torch.channels_last) for net in nets]
+    return [net.to(device).to(memory_format=torch.channels_last) for net in nets]
 
 
 def labels_of(nets: list[nn.Module], shard: EpochShard, numerics: Numerics) -> np.ndarray:

@@ -52,7 +52,7 @@ def train_student(cell: Cell, trial: int, values: dict[str, Any], seed: int) -> 
     }
     net = described_student(description)
     glorot_(net, everything["init_scale"], torch.Generator().manual_seed(seed))
-    net = net.to(device, memory_format=torch.channels_last)
+    net = net.to(device).to(memory_format=torch.channels_last)
     checkpoint = Checkpoint(
         folder.checkpoint, save_weights, load_weights, cell.execution.checkpoint_seconds
     )
@@ -117,7 +117,7 @@ def test_nets(cell: Cell, trials: list[int], runs: list[int]) -> Tested:
 
     def outputs(root: Path, number: int) -> np.ndarray:
         path = TrialFolder(root, number).weights
-        net = restore(path, described_student, *load_weights(path)).to(device, memory_format=torch.channels_last)
+        net = restore(path, described_student, *load_weights(path)).to(device).to(memory_format=torch.channels_last)
         return logits(net, pixels, numerics.eval_batch, numerics.precision).cpu().numpy()
 
     found = {

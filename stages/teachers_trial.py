@@ -56,7 +56,7 @@ def train_teacher(job: Job, trial: int, values: dict[str, Any], seed: int) -> di
     }
     net = build_teacher(**description)
     glorot_(net, everything["init_scale"], torch.Generator().manual_seed(seed))
-    net = net.to(device, memory_format=torch.channels_last)
+    net = net.to(device).to(memory_format=torch.channels_last)
     hsv = [everything[name] for name in names.jitter]
     views = views_of(train_images, device, hsv, job.images.crop_min_px)
     checkpoint = Checkpoint(
@@ -136,7 +136,7 @@ def test_accuracies(job: Job, trials: list[int]) -> list[float]:
     found = []
     for trial in trials:
         path = TrialFolder(job.work, trial).weights
-        net = restore(path, described_teacher, *load_weights(path)).to(device, memory_format=torch.channels_last)
+        net = restore(path, described_teacher, *load_weights(path)).to(device).to(memory_format=torch.channels_last)
         numerics = job.numerics
         found.append(accuracy(net, pixels, classes, numerics.eval_batch, numerics.precision))
     return found

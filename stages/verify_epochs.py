@@ -91,7 +91,7 @@ def rerun(again: Again, batches: Mapping[int, Sequence[int]]) -> list[str]:
 
 
 def compare(
-    nets: list[nn.Module], images: np.ndarray, stored: np.ndarray, starts: Sequence[int], numerics: common.Numerics,
+    nets: list[nn.Sequential], images: np.ndarray, stored: np.ndarray, starts: Sequence[int], numerics: common.Numerics,
     tally: Tally,
 ) -> str | None:  # fmt: skip
     """Batches of one epoch; what is wrong, or None. Float64 is computed only where a byte differs."""
@@ -121,9 +121,9 @@ def compare(
     )
 
 
-def reference(nets: list[nn.Module], images: np.ndarray) -> np.ndarray:
+def reference(nets: list[nn.Sequential], images: np.ndarray) -> np.ndarray:
     """The same mean with every layer in float64, float64 (n, classes)."""
-    pixels, total = torch.from_numpy(images).to(next(nets[0].parameters()).device), 0.0
+    pixels, total = torch.from_numpy(images).to(next(nets[0].parameters()).device), np.zeros(())
     with torch.inference_mode():
         for net in nets:
             standardise, *layers = copy.deepcopy(net).eval().double()
@@ -131,9 +131,9 @@ def reference(nets: list[nn.Module], images: np.ndarray) -> np.ndarray:
     return total / len(nets)
 
 
-def load_members(folder: Path, device: torch.device, held: Held) -> list[nn.Module] | None:
+def load_members(folder: Path, device: torch.device, held: Held) -> list[nn.Sequential] | None:
     """The ensemble's nets, or None if one cannot be read."""
-    nets: list[nn.Module] = []
+    nets: list[nn.Sequential] = []
     count = len(read_manifest(folder)["members"])
     for path in (folder / f"member-{place:02d}.safetensors" for place in range(count)):
         try:
@@ -141,7 +141,7 @@ def load_members(folder: Path, device: torch.device, held: Held) -> list[nn.Modu
         except (OSError, ValueError) as error:
             held.damaged(path, error)
             continue
-        nets.append(net.to(device, memory_format=torch.channels_last))
+        nets.append(net.to(device).to(memory_format=torch.channels_last))
     return nets if count and len(nets) == count else None
 
 

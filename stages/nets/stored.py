@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
 Description = Mapping[str, Any]
+Built = TypeVar("Built", bound=nn.Module)
 
 
 def restore(
-    source: object, build: Callable[[Description], nn.Module], state: Mapping[str, Tensor], description: Description
-) -> nn.Module:
+    source: object, build: Callable[[Description], Built], state: Mapping[str, Tensor], description: Description
+) -> Built:
     """The net of a description, with these weights, on the host.
 
     Args:
