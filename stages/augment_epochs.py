@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -75,10 +74,11 @@ def have(folder: Path, epoch: int) -> bool:
 
 def fill_planes(job: Job) -> None:
     """Write the HSV planes of the originals into the memory at `job.planes`."""
+    assert job.planes is not None  # only a job with memory for them asks
     torch.set_num_threads(1)
     pixels = read_train(job.prepared)[0]
     each = 8 * pixels.shape[1] ** 2
-    with open(os.fspath(job.planes), "r+b") as file:
+    with job.planes.open("r+b") as file:
         for start in range(0, len(pixels), 1024):
             for place, plane in enumerate(hsv_planes(pixels[start : start + 1024])):
                 file.seek((place * len(pixels) + start) * each)

@@ -114,6 +114,7 @@ def write_formats(
             runner = torch_runner(restore(path, exported_net, state, header).eval())
         else:
             write, read = (program_bytes, read_program) if kind == "pt2" else (onnx_bytes, read_onnx)
+            assert program is not None  # captured above for these two
             write_bytes(path, write(program, described))
             runner = read(path.read_bytes())[0]
         found[path.name] = compare(path.name, outputs(runner, sample, path.name), wanted)

@@ -51,6 +51,7 @@ def load(settings: Prepare, seed: int) -> tuple[Labelled, Labelled, tuple[str, .
         case "image-folder":
             return folder.image_folder(path, settings.size_px)
         case "npz":
+            assert settings.shape is not None  # refused where the settings are read
             return vectors.vectors(path, settings.shape)
 
 

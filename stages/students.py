@@ -13,7 +13,6 @@ by its validation error, and these were not.
 from __future__ import annotations
 
 import argparse
-import functools
 from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
@@ -102,11 +101,12 @@ def train_again(cell: Cell, best: Row, seed: int, executor: Executor) -> list[Ro
     """The chosen hyperparameters from `final_seeds` other seeds."""
     count, folder = cell.section.final_seeds, cell.again.work
     name, bound = f"{cell.stage} {cell.key} again", cell.section.training.max_epochs
-    submit = functools.partial(executor.submit, train_trial, cell.again)
     if not count:
         return []
     with SweepProgress(name, count, bound, lambda i: TrialFolder(folder, i).progress) as progress:
-        return retrain(best.params, seed, count, submit, progress.event)
+        return retrain(
+            best.params, seed, count, lambda *again: executor.submit(train_trial, cell.again, *again), progress.event
+        )
 
 
 def check_targets(cell: Cell) -> None:
@@ -145,7 +145,7 @@ def main() -> None:
                 settings=Settings(sweep.engine, sweep.start, sweep.lag),
                 seed=seed_of(settings),
                 trials=sweep.trials,
-                submit=functools.partial(executor.submit, train_trial, cell),
+                submit=lambda *trial: executor.submit(train_trial, cell, *trial),
                 slots=cell.execution.slots,
                 on_event=progress.event,
             )
@@ -157,6 +157,7 @@ def main() -> None:
         write_outputs(cell, rows, runs, tested)
         record(f"{cell.stage}@{cell.key}", {**found, "precision": cell.numerics.precision, "seed": settings["seed"]})
         again = [facts["test_accuracy"] for facts in tested["retrained"].values()]
+        assert best.value is not None  # one that failed is never the best
         mean = f", {sum(again) / len(again):.4f} over {len(again)} seeds" if again else ""
         print(
             f"{name}: {len(rows)} trials, best validation accuracy {1 - best.value:.4f}, "

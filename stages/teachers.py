@@ -8,7 +8,6 @@ and metrics/teachers.csv, one line a trial.
 
 from __future__ import annotations
 
-import functools
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -116,7 +115,7 @@ def main() -> None:
                 settings=Settings(sweep.engine, sweep.start, sweep.lag),
                 seed=seed,
                 trials=sweep.trials,
-                submit=functools.partial(executor.submit, train_trial, job),
+                submit=lambda *trial: executor.submit(train_trial, job, *trial),
                 slots=execution.slots,
                 on_event=progress.event,
             )
@@ -127,6 +126,7 @@ def main() -> None:
         write_outputs(job, rows, facts)
         record("teachers", {**found, "precision": numerics.precision, "seed": seed})
         best = top(rows, 1)[0]
+        assert best.value is not None  # one that failed is never the best
         print(
             f"teachers: {len(rows)} trials, best validation accuracy {1 - best.value:.4f}, "
             f"test {facts[best.trial]['test_accuracy']:.4f}, {total_seconds(work):.0f} s in trials"

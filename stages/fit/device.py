@@ -58,7 +58,8 @@ def set_up_torch(threads: int, device: torch.device) -> None:
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.deterministic = True
         torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # else every buffer costs a kernel
+        # else every buffer costs a kernel; torch sets the attribute up when it is imported, where mypy cannot see it
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         warnings.filterwarnings("ignore", message="max_pool2d_with_indices_backward_cuda does not have")
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False

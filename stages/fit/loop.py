@@ -165,8 +165,8 @@ class Steps:
         self.step.total.zero_()
         self.net.train()
         for part, target in zip(images.split(batch), targets.split(batch), strict=True):
-            whole = self.captured is not None and len(part) == batch
-            (self.captured if whole else self.step)(part, target, lr)
+            captured = self.captured if len(part) == batch else None
+            (captured or self.step)(part, target, lr)
         return self.step.total.item() / len(images)
 
 

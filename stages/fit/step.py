@@ -7,6 +7,8 @@ without a compiler, whatever the widths of the net.
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.optim.sgd import sgd
@@ -41,7 +43,7 @@ class SGD:
         for group, decay in self.groups:
             sgd(
                 [parameter for _, parameter in group],
-                [parameter.grad for _, parameter in group],
+                cast("list[Tensor]", [parameter.grad for _, parameter in group]),  # backward has given each one
                 [self.buffers.get(name) for name, _ in group],
                 fused=True,
                 weight_decay=decay,

@@ -163,6 +163,7 @@ class Views:
 
     def _crops(self, starts: Tensor, size: int) -> Tensor:
         """uint8 (n, row, column, channel)."""
+        assert self._images is not None  # they are kept where there are no planes
         return _windows(self._images, starts, (size, size, 3), (3 * self.size_px, 3, 1))
 
     def _check(self, index: np.ndarray, draws: np.ndarray, chunk: int) -> None:

@@ -141,7 +141,7 @@ def _model(x: np.ndarray, y: np.ndarray, waiting: np.ndarray) -> Any:
     """
     from GPyOpt.models import GPModel
 
-    class Latent(GPModel):  # type: ignore[misc]
+    class Latent(GPModel):  # type: ignore[misc]  # GPyOpt has no types
         """Without noise in its predictions: improvement of what is measured, not luck."""
 
         def predict(self, X: np.ndarray, with_noise: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -168,7 +168,7 @@ def _log_improvement(model: Any, box: Any) -> Any:
     """GPyOpt's expected improvement as its logarithm, which has a slope where the improvement itself is flat at 0."""
     from GPyOpt.acquisitions import AcquisitionEI
 
-    class LogEI(AcquisitionEI):  # type: ignore[misc]
+    class LogEI(AcquisitionEI):  # type: ignore[misc]  # GPyOpt has no types
         """Ament et al. 2023."""
 
         lowest = model.get_fmin()
@@ -201,7 +201,7 @@ def _log_h(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _optimizer(model: Any, box: Any) -> Any:
     from GPyOpt.optimization import AcquisitionOptimizer
 
-    class Anchored(AcquisitionOptimizer):  # type: ignore[misc]
+    class Anchored(AcquisitionOptimizer):  # type: ignore[misc]  # GPyOpt has no types
         """L-BFGS-B from the best of random points and of points around the lowest means.
 
         In 18 dimensions no random point comes near the incumbent, where the improvement is most often found.
@@ -210,7 +210,8 @@ def _optimizer(model: Any, box: Any) -> Any:
         def optimize(self, f: Any = None, df: Any = None, f_df: Any = None, duplicate_manager: Any = None) -> Any:
             x = model.model.X
             centres = x[np.argsort(model.predict(x)[0].ravel(), kind="stable")[:CENTRES]]
-            spread = np.exp(np.random.uniform(*np.log(SPREADS), (NEAR, 1)))
+            low, high = np.log(SPREADS)
+            spread = np.exp(np.random.uniform(low, high, (NEAR, 1)))
             near = np.resize(centres, (NEAR, x.shape[1])) + spread * np.random.normal(size=(NEAR, x.shape[1]))
             ends = []
             for points in np.random.random((FAR, x.shape[1])), np.clip(near, 0.0, 1.0):

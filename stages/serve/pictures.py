@@ -32,9 +32,9 @@ def read_picture(path: Path, size_px: int) -> tuple[np.ndarray, str]:
         with data, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(data, formats=FORMATS)
-            width, height = image.size
-            image = _rgb(ImageOps.exif_transpose(image))
+            opened = Image.open(data, formats=FORMATS)
+            width, height = opened.size
+            image = _rgb(ImageOps.exif_transpose(opened))
     except Exception as error:  # PIL raises many kinds on damaged files
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"not a readable image ({reason})") from error

@@ -103,8 +103,9 @@ def onnx_bytes(program: torch.export.ExportedProgram, description: Mapping[str, 
         ValueError: the extra is not installed.
     """
     check_extras()
-    names = {"input_names": [input_name(description)], "output_names": [OUTPUT]}
-    made = torch.onnx.export(program, (), dynamo=True, verbose=False, **names)
+    names = [input_name(description)]
+    made = torch.onnx.export(program, (), dynamo=True, verbose=False, input_names=names, output_names=[OUTPUT])
+    assert made is not None  # it is where `dynamo` is on
     model = made.model_proto
     for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "n"

@@ -57,7 +57,9 @@ def write_images(
     keep_images: bool,
 ) -> None:
     """Write the image shard of one epoch; `keep_images=False` leaves the pixels out."""
-    arrays = {"index": index.astype(np.int32), "labels": labels.astype(np.uint16), "draws": draws}
+    arrays: dict[str, np.ndarray] = {
+        "index": index.astype(np.int32), "labels": labels.astype(np.uint16), "draws": draws,
+    }  # fmt: skip
     if keep_images:
         arrays["images"] = images
     header = {"epoch": epoch, "images_sha256": images_hash(images), "shape": list(images.shape)}

@@ -88,11 +88,20 @@ def total_seconds(root: Path) -> float:
 class Finished(Protocol):
     """A finished trial, as a search gives it: its value is the validation error, None if it failed for `reason`."""
 
-    trial: int
-    params: Mapping[str, Any]
-    value: float | None
-    reason: str | None
-    result: Mapping[str, Any]
+    @property
+    def trial(self) -> int: ...
+
+    @property
+    def params(self) -> Mapping[str, Any]: ...
+
+    @property
+    def value(self) -> float | None: ...
+
+    @property
+    def reason(self) -> str | None: ...
+
+    @property
+    def result(self) -> Mapping[str, Any]: ...
 
 
 def _table_row(row: Finished, tested: Mapping[int, Facts], fixed: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,6 +138,7 @@ def write_metrics(
     """
     write_table(stem.with_name(f"{stem.name}.csv"), [_table_row(row, tested, fixed) for row in rows], extra)
     accuracy = tested[best.trial]["test_accuracy"]
+    assert best.value is not None  # one that failed is never the best
     both = {"test_accuracy": accuracy, "validation_accuracy": round(1 - best.value, 9)}
     write_json(stem.with_name(f"{stem.name}.json"), {**both, **(facts or {})})
 
