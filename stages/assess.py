@@ -63,15 +63,15 @@ def read_nets(params: dict[str, Any], target: Target, labels: np.ndarray) -> Ite
         wanted = {("trials", int(best["trial"])): best["test_sha256"]}
         good = cell.retrained.dropna(subset=["test_accuracy"])
         wanted |= {("retrained", int(run)): sha for run, sha in zip(good["run"], good["test_sha256"], strict=True)}
-        found = [nets.get(kind, {}).get(number) for kind, number in wanted]
-        if any(
-            net is None or len(net) != len(labels) or fingerprint(net) != sha
-            for net, sha in zip(found, wanted.values(), strict=True)
-        ):
-            raise ValueError(
-                f"{path} holds other outputs than {METRICS / stage}/{row}-{budget}.csv says: bring both from one run, "
-                f"with 'dvc checkout {path.parent}', 'dvc pull {path.parent}' or 'dvc repro --force {stage}'"
-            )
+        found = []
+        for (kind, number), sha in wanted.items():
+            net = nets.get(kind, {}).get(number)
+            if net is None or len(net) != len(labels) or fingerprint(net) != sha:
+                raise ValueError(
+                    f"{path} holds other outputs than {METRICS / stage}/{row}-{budget}.csv says: bring both from one "
+                    f"run, with 'dvc checkout {path.parent}', 'dvc pull {path.parent}' or 'dvc repro --force {stage}'"
+                )
+            found.append(net)
         hits = np.stack([net.argmax(1) == labels for net in found])
         yield Net((target, row, budget), cell, found[0], hits[1:] if len(hits) > 1 else hits)
 

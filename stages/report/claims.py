@@ -219,7 +219,7 @@ def _mlp_ceiling(run: Run) -> Claim:
         f"{100 * run.ceiling:g} % over the best net without convolution",
     )  # fmt: skip
     cells = [key for key in run.accuracies if key[0] == "mimic" and key[1] in MLPS]
-    ceiling = Quantity(run.ceiling, np.float64(run.ceiling))
+    ceiling = Quantity(run.ceiling, np.array(run.ceiling))
     claim.comparisons.extend(
         Comparison(f"{row} at {budget} below {100 * run.ceiling:g} %", ceiling - run.of(row, budget))
         for _, row, budget in cells

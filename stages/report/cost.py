@@ -6,7 +6,7 @@ Imports no torch. The rates are in rates.json beside this file; `python -m bench
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -87,7 +87,8 @@ class Part:
     @property
     def amounts(self) -> dict[str, float]:
         """How much of each kind of work of `NETS` and `DATA` there is; none of them 0."""
-        found = Counter({"views": self.views, "store read": self.read, "store write": self.written})
+        data = {"views": self.views, "store read": self.read, "store write": self.written}
+        found = defaultdict[str, float](float, data)
         for job in self.jobs:
             found[job.work] += job.flops
         return {work: amount for work, amount in found.items() if amount}

@@ -13,6 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
 
@@ -92,7 +93,7 @@ def figure1(numbers: pd.DataFrame, ensemble_accuracy: float, where: str) -> Figu
     return figure
 
 
-def budget_axis(axes: plt.Axes, centre: pd.Series) -> None:
+def budget_axis(axes: Axes, centre: pd.Series) -> None:
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(FixedLocator(list(centre)))
     axes.xaxis.set_minor_locator(NullLocator())

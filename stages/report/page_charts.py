@@ -72,7 +72,7 @@ def fidelity(table: pd.DataFrame) -> tuple[Chart, Chart]:
         table: columns target ("mimic" or "hard"), row, budget, params, accuracy, agreement (fractions), kl (nats).
     """
     form = styles(table["row"])
-    charts = []
+    charts: list[Chart] = []
     for x, y in (("accuracy", "agreement"), ("params", "kl")):
         data = []
         for (target, row), part in table.dropna(subset=[x, y]).groupby(["target", "row"], sort=False):

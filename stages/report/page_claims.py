@@ -60,6 +60,11 @@ def interval(value: float, low: float, high: float, digits: int = 2) -> str:
     return f"{signed(value, digits)} [{signed(low, digits)},{SPACE}{signed(high, digits)}]"
 
 
+def _ends(effect: Mapping[str, float]) -> tuple[float, float, float]:
+    """Value, low and high of an effect, in points."""
+    return effect["value_pct"], effect["low_pct"], effect["high_pct"]
+
+
 def claims(found: Mapping[str, Any]) -> list[Row]:
     """The claims of metrics/claims.json: statement, verdict, its colour, what is nearest to failing, lines with bars.
 
@@ -78,13 +83,13 @@ def claims(found: Mapping[str, Any]) -> list[Row]:
         scale = scale_of([*values, *paper.values()])
         lines = []
         for key, effect in effects.items():
-            own = [effect[f"{name}_pct"] for name in ("value", "low", "high")]
+            own = _ends(effect)
             texts = {"name": key or "all", "text": interval(*own, digits=1), "paper": signed(paper.get(key), 1)}
             lines.append({**texts, "bar": bar(scale, *own, others=[paper.get(key)])})
         rest = {key: value for key, value in paper.items() if key not in effects}
         only = {"bar": bar(scale, None, None, None, list(rest.values())), "values": [
             f"{key} {signed(value, 1)}".strip().replace(" ", SPACE) for key, value in rest.items()]}  # fmt: skip
-        near = weakest and interval(*(weakest[f"{name}_pct"] for name in ("value", "low", "high")), digits=1)
+        near = weakest and interval(*_ends(weakest), digits=1)
         rows.append(
             {
                 "number": number, "statement": entry["statement"], "verdict": entry["verdict"],

@@ -93,9 +93,9 @@ def figure1(
     words = [f"<b>ensemble of {members}</b><br>test accuracy {percent(ensemble, 2)}"] * 2
     data.append(series(ENSEMBLE, ends, [ensemble] * 2, words, mode="lines", line=dotted))
     keys.append(key(ENSEMBLE, f"ensemble of {members} (teacher)", MUTED, dash="dot"))
-    x = axis("number of parameters (log scale)", type="log", tickangle=0, **ticks(dict(centre)))
-    x["range"] = [math.log10(end) for end in ends]
-    shown = layout(520, x, axis("test accuracy", tickformat=".0%"))
+    sizes = axis("number of parameters (log scale)", type="log", tickangle=0, **ticks(dict(centre)))
+    sizes["range"] = [math.log10(end) for end in ends]
+    shown = layout(520, sizes, axis("test accuracy", tickformat=".0%"))
     return with_paper({"data": data, "layout": shown, "legend": keys}, dict(centre), form)
 
 
@@ -145,8 +145,8 @@ def with_paper(chart: Chart, centre: dict[str, float], form: dict[str, tuple[str
             found += short(PAPER, places["10M"], y / 100, form[f"conv{name[0]}"][0], words)
         elif name.startswith("Ensemble of 16"):
             line = {"color": MUTED, "dash": "dot", "width": 1.6}
-            ends = list(places.values())[:: len(places) - 1]
-            found.append(series(PAPER, ends, [y / 100] * 2, words[:2], mode="lines", line=line))
+            both = list(places.values())[:: len(places) - 1]
+            found.append(series(PAPER, both, [y / 100] * 2, words[:2], mode="lines", line=line))
     ends = reach([*centre.values(), *places.values()])
     every = {**centre, **places}
     on = {"xaxis.range": [math.log10(end) for end in ends], **{f"xaxis.{k}": v for k, v in ticks(every).items()}}

@@ -119,7 +119,7 @@ def gallery(
                 "name": shortened(classes[c], 24), "true": c == true, "widths": [round(100 * p[c], 1) for p in own],
                 "words": [percent(p[c], 0) if p[c] >= 0.005 or not p[c] else "< 1\u00a0%" for p in own],
             }
-            for c in beliefs(*own, true)
+            for c in beliefs(own[0], own[1], true)
         ]  # fmt: skip
         cards.append(
             {

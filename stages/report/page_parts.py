@@ -158,8 +158,8 @@ def searches(found: Inputs) -> Part:
                 "test": percent(best["test_accuracy"], 2), "spread": f"{(done - 1) ** -0.5:.2f}" if done > 1 else "",
             }
         )  # fmt: skip
-    rhos = sweeps.rho_lines([(name_of(key), cell.trials) for key, cell in found.cells.items()])
-    return {"searches": shown, "rhos": rhos, "fewest": sweeps.FEWEST}, drawn
+    table = sweeps.rho_lines([(name_of(key), cell.trials) for key, cell in found.cells.items()])
+    return {"searches": shown, "rhos": table, "fewest": sweeps.FEWEST}, drawn
 
 
 def outputs(found: Inputs) -> Part:

@@ -14,9 +14,9 @@ from stages.report.verdicts import FAILS, HOLDS, OPEN, UNTESTED
 SMALL = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
 
-def best(cells: Sequence[CellResult]) -> CellResult | None:
-    """The cell whose best trial has the lowest validation error; the first of equal ones, None of none."""
-    return min(cells, key=lambda cell: cell.shown["validation_error"].iloc[0], default=None)
+def best(cells: Sequence[CellResult]) -> CellResult:
+    """The cell whose best trial has the lowest validation error, the first of equal ones; one at least is needed."""
+    return min(cells, key=lambda cell: cell.shown["validation_error"].iloc[0])
 
 
 def summary(
@@ -31,7 +31,6 @@ def summary(
         found: metrics/claims.json.
     """
     top = best(mimic)
-    assert top is not None  # settings refuse a matrix without cells
     first = (
         f"On {data} ({tested}) the ensemble of {members} reaches {percent(ensemble, 2)} test "
         f"accuracy; the best mimic net by validation error, {named(top)} with {whole(top.params)} parameters, reaches "
@@ -52,16 +51,17 @@ def _apart(value: float, other: float) -> str:
 
 def _convolution(mimic: Sequence[CellResult]) -> str:
     """How far the best net with convolution is from the best without, each by validation error."""
-    conv = best([cell for cell in mimic if cell.row.startswith(CONVOLUTIONAL)])
-    plain = best([cell for cell in mimic if not cell.row.startswith(CONVOLUTIONAL)])
+    convs = [cell for cell in mimic if cell.row.startswith(CONVOLUTIONAL)]
+    plains = [cell for cell in mimic if not cell.row.startswith(CONVOLUTIONAL)]
     cells = f"{counted(len(mimic), 'mimic cell')}, "
-    if conv is None or plain is None:
-        kind, other = ("without", "with") if conv is None else ("with", "without")
+    if not convs or not plains:
+        kind, other = ("with", "without") if convs else ("without", "with")
         spread = [cell.test_accuracy for cell in mimic]
         return (
             f"This run has {cells}all {kind} convolution, so it says nothing about nets {other} it; their best trials "
             f"reach {percent(min(spread), 2)} to {percent(max(spread), 2)}."
         )
+    conv, plain = best(convs), best(plains)
     gap = _apart(conv.test_accuracy, plain.test_accuracy)
     return (
         f"Of {cells}the best one with convolution ({named(conv)}, {percent(conv.test_accuracy, 2)}) is {gap} the best "

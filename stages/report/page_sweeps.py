@@ -122,7 +122,7 @@ def parallel(trials: pd.DataFrame, logs: Collection[str]) -> Chart | None:
         form = {"mode": "lines+markers", "marker": {"size": size, "color": color}, "opacity": opacity}
         line = {"color": color, "width": width}
         text = "<br>".join(words)
-        data.append(series("best" if best else "others", np.arange(len(columns)), places[i], text, line=line, **form))
+        data.append(series("best" if best else "others", range(len(columns)), places[i], text, line=line, **form))
     return {"data": data, "layout": _axes(columns, logs), "legend": [], "min_width": 70 * len(columns) + 40}
 
 
@@ -148,9 +148,9 @@ def _axes(columns: dict[str, np.ndarray], logs: Collection[str]) -> dict[str, An
                           "font": {"size": 11.5, "color": MUTED}})  # fmt: skip
     bare = {"ticks": "", "showgrid": False, "showline": False}
     words = {"tickvals": list(range(len(columns))), "ticktext": [*names, "<b>validation<br>error</b>"]}
-    x = axis("", range=[-0.5, len(columns) - 0.5], tickangle=0, tickfont={"size": 11.5}, **words, **bare)
-    y = axis("", range=[-0.12, 1.12], showticklabels=False, **bare)
-    form = layout(330, x, y, shapes=lines, annotations=notes)
+    across = axis("", range=[-0.5, len(columns) - 0.5], tickangle=0, tickfont={"size": 11.5}, **words, **bare)
+    up = axis("", range=[-0.12, 1.12], showticklabels=False, **bare)
+    form = layout(330, across, up, shapes=lines, annotations=notes)
     return form | {"margin": {"l": 16, "r": 16, "t": 10, "b": 50}}
 
 

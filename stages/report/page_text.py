@@ -33,12 +33,12 @@ def fixed(value: float | None, digits: int = 2) -> str:
 
 def percent(share: float | None, digits: int = 1) -> str:
     """A fraction in per cent: 0.792 -> 79.2 %."""
-    return DASH if missing(share) else f"{fixed(100 * share, digits)}{SPACE}%"
+    return DASH if share is None or missing(share) else f"{fixed(100 * share, digits)}{SPACE}%"
 
 
 def whole(value: float | None) -> str:
     """A whole number: 179,814."""
-    return DASH if missing(value) else f"{int(value):,}"
+    return DASH if value is None or missing(value) else f"{int(value):,}"
 
 
 def brief(value: float) -> str:
@@ -120,4 +120,4 @@ def readable(color: Any, least: float = LEAST_CONTRAST) -> str:
     rgb = np.array(to_rgb(color))
     while contrast(rgb) < least:
         rgb = rgb * 0.97
-    return to_hex(rgb)
+    return to_hex((rgb[0], rgb[1], rgb[2]))

@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn
+from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -19,7 +20,7 @@ from stages.report.figures import budget_axis, label, row_colors
 
 # dark enough for text on white, and told apart without red and green
 VERDICTS = {"holds": "#0173b2", "does not hold": "#c04a00", "undecided at this scale": "0.3", "not tested": "0.45"}
-PAPER = {"ls": "", "marker": "D", "ms": 6, "mfc": "none", "mec": "black", "mew": 0.9, "zorder": 4}
+PAPER: dict[str, Any] = {"ls": "", "marker": "D", "ms": 6, "mfc": "none", "mec": "black", "mew": 0.9, "zorder": 4}
 
 
 def claims(found: dict[str, Any], where: str) -> Figure:
@@ -47,7 +48,7 @@ def claims(found: dict[str, Any], where: str) -> Figure:
     return figure
 
 
-def _forest(axes: plt.Axes, entry: dict[str, Any]) -> None:
+def _forest(axes: Axes, entry: dict[str, Any]) -> None:
     """One claim: a line a key, with the verdict as a word and a colour."""
     verdict, effects, paper = entry["verdict"], entry["effects"], entry["paper"]
     _need(verdict in VERDICTS, f"claims: got the verdict {verdict!r}, allowed are {', '.join(VERDICTS)}")
@@ -88,7 +89,7 @@ def confusions(table: pd.DataFrame, classes: list[str], where: str) -> Figure:
     size = (side * columns + 0.9, (side + 0.15) * lines + 0.7)
     figure, grid = plt.subplots(lines, columns, figsize=size, squeeze=False, layout="compressed")
     names = few and [(name if len(name) <= 16 else f"{name[:15]}…").replace("$", r"\$") for name in classes]
-    form = {"norm": PowerNorm(0.5, 0, 1), "cmap": "rocket_r", "cbar": False, "square": True, "fmt": ""}
+    form: dict[str, Any] = {"norm": PowerNorm(0.5, 0, 1), "cmap": "rocket_r", "cbar": False, "square": True, "fmt": ""}
     form |= {"linewidths": 0.3 if few else 0, "rasterized": not few, "annot_kws": {"fontsize": 6.5}}
     for axes in grid.flat[len(nets) :]:
         axes.set_visible(False)
@@ -182,13 +183,13 @@ def fidelity(table: pd.DataFrame, where: str) -> Figure:
     return figure
 
 
-def _percent(axes: plt.Axes) -> None:
+def _percent(axes: Axes) -> None:
     plt.setp([axes.xaxis, axes.yaxis], major_formatter=lambda x, _: f"{100 * x:.4g}%")
     axes.grid(color="0.92", lw=0.7)
     seaborn.despine(ax=axes)
 
 
-def _absent(axes: plt.Axes, words: str) -> None:
+def _absent(axes: Axes, words: str) -> None:
     axes.set(xticks=[], yticks=[])
     axes.text(0.5, 0.5, words, transform=axes.transAxes, ha="center", va="center", fontsize=8, color="0.4")
     axes.spines[:].set(visible=True, color="0.8")

@@ -122,7 +122,7 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, 
     return mean, mean - half, mean + half
 
 
-def iqm(values: Sequence[float]) -> float:
+def iqm(values: Sequence[float] | np.ndarray) -> float:
     """Mean without the lowest and highest quarter, each rounded down (Agarwal et al. 2021); errors: `mean_interval`."""
     return float(stats.trim_mean(_finite(values, "values"), 0.25))
 

@@ -101,7 +101,7 @@ def table1(
         columns model, architecture, params, accuracy_pct, paper_pct, difference_pct.
     """
     printed = {entry["model"]: entry for entry in paper_values()["table1"]}
-    rows = []
+    rows: list[tuple[str, str, float, float, dict[str, Any] | None]] = []
     for cell in hard:
         depth = cell.row.removeprefix("conv")
         name = f"{depth} conv. layer" if depth.isdigit() else cell.row
@@ -158,7 +158,9 @@ def _difference(frame: pd.DataFrame, comparable: bool) -> pd.DataFrame:
     return frame
 
 
-def nested(cells: list[CellResult], hard: list[CellResult], teachers: dict, ensemble: dict) -> dict[str, Any]:
+def nested(
+    cells: list[CellResult], hard: list[CellResult], teachers: dict[str, float], ensemble: dict[str, float]
+) -> dict[str, dict[str, float]]:
     """row -> budget -> test accuracy (a fraction), the form in which `dvc exp diff` prints Table 2."""
     out: dict[str, dict[str, float]] = {}
     for prefix, group in (("", cells), ("hard-", hard)):

@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
 
@@ -39,7 +40,7 @@ def ablations(frame: pd.DataFrame, wholes: dict[str, int], where: str) -> Figure
     return figure
 
 
-def _forest(axes: plt.Axes, frame: pd.DataFrame) -> None:
+def _forest(axes: Axes, frame: pd.DataFrame) -> None:
     if frame.empty:
         axes.set_axis_off()
         axes.text(0.5, 0.5, "nothing was varied (ablations.rows is empty)", ha="center", fontsize=9, color="0.4")
@@ -60,7 +61,7 @@ def _forest(axes: plt.Axes, frame: pd.DataFrame) -> None:
     axes.grid(axis="x", color="0.92", lw=0.8)
 
 
-def _lines(axes: plt.Axes, measure: str, group: pd.DataFrame, whole: int) -> None:
+def _lines(axes: Axes, measure: str, group: pd.DataFrame, whole: int) -> None:
     colors = row_colors(sorted(set(group["of"])))
     ticks = sorted({*group["number"], whole})
     for (of, budget), part in group.groupby(["of", "budget"], sort=False):
