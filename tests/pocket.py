@@ -15,7 +15,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from stages import augment, ensemble, label, prepare, students, teachers
-from stages.scale import compose
+from stages.settings.scales import compose
 
 ROOT = Path(__file__).resolve().parents[1]
 
