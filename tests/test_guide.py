@@ -16,7 +16,7 @@ from dvc.cli import DvcParserError, parse_args
 from pocket import ENVIRONMENT, ROOT, dvc, pocket_params, ran, run_cell, write_params
 from ruamel.yaml import YAML
 
-from stages import assess, augment, draw, ensemble, label, prepare, tabulate, teachers
+from stages import assess, augment, draw, ensemble, label, page, prepare, tabulate, teachers
 from stages.settings import whole
 from tools.pocket import git, make
 
@@ -69,7 +69,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             door.main()
         run_cell("mimic", "conv1", "60k")
         run_cell("hard", "conv2", "180k")
-        for door in (tabulate, assess, draw):
+        for door in (tabulate, assess, draw, page):
             door.main()
     finally:
         os.chdir(before)
@@ -166,7 +166,7 @@ def clean(folder: Path, output: str) -> None:
 
 
 def an_experiment(folder: Path, output: str) -> None:
-    ran_exactly("students@mlp2-60k", "students@conv1-60k", "tabulate", "assess", "draw")(folder, output)
+    ran_exactly("students@mlp2-60k", "students@conv1-60k", "tabulate", "assess", "draw", "page")(folder, output)
     shown = table(output[output.index("| Path") :])
     assert ("metrics/tables.json", "conv1.60k") in shown and ("params.yaml", "students.space.lr.high") in shown
 
@@ -177,8 +177,8 @@ def queued(folder: Path, output: str) -> None:
         assert time.monotonic() < deadline and "Failed" not in dvc(folder, "queue", "status")
         time.sleep(5)
     narrow = dvc(folder, "queue", "logs", "narrow")
-    assert ran(narrow) == {"students@mlp2-60k", "students@conv1-60k", "tabulate", "assess", "draw"}
-    assert ran(dvc(folder, "queue", "logs", "level-90")) == {"assess", "draw"}
+    assert ran(narrow) == {"students@mlp2-60k", "students@conv1-60k", "tabulate", "assess", "draw", "page"}
+    assert ran(dvc(folder, "queue", "logs", "level-90")) == {"assess", "draw", "page"}
 
 
 def kept(folder: Path, output: str) -> None:
@@ -217,7 +217,7 @@ WALK: dict[str, Callable[[Path, str], None] | None] = {
     "first-run": says("Running stage 'draw'", "**Table 2.**"),
     "second-run": up_to_date,
     "read": says("| 1 conv. layer", "Verdict", "conv1.60k", "trial,", "dvc_plots/index.html"),
-    "change": ran_exactly("assess", "draw"),
+    "change": ran_exactly("assess", "draw", "page"),
     "back": clean,
     "refused": says("error: params.yaml: students.space.lr is", "refused, as it should be"),
     "experiment": an_experiment,
@@ -234,7 +234,7 @@ WALK: dict[str, Callable[[Path, str], None] | None] = {
     "own-data": own_data,
     "own-data-back": clean,
     "own-row-lines": None,
-    "own-row": ran_exactly("prepare", "students@conv2-narrow-60k", "tabulate", "assess", "draw"),
+    "own-row": ran_exactly("prepare", "students@conv2-narrow-60k", "tabulate", "assess", "draw", "page"),
     "stop": stopped,
     "verify": None,
     "space": says("Removed"),

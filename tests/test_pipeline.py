@@ -89,7 +89,7 @@ def test_another_clone_trains_a_changed_row_and_no_other(
     assert "data/augmented is the same, byte for byte" in share(other, "--pull")
     assert (other / "dvc.lock").read_bytes() == before and "up to date" in dvc(other, "status")
     write_params(other, {"execution.engine": "local", "rows.conv1": {"boxes": {"60k": [[6, 9], [30, 60]]}}})
-    assert ran(dvc(other, "repro")) == {"students@conv1-60k", "tabulate", "assess", "draw"}
+    assert ran(dvc(other, "repro")) == {"students@conv1-60k", "tabulate", "assess", "draw", "page"}
     if kind == "folder":
         shutil.rmtree(other / "data/augmented")
         shutil.rmtree(tmp_path / "remote")
