@@ -1,9 +1,9 @@
 """tabulate: the metrics of all sweeps -> metrics/ (Table 1, Table 2, the numbers of Figure 1).
 
 Reads metrics/teachers.*, metrics/ensemble.json and the cells that params.yaml lists, and no others: a row that
-was taken out leaves its files behind. Writes metrics/tables.json (row -> budget -> test accuracy), Table 1 and
-Table 2 as CSV and Markdown with the paper's values (Urban et al. 2017), metrics/figure1.csv, and what was trained again
-from other seeds beside the best of its sweep.
+was taken out leaves its files behind. Writes metrics/tables.json (row -> budget -> test accuracy in per cent), Table 1
+and Table 2 as CSV and Markdown with the paper's values (Urban et al. 2017), metrics/figure1.csv, and what was trained
+again from other seeds beside the best of its sweep.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def main() -> None:
     facts = read_ensemble(METRICS / "ensemble.json")
 
     listed = [*cells, *found["student_2014"]], [*controls, *found["teacher_2014"]]
-    write_json(METRICS / "tables.json", nested(*listed, best, facts))
+    write_json(METRICS / "tables.json", nested([*listed[0], *found["ablation"]], listed[1], best, facts))
     where = f"{settings.data}, {scale} scale"
     first = table1(controls, trials, facts, members, settings.comparable, found["teacher_2014"])
     second = table2(listed[0], settings.comparable)

@@ -183,11 +183,11 @@ def test_nested_tables() -> None:
     teachers = {"test_accuracy": 0.9, "validation_accuracy": 0.91}
     found = tables.nested(cells, [cell("conv1", "1M", 0.75)], teachers, ENSEMBLE)
     assert found == {
-        "mlp1": {"1M": 0.6, "3.16M": 0.7},
-        "conv1": {"1M": 0.8},
-        "hard-conv1": {"1M": 0.75},
-        "teacher": {"best": 0.9},
-        "ensemble": {"test": 0.938},
+        "mlp1": {"1M": 60.0, "3.16M": 70.0},
+        "conv1": {"1M": 80.0},
+        "hard-conv1": {"1M": 75.0},
+        "teacher": {"best": 90.0},
+        "ensemble": {"test": 93.8},
     }
     json.dumps(found)
 

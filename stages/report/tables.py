@@ -161,13 +161,13 @@ def _difference(frame: pd.DataFrame, comparable: bool) -> pd.DataFrame:
 def nested(
     cells: list[CellResult], hard: list[CellResult], teachers: dict[str, float], ensemble: dict[str, float]
 ) -> dict[str, dict[str, float]]:
-    """row -> budget -> test accuracy (a fraction), the form in which `dvc exp diff` prints Table 2."""
+    """row -> budget -> test accuracy in per cent, the form in which `dvc exp diff` prints Table 2."""
     out: dict[str, dict[str, float]] = {}
     for prefix, group in (("", cells), ("hard-", hard)):
         for cell in group:
-            out.setdefault(prefix + cell.row, {})[cell.budget] = cell.test_accuracy
-    out["teacher"] = {"best": teachers["test_accuracy"]}
-    out["ensemble"] = {"test": ensemble["test_accuracy"]}
+            out.setdefault(prefix + cell.row, {})[cell.budget] = round(100 * cell.test_accuracy, 2)
+    out["teacher"] = {"best": round(100 * teachers["test_accuracy"], 2)}
+    out["ensemble"] = {"test": round(100 * ensemble["test_accuracy"], 2)}
     return out
 
 
