@@ -75,13 +75,13 @@ def test_the_commands_of_the_readme_and_two_experiments(tmp_path: Path) -> None:
     again = dvc(folder, "exp", "run", "-n", "gentle", "-S", "hard.space.lr.high=0.008")
     assert ran(again) == {"hard@conv2-180k"} | REPORTS
     both = table(dvc(folder, "exp", "diff", "--md", first_name, "gentle"))
-    same_as(both, *(tables(folder, revision) for revision in experiments(folder)))
+    same_as(both, tables(folder, reference(folder, first_name)), tables(folder, reference(folder, "gentle")))
     assert both["params.yaml", "hard.space.lr.high"] == ["0.012", "0.008"]
 
 
-def experiments(folder: Path) -> list[str]:
-    """Git references of all experiments, the oldest first."""
-    return git(folder, "for-each-ref", "--sort=creatordate", "--format=%(refname)", "refs/exps/??/").split()
+def reference(folder: Path, name: str) -> str:
+    """Where git keeps an experiment."""
+    return git(folder, "for-each-ref", "--format=%(refname)", f"refs/exps/*/*/{name}").strip()
 
 
 def same_as(shown: dict[tuple[str, str], list[str]], before: dict[str, float], after: dict[str, float]) -> None:
