@@ -193,6 +193,12 @@ def test_the_three_formats_carry_one_description(here: Path) -> None:
 
 
 @needs_onnx
+def test_no_file_says_where_it_was_made(here: Path) -> None:
+    for path in Path(OUT).iterdir():
+        data = path.read_bytes()
+        assert not [word for word in (str(ROOT), str(Path.home()), "site-packages") if word.encode() in data], path
+
+
 def test_onnx_names_its_input_and_output(here: Path) -> None:
     import onnx
 

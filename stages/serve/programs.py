@@ -57,7 +57,11 @@ def captured(net: nn.Module, example: np.ndarray) -> torch.export.ExportedProgra
     inputs = torch.from_numpy(example[:2])
     # strict: the other way runs the Python code, where the len() of a tensor fixes the number of inputs
     with torch.no_grad():
-        return torch.export.export(net, (inputs,), dynamic_shapes=({0: torch.export.Dim("n")},), strict=True)
+        program = torch.export.export(net, (inputs,), dynamic_shapes=({0: torch.export.Dim("n")},), strict=True)
+    for module in program.graph_module.modules():
+        for node in module.graph.nodes if isinstance(module, torch.fx.GraphModule) else ():
+            node.meta.pop("stack_trace", None)  # paths of this machine
+    return program
 
 
 def program_bytes(program: torch.export.ExportedProgram, description: Mapping[str, Any]) -> bytes:
