@@ -29,6 +29,7 @@ from stages.store import door
 from stages.store.atomic import write_text
 from stages.store.shards import input_bytes
 from stages.store.work import read_manifest
+from stages.workers.engines import slots_of
 
 PARAMS = Path("params.yaml")
 PREPARED = Path("data/prepared")
@@ -121,7 +122,7 @@ def parts(params: dict[str, Any], found: list[Job], classes: int | None = None) 
     def sweep(name: str, prefix: str, work: str, lag: int, per_image: int, made: bool) -> Part:
         own = tuple(job for job in found if job.name.split()[0] == prefix and job.work.startswith(work))
         images = sum(job.images * job.count for job in own)
-        slots = min(execution.slots, lag) if execution.engine == "local" else 1
+        slots = min(slots_of(execution), lag)
         return Part(name, own, views(images) if made else 0, images * per_image, slots=slots)
 
     mimic, hard = (matrix(params, target).sweep.lag for target in ("mimic", "hard"))

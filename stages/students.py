@@ -34,7 +34,7 @@ from stages.store.test_logits import mean_logits, read_test_logits
 from stages.store.trials import TrialFolder, total_seconds, write_curves, write_metrics, write_retrained
 from stages.store.work import fresh_folder, read_manifest, work_folder, write_manifest
 from stages.students_cell import Cell, seed_of, set_up
-from stages.workers.executors import from_settings
+from stages.workers.engines import from_settings
 
 PRELOAD = ("stages.students_trial", "stages.search.sweep", "stages.students_cell")
 Tested = dict[str, dict[int, dict[str, Any]]]
@@ -136,7 +136,7 @@ def main() -> None:
         journal = Journal.open(work / "journal.jsonl", {"space": space.fingerprint(), "settings": settings})
         name, bound = f"{cell.stage} {cell.key}", cell.section.training.max_epochs
         with (
-            from_settings(cell.execution.engine, cell.execution.slots, preload=PRELOAD) as executor,
+            from_settings(cell.execution, PRELOAD) as executor,
             SweepProgress(name, sweep.trials, bound, lambda i: TrialFolder(work, i).progress) as progress,
         ):
             rows = run(
@@ -146,7 +146,7 @@ def main() -> None:
                 seed=seed_of(settings),
                 trials=sweep.trials,
                 submit=lambda *trial: executor.submit(train_trial, cell, *trial),
-                slots=cell.execution.slots,
+                slots=executor.slots,
                 on_event=progress.event,
             )
             best = top(rows, 1)[0]

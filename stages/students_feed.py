@@ -43,7 +43,12 @@ def feed(cell: Cell, device: torch.device) -> Feed:
         targets = source.targets(epoch, shard)
         return shard.images, with_labels(targets, shard.labels) if cell.variant.loss else targets
 
-    return Feed(read, source.epochs, device, resident_bytes(device, cell.execution.slots))
+    return Feed(read, source.epochs, device, resident_bytes(device, sharing(cell, device)))
+
+
+def sharing(cell: Cell, device: torch.device) -> int:
+    """How many trials share the memory of a device."""
+    return cell.execution.slots if device.type == "cpu" else cell.execution.trials_per_gpu
 
 
 class Stored:

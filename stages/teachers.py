@@ -28,7 +28,7 @@ from stages.store.environment import record
 from stages.store.progress import SweepProgress
 from stages.store.trials import TrialFolder, total_seconds, write_curves, write_metrics
 from stages.store.work import fresh_folder, read_manifest, work_folder, write_manifest
-from stages.workers.executors import from_settings
+from stages.workers.engines import from_settings
 
 PREPARED = Path("data/prepared")
 OUT = Path("data/teachers")
@@ -106,7 +106,7 @@ def main() -> None:
         journal = Journal.open(work / "journal.jsonl", {"space": space.fingerprint(), "settings": settings})
         name, bound = "teachers", section.training.max_epochs
         with (
-            from_settings(execution.engine, execution.slots, preload=PRELOAD) as executor,
+            from_settings(execution, PRELOAD) as executor,
             SweepProgress(name, sweep.trials, bound, lambda i: TrialFolder(work, i).progress) as progress,
         ):
             rows = run(
@@ -116,7 +116,7 @@ def main() -> None:
                 seed=seed,
                 trials=sweep.trials,
                 submit=lambda *trial: executor.submit(train_trial, job, *trial),
-                slots=execution.slots,
+                slots=executor.slots,
                 on_event=progress.event,
             )
             chosen = [r.trial for r in top(rows, REPORTED)]

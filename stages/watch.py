@@ -29,6 +29,7 @@ from stages.store import door
 from stages.store.atomic import read_json
 from stages.store.cache import read_lock
 from stages.store.state import Pace, State, expected, state
+from stages.workers.engines import slots_of
 
 METRICS, LOCK = Path("metrics"), Path("dvc.lock")
 COLOURS = {"done": "green", "running": "bold cyan", "stopped": "yellow", "changed": "yellow", "waiting": "dim"}
@@ -64,7 +65,7 @@ def wanted(params: dict[str, Any]) -> Iterator[Wanted]:
     section = teachers(params, prepare.prepare(params).shape)
 
     def slots(lag: int) -> int:
-        return min(execution.slots, lag) if execution.engine == "local" else 1
+        return min(slots_of(execution), lag)
 
     yield Wanted("prepare")
     yield Wanted("teachers", section.sweep.trials, slots(section.sweep.lag), section.training.max_epochs, "teacher",

@@ -65,6 +65,16 @@ def trial(folder: Path, seconds: float, i: int, params: dict[str, Any], seed: in
     return {"value": value_of(params), "reason": None, "curve": (1, 2.5)}
 
 
+def execution(engine: str, slots: int) -> Any:
+    """The section `execution` for trials on a CPU."""
+    from stages.settings.common import Execution
+
+    return Execution(
+        device="cpu", engine=engine, slots=slots, devices=None, trials_per_gpu=1, address=None,
+        checkpoint_seconds=60, cuda_graphs=True, log="none",
+    )  # fmt: skip
+
+
 def drive(folder: str, engine: str, seconds: float, slots: int = 2, trials: int = 10) -> None:
     """The whole sweep of a test, in a process that the test kills."""
     import functools
@@ -73,12 +83,12 @@ def drive(folder: str, engine: str, seconds: float, slots: int = 2, trials: int 
     from stages.search.propose import Settings
     from stages.search.space import Dimension, Space
     from stages.search.sweep import run
-    from stages.workers.executors import from_settings
+    from stages.workers.engines import from_settings
 
     path = Path(folder)
     space = Space((Dimension("lr", 1e-4, 1e-1, log=True), Dimension("width", 4, 64, integer=True)))
     journal = Journal.open(path / "journal.jsonl", {"space": space.fingerprint()})
-    with from_settings(engine, slots, preload=["search_jobs"]) as executor:
+    with from_settings(execution(engine, slots), ["search_jobs"]) as executor:
         submit = functools.partial(executor.submit, trial, path, seconds)
         run(
             journal=journal, space=space, settings=Settings("sobol", 4, 3), seed=11, trials=trials,
@@ -90,3 +100,23 @@ def drive(folder: str, engine: str, seconds: float, slots: int = 2, trials: int 
 def leave(status: int) -> None:
     """A trial that calls sys.exit."""
     raise SystemExit(status)
+
+
+def four_gpus() -> list[str]:
+    """In the place of what torch sees."""
+    return ["GPU-a", "GPU-b", "GPU-c", "GPU-d"]
+
+
+def seen_gpu(seconds: float) -> str | None:
+    """The GPU of a process, as CUDA would see it."""
+    time.sleep(seconds)
+    return os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
+def stopped_once(path: Path) -> str:
+    """A trial whose process freezes the first time."""
+    if path.exists():
+        return "second"
+    path.write_text(str(os.getpid()))
+    os.kill(os.getpid(), signal.SIGSTOP)
+    return "first"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import math
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 import pytest
 import search_jobs
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm, qmc
@@ -31,7 +33,9 @@ from stages.search.journal import Journal, canonical
 from stages.search.propose import Settings, Values, ask, sobol_point
 from stages.search.space import Dimension, Space
 from stages.search.sweep import Row, best, run, top, trial_seed
-from stages.workers.executors import Local, Serial, from_settings
+from stages.workers import engines
+from stages.workers.engines import chosen_gpus, from_settings, slots_of
+from stages.workers.executors import DEVICES, Local, Serial
 
 TESTS = Path(__file__).parent
 MIXED = Space(
@@ -736,13 +740,53 @@ def test_shutdown_ends_what_runs() -> None:
 
 
 def test_settings_choose_the_executor() -> None:
-    assert isinstance(from_settings("serial", 1), Serial)
-    with from_settings("local", 1) as executor:
-        assert isinstance(executor, Local)
-    with pytest.raises(ValueError, match="execution.engine is 'slurm'"):
-        from_settings("slurm", 1)
+    serial, local = (search_jobs.execution(engine, 3) for engine in ("serial", "local"))
+    assert isinstance(from_settings(serial), Serial) and from_settings(serial).slots == slots_of(serial) == 1
+    with from_settings(local) as executor:
+        assert isinstance(executor, Local) and executor.slots == slots_of(local) == 3
     with pytest.raises(ValueError, match="execution.slots is 0"):
-        from_settings("local", 0)
+        Local(0)
+
+
+def on_gpus(**changes: Any) -> Any:
+    return dataclasses.replace(search_jobs.execution("local", 1), device="cuda", **changes)
+
+
+def test_slots_are_gpus_times_trials_per_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "visible_gpus", search_jobs.four_gpus)
+    with from_settings(on_gpus(devices=(2, 0), trials_per_gpu=3)) as executor:
+        assert executor.slots == slots_of(on_gpus(devices=(2, 0), trials_per_gpu=3)) == 6
+        seen = [executor.submit(search_jobs.seen_gpu, 0.5).result for _ in range(6)]
+        assert sorted(result() for result in seen) == ["GPU-a"] * 3 + ["GPU-c"] * 3
+    assert slots_of(on_gpus(trials_per_gpu=2), gpus=4) == 8 and slots_of(on_gpus()) == 1
+    message = "execution.devices has 4, and torch sees 4 GPUs: allowed are 0 to 3, or null for all"
+    with pytest.raises(ValueError, match=message):
+        from_settings(on_gpus(devices=(0, 4)))
+
+
+def test_each_process_sees_the_gpu_with_the_fewest() -> None:
+    with Local(4, devices=["a", "b"]) as executor:
+        long = executor.submit(search_jobs.seen_gpu, 3)
+        time.sleep(1)
+        short = [executor.submit(search_jobs.seen_gpu, 0).result() for _ in range(3)]
+        assert long.result() == "a" and short == ["b"] * 3
+    assert DEVICES not in os.environ
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="for machines without a GPU")
+def test_no_gpu_is_said() -> None:
+    assert chosen_gpus(search_jobs.execution("local", 1)) == []
+    assert chosen_gpus(dataclasses.replace(on_gpus(), device="auto")) == []
+    with pytest.raises(ValueError, match="torch sees no CUDA device"):
+        from_settings(on_gpus())
+
+
+def test_a_worker_that_is_stopped_is_killed_and_its_trial_run_again(tmp_path: Path) -> None:
+    with Local(1, patience=3) as executor:
+        running = executor.submit(search_jobs.stopped_once, tmp_path / "stopped")
+        assert running.result(timeout=60) == "second"
+    first = int((tmp_path / "stopped").read_text())
+    assert not Path(f"/proc/{first}").exists()
 
 
 # --------------------------------------------------------------------------- kills, in processes of their own

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from stages.settings.read import parse, strict
 
 Count = Annotated[int, Field(ge=1, le=10**12)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+GPU = Annotated[int, Field(ge=0, le=1023)]
 
 
 @strict
@@ -27,11 +28,24 @@ class Execution:
     """Where and how trials run; tracked by no stage. Of these only the device changes bits."""
 
     device: Literal["auto", "cpu", "cuda"]
-    engine: Literal["serial", "local"]
+    engine: Literal["serial", "local", "ray"]
     slots: Annotated[int, Field(ge=1, le=4096)]
+    devices: Annotated[tuple[GPU, ...], Field(min_length=1, max_length=1024)] | None
+    trials_per_gpu: Annotated[int, Field(ge=1, le=64)]
+    address: Annotated[str, Field(min_length=1, max_length=1000)] | None
     checkpoint_seconds: Annotated[float, Field(ge=0)]
     cuda_graphs: bool
     log: Literal["none", "dvclive", "tensorboard"]
+
+    @model_validator(mode="after")
+    def _engine_has_its_place(self) -> Execution:
+        if self.devices is not None and len(set(self.devices)) < len(self.devices):
+            raise ValueError(
+                f"devices is {list(self.devices)}: name each GPU once, trials_per_gpu says how many trials share it"
+            )
+        if self.engine == "ray" and self.address is None:
+            raise ValueError("engine is 'ray' and address is null: name the cluster, as 10.0.0.1:6379")
+        return self
 
 
 @strict

@@ -1,7 +1,8 @@
-"""Where trials run: in this process, or each in a process of its own; used by the doors that sweep.
+"""Where trials run: in this process, or each in a process of its own; used by `engines`.
 
-Both are `concurrent.futures.Executor`. The standard ProcessPoolExecutor is not used: one worker killed breaks
-all of its futures. Here a killed worker's trial is run again, and no worker outlives its parent.
+Both are `concurrent.futures.Executor` with a number of `slots`, trials at a time. The standard ProcessPoolExecutor is
+not used: one worker killed breaks all of its futures. Here the trial of a worker that was killed, or that has stopped
+giving signs of life, is run again, and no worker outlives its parent.
 """
 
 from __future__ import annotations
@@ -18,10 +19,18 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 RETRIES = 2
+BEAT_SECONDS = 5.0
+"""Between two signs of life of a worker."""
+PATIENCE_SECONDS = 120.0
+"""Without a sign of life, after which a worker is killed and its trial run again."""
+DEVICES = "CUDA_VISIBLE_DEVICES"
+BEAT = "beat"
 
 
 class Serial(Executor):
     """Runs a trial when it is submitted, in this process."""
+
+    slots = 1
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """A finished future."""
@@ -39,11 +48,18 @@ class Local(Executor):
     Args:
         slots: processes at a time.
         preload: modules of the server from which the processes are forked: their imports are paid once.
+        devices: GPUs as CUDA_VISIBLE_DEVICES names them, of which each process sees the one that has the fewest; none
+            leaves that variable alone.
+        patience: seconds without a sign of life after which a process is taken for dead.
     """
 
-    def __init__(self, slots: int, preload: Sequence[str] = ()) -> None:
+    def __init__(
+        self, slots: int, preload: Sequence[str] = (), devices: Sequence[str] = (), patience: float = PATIENCE_SECONDS
+    ) -> None:
         if slots < 1:
             raise ValueError(f"execution.slots is {slots}: allowed is 1 or more")
+        self.slots, self._patience, self._beat = slots, patience, min(BEAT_SECONDS, patience / 4)
+        self._load: dict[str | None, int] = dict.fromkeys(devices or (None,), 0)
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(list(preload))
         self._threads = ThreadPoolExecutor(slots)
@@ -65,7 +81,11 @@ class Local(Executor):
 
     def _run(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         for _ in range(RETRIES + 1):
-            code, answer = self._once(fn, args, kwargs)
+            device = self._take()
+            try:
+                code, answer = self._once(device, fn, args, kwargs)
+            finally:
+                self._give(device)
             if answer is not None:
                 good, value = answer
                 if good:
@@ -75,14 +95,26 @@ class Local(Executor):
                 break
         raise ChildProcessError(
             f"a trial's process died {RETRIES + 1} times (exit code {code}; -9 is often a lack of memory: "
-            "lower execution.slots)"
+            f"lower execution.{'slots' if device is None else 'trials_per_gpu'})"
         )
 
-    def _once(self, fn: Callable[..., Any], args: Any, kwargs: Any) -> tuple[int | None, Any]:
+    def _take(self) -> str | None:
+        """The device with the fewest processes, the first of equal ones."""
+        with self._lock:
+            device = min(self._load, key=lambda each: self._load[each])
+            self._load[device] += 1
+        return device
+
+    def _give(self, device: str | None) -> None:
+        with self._lock:
+            self._load[device] -= 1
+
+    def _once(self, device: str | None, fn: Callable[..., Any], args: Any, kwargs: Any) -> tuple[int | None, Any]:
         """Exit code of one process, and (good, value or exception), None if it died before it answered."""
         receive, send = self._context.Pipe(duplex=False)
         life, hold = self._context.Pipe(duplex=False)
-        process = self._context.Process(target=_work, args=(send, life, fn, args, kwargs), daemon=True)
+        own = (send, life, device, self._beat, fn, args, kwargs)
+        process = self._context.Process(target=_work, args=own, daemon=True)
         with self._lock:
             if self._closing:
                 return None, None
@@ -91,9 +123,12 @@ class Local(Executor):
         send.close()
         life.close()
         try:
-            answer = receive.recv()
+            while (answer := self._next(receive)) == BEAT:
+                pass
         except (EOFError, OSError):  # OSError: killed in the middle of its answer
             answer = None
+        if answer is None:
+            process.kill()  # one that is stopped or hangs; nothing happens to one that is dead
         process.join()
         with self._lock:
             self._alive.discard(process)
@@ -102,11 +137,27 @@ class Local(Executor):
         return process.exitcode, answer
 
 
-def _work(send: Connection, life: Connection, fn: Callable[..., Any], args: Any, kwargs: Any) -> None:
+    def _next(self, receive: Connection) -> Any:
+        """What a process says next; None after too long a silence.
+
+        The second look is for silence that was ours: after a stop of both sides the first one finds the time over.
+        """
+        if receive.poll(self._patience) or receive.poll(min(self._patience, 3 * self._beat)):
+            return receive.recv()
+        return None
+
+
+def _work(
+    send: Connection, life: Connection, device: str | None, beat: float, fn: Callable[..., Any], args: Any, kwargs: Any
+) -> None:
     """Run in the trial's process."""
+    if device is not None:
+        os.environ[DEVICES] = device  # before CUDA is asked for anything
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_die_with_parent, args=(life,), daemon=True).start()
+    done, lock = threading.Event(), threading.Lock()
+    threading.Thread(target=_beat, args=(send, beat, done, lock), daemon=True).start()
     try:
         answer = (True, fn(*args, **kwargs))
     except (Exception, SystemExit) as error:
@@ -115,8 +166,18 @@ def _work(send: Connection, life: Connection, fn: Callable[..., Any], args: Any,
         error = _said(error)
         error.add_note(traceback.format_exc())
         answer = (False, error)
-    send.send(_portable(answer))
-    send.close()
+    done.set()
+    with lock:
+        send.send(_portable(answer))
+        send.close()
+
+
+def _beat(send: Connection, seconds: float, done: threading.Event, lock: threading.Lock) -> None:
+    """Signs of life until the work is done."""
+    while not done.wait(seconds):
+        with lock:
+            if not done.is_set():
+                send.send(BEAT)
 
 
 def _said(error: Exception) -> Exception:
@@ -153,16 +214,3 @@ def _die_with_parent(life: Connection) -> None:
     """The parent holds the other end and never writes: the pipe is readable when the parent is gone."""
     life.poll(None)
     os.kill(os.getpid(), signal.SIGKILL)
-
-
-def from_settings(engine: str, slots: int, preload: Sequence[str] = ()) -> Executor:
-    """The executor of `execution.engine`, "serial" or "local".
-
-    Raises:
-        ValueError: another name.
-    """
-    if engine == "serial":
-        return Serial()
-    if engine == "local":
-        return Local(slots, preload)
-    raise ValueError(f"execution.engine is {engine!r}: allowed are 'serial' and 'local'")
