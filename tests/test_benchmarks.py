@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from benchmarks import dag, measure, page, search
+from benchmarks import dag, measure, page, scaling, search
 from benchmarks.measure import ROOT, Cost
 from stages.scale import compose
 from stages.settings import whole
@@ -132,7 +132,7 @@ def test_dag_quick(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["train", "augment", "search", "precision", "growth", "rates"])
+@pytest.mark.parametrize("name", ["train", "augment", "search", "precision", "growth", "rates", "scaling"])
 def test_the_others_quick(tmp_path: Path, name: str) -> None:
     for peer in ("kornia", "optuna", "botorch"):
         pytest.importorskip(peer)
@@ -183,3 +183,20 @@ def test_the_page_shows_what_was_written() -> None:
     assert page.render(text) == text, "docs/benchmarks.md: run 'python -m benchmarks.page'"
     shown = {found["name"] for found in page.TABLE.finditer(text)}
     assert shown == {path.stem for path in page.RESULTS.glob("*.json")}
+
+
+@pytest.mark.parametrize("ask_seconds, expected", [(0.0, 1.0), (75.0, 0.5), (300.0, 0.125)])
+def test_slots_are_as_busy_as_the_search_can_ask(ask_seconds: float, expected: float) -> None:
+    """Eight slots of trials of 300 s need a suggestion every 37.5 s."""
+    share = scaling.busy(8, 16, 4000, ask_seconds, np.random.default_rng(0))
+    assert share == pytest.approx(expected, abs=0.02)
+
+
+def test_a_lag_of_one_keeps_one_slot_busy() -> None:
+    assert scaling.busy(8, 1, 400, 0.0, np.random.default_rng(0)) == pytest.approx(1 / 8, abs=0.005)
+
+
+def test_a_lag_is_a_search_with_the_same_start() -> None:
+    small = search.Problem("branin", search.branin, 2, 10 / (8 * math.pi), 0.0, 4, 7)
+    found = [scaling.searched(small, lag, 3) for lag in (1, 2, 2)]
+    assert found[1] == found[2] >= 0 and found[0] >= 0

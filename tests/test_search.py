@@ -225,6 +225,26 @@ def test_a_proposal_depends_on_what_is_pending_the_seed_and_the_trial() -> None:
     assert np.linalg.norm(MIXED.encode(away) - MIXED.encode(here)) > 0.05
 
 
+def test_believing_all_at_once_is_believing_one_after_the_other() -> None:
+    """A point at the posterior mean moves that mean nowhere, so the order of beliefs does not matter."""
+    rng = np.random.default_rng(0)
+    x, waiting, places = (rng.random((count, 3)) for count in (12, 6, 50))
+    y = np.sin(5 * x).sum(axis=1)
+    y = (y - y.mean()) / y.std()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        np.random.seed(1)
+        together = propose._model(x, y, waiting)
+        np.random.seed(1)
+        one = propose._model(x, y, waiting[:0])
+    for point in waiting:
+        mean = one.predict(point[None])[0]
+        one.model.set_XY(np.vstack([one.model.X, point]), np.vstack([one.model.Y, mean]))
+    assert len(together.model.X) == 18
+    for ours, theirs in zip(together.predict(places), one.predict(places), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-7)
+
+
 def test_the_model_sees_finished_and_pending_trials(monkeypatch: pytest.MonkeyPatch) -> None:
     """A failed trial counts as the worst finite value; pending ones come apart from the results."""
     seen: list[np.ndarray] = []

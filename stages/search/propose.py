@@ -158,9 +158,9 @@ def _model(x: np.ndarray, y: np.ndarray, waiting: np.ndarray) -> Any:
 
     model = Latent(ARD=True, optimize_restarts=RESTARTS, max_iters=MAX_ITERATIONS, verbose=False)
     model.updateModel(x, y[:, None], None, None)
-    for point in waiting:
-        mean = model.predict(point[None])[0]
-        model.model.set_XY(np.vstack([model.model.X, point]), np.vstack([model.model.Y, mean]))
+    if len(waiting):  # at once: a point that is believed at the posterior mean moves that mean nowhere
+        means = model.predict(waiting)[0]
+        model.model.set_XY(np.vstack([model.model.X, waiting]), np.vstack([model.model.Y, means]))
     return model
 
 
