@@ -165,7 +165,8 @@ def measure(arguments: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
     """All parts, or one."""
     quick, rows = arguments.quick, []
     parts = PARTS if arguments.part is None else (arguments.part,)
-    problems = [replace(p, budget=p.start + 3) for p in PROBLEMS[:1]] if quick else list(PROBLEMS)
+    chosen = [problem for problem in PROBLEMS if arguments.only in (None, problem.name)]
+    problems = [replace(problem, budget=problem.start + 3) for problem in chosen[:1]] if quick else chosen
     seeds = range(2) if quick else range(arguments.seeds)
     with threadpool_limits(1):
         if "slots" in parts:
@@ -179,6 +180,7 @@ def measure(arguments: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
 
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--part", choices=PARTS, help="one part (default: all)")
+    parser.add_argument("--only", choices=[problem.name for problem in PROBLEMS], help="one function of `lag`")
     parser.add_argument("--seconds", type=float, default=20.0, help="that a trial of `slots` sleeps (default 20)")
     parser.add_argument("--seeds", type=int, default=5, help="searches for each lag and function (default 5)")
 

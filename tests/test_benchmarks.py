@@ -132,7 +132,7 @@ def test_dag_quick(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["train", "augment", "search", "precision", "growth", "rates", "scaling"])
+@pytest.mark.parametrize("name", ["train", "augment", "search", "precision", "growth", "rates", "scaling", "packing"])
 def test_the_others_quick(tmp_path: Path, name: str) -> None:
     for peer in ("kornia", "optuna", "botorch"):
         pytest.importorskip(peer)
