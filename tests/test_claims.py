@@ -111,6 +111,22 @@ def test_one_comparison_in_twenty_is_enough_to_open_a_claim() -> None:
     assert each.verdict == verdicts.OPEN and each.weakest.name == "conv1 over mlp2 at 1M"
 
 
+def weakest_of(*values: float) -> verdicts.Verdict:
+    """A claim of comparisons with these differences, all of them sure."""
+    compared = [claims.Comparison(f"{v:+g}", claims.Quantity(v, np.full(500, v))) for v in values]
+    (each,) = verdicts.judge([claims.Claim("a", "so", "difference", compared)], 0.95)
+    return each
+
+
+def test_the_nearest_to_failing_is_that_of_the_smallest_difference_where_all_are_sure() -> None:
+    assert (weakest_of(0.4, 0.1, 0.3).verdict, weakest_of(0.4, 0.1, 0.3).weakest.name) == (verdicts.HOLDS, "+0.1")
+
+
+def test_a_claim_that_fails_names_the_comparison_that_turned_it() -> None:
+    each = weakest_of(0.0, 0.2, -0.01, -0.24)
+    assert (each.verdict, each.weakest.name) == (verdicts.FAILS, "-0.24")
+
+
 def test_what_is_missing_is_not_tested() -> None:
     nets = {key: net for key, net in hits(accuracies()).items() if key[1] in ("mlp2", "conv1") and key[2] == "1M"}
     found = judge(nets)

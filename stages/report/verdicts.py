@@ -29,7 +29,8 @@ class Verdict:
     Attributes:
         p_holds: of "one comparison at least fails"; adjusted.
         p_fails: of "no comparison fails"; adjusted.
-        weakest: the comparison that speaks most against the claim.
+        weakest: the comparison that speaks most against the claim: of one that fails, the one that turned it; of equal
+            p-values, which 0 and 1 often are, that of the smallest difference.
     """
 
     claim: Claim
@@ -42,13 +43,12 @@ class Verdict:
 def judge(claims: Sequence[Claim], level: float) -> list[Verdict]:
     """The verdict on each claim, `level` for all of them together."""
     tested, both = [claim for claim in claims if claim.comparisons], []
-    tails = {claim.id: [_tail(comparison) for comparison in claim.comparisons] for claim in tested}
     for claim in tested:
         turned = min(_tail(comparison, turned=True) for comparison in claim.comparisons)
-        both += [max(tails[claim.id]), min(1.0, len(claim.comparisons) * turned)]
+        both += [max(_tail(comparison) for comparison in claim.comparisons), min(1.0, len(claim.comparisons) * turned)]
     adjusted = iter(holm(both))
     found = {claim.id: (next(adjusted), next(adjusted)) for claim in tested}
-    return [_verdict(claim, found.get(claim.id), tails.get(claim.id, []), 1 - level) for claim in claims]
+    return [_verdict(claim, found.get(claim.id), 1 - level) for claim in claims]
 
 
 def _tail(comparison: Comparison, turned: bool = False) -> float:
@@ -57,11 +57,16 @@ def _tail(comparison: Comparison, turned: bool = False) -> float:
     return p_value(sign * difference.value, sign * difference.samples, sign * comparison.bound)
 
 
-def _verdict(claim: Claim, p: tuple[float, float] | None, tails: list[float], alpha: float) -> Verdict:
+def _verdict(claim: Claim, p: tuple[float, float] | None, alpha: float) -> Verdict:
     if p is None:
         return Verdict(claim, UNTESTED, None, None, None)
     word = HOLDS if p[0] <= alpha else FAILS if p[1] <= alpha else OPEN
-    return Verdict(claim, word, *p, claim.comparisons[int(np.argmax(tails))])
+
+    def against(comparison: Comparison) -> tuple[float, float]:
+        tail = -_tail(comparison, turned=True) if word == FAILS else _tail(comparison)
+        return tail, comparison.bound - comparison.difference.value
+
+    return Verdict(claim, word, *p, max(claim.comparisons, key=against))
 
 
 def _points(quantity: Quantity, level: float) -> dict[str, float]:
