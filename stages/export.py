@@ -58,6 +58,24 @@ KINDS = {None: "teacher", "hard": "net on true labels", "teacher_2014": "net on 
 PACKAGES = {"safetensors": ("safetensors",), "pt2": (), "onnx": ("onnx", "onnxscript", "onnxruntime")}
 
 
+def chosen(wanted: str | None) -> list[str]:
+    """The formats to write: the one that is wanted or all, without ONNX, and saying so, where nothing was wanted.
+
+    Raises:
+        ValueError: ONNX is wanted and its extra is not installed.
+    """
+    formats = list(FILES) if wanted in (None, "all") else [str(wanted)]
+    if "onnx" in formats:
+        try:
+            check_extras()
+        except ValueError as error:
+            if wanted is not None:
+                raise
+            print(f"{FILES['onnx']} is left out: {error}")
+            formats.remove("onnx")
+    return formats
+
+
 def check_folder(out: Path) -> None:
     """Nothing of the user's is overwritten.
 
@@ -174,13 +192,11 @@ def main() -> None:
     """Export one net."""
     parser = argparse.ArgumentParser(prog="python -m stages.export", description=__doc__)
     parser.add_argument("cell", metavar="CELL", help="e.g. students/conv2-180k, hard/conv2-180k, teachers/003")
-    parser.add_argument("--format", choices=[*FILES, "all"], default="all")
+    parser.add_argument("--format", choices=[*FILES, "all"], help="without it all, ONNX only if the extra is installed")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="exports/CELL unless given")
     parser.add_argument("--keep-bottleneck", action="store_true", help="of mlp1, conv1, snn-2014: as it was trained")
     arguments = parser.parse_args()
-    formats = list(FILES) if arguments.format == "all" else [arguments.format]
-    if "onnx" in formats:
-        check_extras()
+    formats = chosen(arguments.format)
     params, net = read_params(), find(arguments.cell)
     out = arguments.out or Path("exports") / net.name
     check_folder(out)

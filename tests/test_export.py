@@ -290,10 +290,13 @@ def test_a_missing_extra_is_one_line(
     missing: str, here: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without(missing, monkeypatch)
-    status, _, error = run(export, CELL, "--out", str(tmp_path / "out"))
+    status, _, error = run(export, CELL, "--format", "all", "--out", str(tmp_path / "out"))
     assert status == 1 and f"ONNX needs {missing} " in error and "pip install '.[export]'" in error
     assert len(error.splitlines()) == 1 and not (tmp_path / "out").exists()
-    assert run(export, CELL, "--format", "safetensors", "--out", str(tmp_path / "out"))[0] == 0
+    status, output, _ = run(export, CELL, "--out", str(tmp_path / "out"))
+    assert status == 0 and f"model.onnx is left out: ONNX needs {missing} " in output
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["README.md", "model.pt2", "model.safetensors"]
+    assert "model.onnx" not in (tmp_path / "out/README.md").read_text()
     if missing == "onnxruntime":
         status, _, error = run(predict, f"{OUT}/model.onnx", "x.png")
         assert status == 1 and "model.onnx: ONNX needs onnxruntime" in error
