@@ -1,12 +1,13 @@
 """watch: how far is everything? A table of all stages and cells on the terminal: done, running, waiting, hours left.
 
 `python -m stages.watch` looks every few seconds until Ctrl-C, beside a `dvc repro` in another terminal; `--once` prints
-the table and ends. It reads work/, metrics/, dvc.lock and params.yaml, and writes nothing.
+the table and ends. It reads work/, metrics/, data/, dvc.lock, dvc.yaml, params.yaml and .dvc/, and writes nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,23 +18,29 @@ from typing import Any, get_args
 
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 
 from stages.nets.budget import parse_budget
 from stages.nets.families import FAMILIES
+from stages.report.board import Board, Row
 from stages.settings import common, prepare
 from stages.settings.read import read_params
 from stages.settings.students import FOLDER, SECTION, Target, matrix, row
 from stages.settings.teachers import teachers
 from stages.store import door
 from stages.store.atomic import read_json
-from stages.store.cache import read_lock
-from stages.store.state import Pace, State, expected, state
+from stages.store.cache import Out, dvc_settings, lock_outs, read_lock
+from stages.store.recorded import Record, Records, settle
+from stages.store.state import Pace, State, being_made, expected, state
 from stages.workers.engines import slots_of
 
 METRICS, LOCK = Path("metrics"), Path("dvc.lock")
-COLOURS = {"done": "green", "running": "bold cyan", "stopped": "yellow", "changed": "yellow", "waiting": "dim"}
-LAST = ("tabulate", "assess", "draw")
+READ = (LOCK, Path("dvc.yaml"), Path("params.yaml"))
+LAST = {
+    "tabulate": METRICS / "tables.json", "assess": METRICS / "claims.json",
+    "draw": Path("plots/figure1.svg"), "page": Path("plots/report.html"),
+}  # fmt: skip
+WIDE = 160
+"""Columns where the table goes into a file or pipe."""
 
 
 @dataclass(frozen=True)
@@ -42,21 +49,21 @@ class Wanted:
 
     Attributes:
         name: of the stage, as its work folder is called.
+        out: one of its outputs; what DVC makes tells which stage it runs.
         steps: trials and retrained nets, or epochs; 0 where it is done at once.
         slots: of these at a time.
         epochs: most epochs of a trial; None if nothing bounds them.
         kind, row, params: of its nets, see `Pace`; no kind for a stage without trials.
-        metrics: its JSON file of accuracies, if it has one.
     """
 
     name: str
+    out: Path
     steps: int = 0
     slots: int = 1
     epochs: int | None = None
     kind: str = ""
     row: str = ""
     params: int = 0
-    metrics: Path | None = None
 
 
 def wanted(params: dict[str, Any]) -> Iterator[Wanted]:
@@ -67,41 +74,61 @@ def wanted(params: dict[str, Any]) -> Iterator[Wanted]:
     def slots(lag: int) -> int:
         return min(slots_of(execution), lag)
 
-    yield Wanted("prepare")
-    yield Wanted("teachers", section.sweep.trials, slots(section.sweep.lag), section.training.max_epochs, "teacher",
-                 "teacher", 1, METRICS / "teachers.json")  # fmt: skip
-    yield Wanted("ensemble", metrics=METRICS / "ensemble.json")
-    yield Wanted("augment", transfer.epochs)
-    yield Wanted("label", transfer.epochs)
+    yield Wanted("prepare", Path("data/prepared"))
+    yield Wanted("teachers", METRICS / "teachers.json", section.sweep.trials, slots(section.sweep.lag),
+                 section.training.max_epochs, "teacher", "teacher", 1)  # fmt: skip
+    yield Wanted("ensemble", METRICS / "ensemble.json")
+    yield Wanted("augment", Path("data/augmented"), transfer.epochs)
+    yield Wanted("label", Path("data/logits"), transfer.epochs)
     for target in get_args(Target):
         cells = matrix(params, target)
         for name, budget in product(cells.rows, cells.budgets):
             family = row(params, target, name).net or name
             kind = "conv" if FAMILIES[family].layout else "mlp"
             yield Wanted(
-                f"{SECTION[target]}/{name}-{budget}", cells.sweep.trials + cells.final_seeds, slots(cells.sweep.lag),
+                f"{SECTION[target]}/{name}-{budget}", METRICS / FOLDER[target] / f"{name}-{budget}.json",
+                cells.sweep.trials + cells.final_seeds, slots(cells.sweep.lag),
                 cells.training.max_epochs, kind, name, parse_budget(budget),
-                METRICS / FOLDER[target] / f"{name}-{budget}.json",
             )  # fmt: skip
-    yield from map(Wanted, LAST)
+    for name, out in LAST.items():
+        yield Wanted(name, out)
 
 
-def entry_of(name: str, lock: dict[str, Any]) -> dict[str, Any] | None:
-    """The stage's entry in dvc.lock; that of a cell may have more behind its name, of what it mimics."""
+def entry_of(name: str, lock: dict[str, Any]) -> str:
+    """The stage as dvc.lock calls it; a cell may have more behind its name, of what it mimics."""
     stage = name.replace("/", "@")
-    return lock.get(stage) or next((lock[key] for key in lock if "@" in stage and key.startswith(f"{stage}-")), None)
+    longer = (key for key in lock if "@" in stage and key.startswith(f"{stage}-"))
+    return stage if stage in lock else next(longer, stage)
 
 
 @lru_cache(maxsize=1)
-def lock_of(changed_ns: int, size: int) -> dict[str, Any]:
-    """The stages of dvc.lock as it is since this moment: reading it takes longer than all the rest."""
-    return read_lock(Path())
+def locked(when: tuple[tuple[int, int], ...]) -> tuple[dict[str, Any], list[Out]]:
+    """The stages of dvc.lock and their outputs, as the files are since then: reading them takes the most time."""
+    lock = read_lock(Path())
+    return lock, lock_outs(Path(), lock)[0]
 
 
-def look(params: dict[str, Any]) -> list[tuple[Wanted, State]]:
-    """What every stage has to do, and how far it is."""
-    lock = lock_of((status := LOCK.stat()).st_mtime_ns, status.st_size) if LOCK.is_file() else {}
-    return [(want, state(want.name, entry_of(want.name, lock), params)) for want in wanted(params)]
+cache_and_remote = lru_cache(maxsize=1)(dvc_settings)
+"""Where DVC's cache is, and whether there is a remote; asked once."""
+
+
+def _lock_now() -> tuple[dict[str, Any], list[Out]]:
+    if not LOCK.is_file():
+        return {}, []
+    settle(LOCK)
+    return locked(tuple((status.st_mtime_ns, status.st_size) for status in (path.stat() for path in READ)))
+
+
+def look(params: dict[str, Any]) -> list[tuple[Wanted, Record | None, State]]:
+    """What every stage has to do, what dvc.lock has of it, and how far it is."""
+    lock, outs = _lock_now()
+    record_of, made, seen = Records(Path(), lock, outs, params, lambda: cache_and_remote(Path())[0]), being_made(), []
+    for want in wanted(params):
+        record = record_of(entry_of(want.name, lock))
+        # DVC holds what it only compares, too; before it runs a stage it removes what there is
+        busy = want.out in made and not (record is not None and record.done and want.out.exists())
+        seen.append((want, record, state(want.name, record, busy=busy)))
+    return seen
 
 
 def seconds_left(want: Wanted, now: State, paces: list[Pace]) -> float | None:
@@ -116,19 +143,29 @@ def seconds_left(want: Wanted, now: State, paces: list[Pace]) -> float | None:
     return max(want.steps * usual - begun, 0) * epoch / want.slots
 
 
-def line(want: Wanted, now: State, left: float | None) -> tuple[str, ...]:
+def line(want: Wanted, now: State, left: float | None) -> Row:
     """One row of the table."""
-    again = {True: " again", False: ""}
-    flying = ", ".join(
-        f"#{trial.number}{again[trial.again]} epoch {trial.epochs}{f'/{want.epochs}' if want.epochs else ''}"
-        for trial in now.flying
-    )
-    what = flying or (shortened(now.differing) if now.status == "changed" else "")
     count = f"{want.steps if now.status == 'done' else now.finished}/{want.steps}" if want.steps else ""
     validation, test = accuracies(want, now)
     time_left = "" if now.status == "done" or not want.kind else "?" if left is None else duration(left)
-    status = f"[{COLOURS[now.status]}]{now.status}[/]"
-    return want.name.replace("/", " "), status, count, what, validation, test, time_left
+    return Row(want.name.replace("/", " "), now.status, count, doing(want, now), validation, test, time_left)
+
+
+def doing(want: Wanted, now: State) -> str:
+    """What a stage that runs does at this moment, or what has changed; empty for the others."""
+    if now.status == "changed":
+        return shortened(now.differing)
+    if now.status != "running":
+        return ""
+    again, most = {True: " again", False: ""}, f"/{want.epochs}" if want.epochs else ""
+    flying = [f"#{trial.number}{again[trial.again]} epoch {trial.epochs}{most}" for trial in now.flying]
+    if flying or not want.steps:
+        return ", ".join(flying) or "at work"
+    if not now.taken:
+        return "starting, or DVC saves it"
+    if now.finished >= want.steps:
+        return "writes its outputs"
+    return "between trials" if want.kind else f"epoch {now.finished + 1}/{want.steps}"
 
 
 def shortened(names: Sequence[str], most: int = 2) -> str:
@@ -139,8 +176,8 @@ def shortened(names: Sequence[str], most: int = 2) -> str:
 
 def accuracies(want: Wanted, now: State) -> tuple[str, str]:
     """Best validation accuracy so far, and the test accuracy of what is done."""
-    if now.status == "done" and want.metrics is not None and want.metrics.is_file():
-        found = read_json(want.metrics)
+    if now.status == "done" and (want.kind or want.name == "ensemble"):
+        found = read_json(want.out)
         return f"{100 * found['validation_accuracy']:.1f} %", f"{100 * found['test_accuracy']:.1f} %"
     return ("" if now.best is None else f"{100 * (1 - now.best):.1f} %"), ""
 
@@ -151,22 +188,30 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min" if minutes else "< 1 min"
 
 
-def table(params: dict[str, Any]) -> Table:
+def board(params: dict[str, Any]) -> Board:
     """Everything at this moment."""
     seen = look(params)
-    paces = [Pace(w.kind, w.row, w.params, s.seconds / s.epochs) for w, s in seen if w.kind and s.epochs]
-    left = {want.name: seconds_left(want, now, paces) for want, now in seen if want.kind}
-    done = sum(now.status == "done" for _, now in seen)
+    paces = [Pace(w.kind, w.row, w.params, s.seconds / s.epochs) for w, _, s in seen if w.kind and s.epochs]
+    left = {want.name: seconds_left(want, now, paces) for want, _, now in seen if want.kind}
+    done = {want.name for want, _, now in seen if now.status == "done"}
     known, unknown = [value for value in left.values() if value is not None], list(left.values()).count(None)
     ending = f"about {duration(sum(known))} of training left" if any(known) else "no training left"
     if unknown:
         ending = f"{ending + ', and ' if any(known) else ''}{unknown} cells without an estimate"
-    made = Table(title=f"{done} of {len(seen)} stages done; {ending}", title_justify="left", box=None)
-    for name in ("stage", "", "trials", "now", "validation", "test", "left"):
-        made.add_column(name, justify="right" if name in ("trials", "validation", "test", "left") else "left")
-    for want, now in seen:
-        made.add_row(*line(want, now, left.get(want.name)))
-    return made
+    rows = tuple(line(want, now, left.get(want.name)) for want, _, now in seen)
+    where = "accuracies in metrics/table2.md" if "tabulate" in done else "--once lists them"
+    return Board(f"{len(done)} of {len(seen)} stages done; {ending}", rows, where, absent(seen))
+
+
+def absent(seen: Sequence[tuple[Wanted, Record | None, State]]) -> str:
+    """A line on stages that git has brought without their data; empty if there are none, or while stages run."""
+    count = sum(record is not None and record.agrees and not record.here for _, record, _ in seen)
+    if not count or any(now.status == "running" for _, _, now in seen):
+        return ""
+    stages = "1 stage is" if count == 1 else f"{count} stages are"
+    remote = cache_and_remote(Path())[1]
+    remedy = "dvc pull brings them, dvc repro makes them again" if remote else "dvc repro makes them again"
+    return f"{stages} recorded in dvc.lock, but their outputs are not here: {remedy}"
 
 
 def main() -> None:
@@ -179,12 +224,21 @@ def main() -> None:
         parser.error(f"--seconds is {arguments.seconds:g}, allowed is more than 0")
     console = Console()
     if arguments.once or not console.is_terminal:
-        console.print(table(read_params()))
+        fixed = console.is_terminal or "COLUMNS" in os.environ
+        (console if fixed else Console(width=WIDE)).print(board(read_params()).whole())
         return
-    with Live(table(read_params()), console=console, screen=True, auto_refresh=False) as live:
+    try:
+        follow(console, arguments.seconds)
+    except KeyboardInterrupt:
+        console.print("watch closed; the run goes on")
+
+
+def follow(console: Console, seconds: float) -> None:
+    """Show the table, as much of it as the terminal holds, again and again."""
+    with Live(board(read_params()), console=console, screen=True, auto_refresh=False) as live:
         while True:
-            time.sleep(arguments.seconds)
-            live.update(table(read_params()), refresh=True)
+            time.sleep(seconds)
+            live.update(board(read_params()), refresh=True)
 
 
 if __name__ == "__main__":

@@ -1,22 +1,24 @@
-"""How far each stage is, from its work folder, dvc.lock and params.yaml; nothing is written. Used by watch.
+"""How far each stage is, from its work folder, its record and what DVC runs; nothing is written. Used by watch.
 
-A stage is `done` if dvc.lock has it with the parameters that params.yaml has now, `changed` if with others, `running`
-if a process holds its work folder, `stopped` if there is an unfinished one that nobody holds, else `waiting`. That code
-or data changed only `dvc status` knows.
+A stage is `done` if its record says so, `changed` if params.yaml has other parameters than dvc.lock, `running` if a
+process holds its work folder or DVC runs it, `stopped` if there is an unfinished work folder that nobody holds, else
+`waiting`.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from stages.store.atomic import read_json
+from stages.store.recorded import Record
 from stages.store.work import DONE
 
 LOCKS = Path("/proc/locks")
+BUSY = Path(".dvc/tmp/rwlock")
+"""Where DVC says which outputs are being made."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,12 @@ class State:
     Attributes:
         name: of the stage, with its cell.
         status: done, changed, running, stopped or waiting.
-        finished: trials or epochs that are over.
-        seconds, epochs: of all finished trials together.
-        best: lowest validation error of the finished trials.
+        finished: trials or epochs that are over; 0 if they are those of another time, since the stage is to run again.
+        seconds, epochs: of all finished trials together, of another time too.
+        best: lowest validation error of the finished trials; None if they are those of another time.
         flying: trials in flight; empty unless running.
         differing: parameters that are others than in dvc.lock.
+        taken: a process holds its work folder.
     """
 
     name: str
@@ -51,43 +54,49 @@ class State:
     best: float | None = None
     flying: list[Trial] = field(default_factory=list)
     differing: tuple[str, ...] = ()
+    taken: bool = False
 
 
-def state(name: str, entry: Mapping[str, Any] | None, params: Mapping[str, Any], root: Path = Path("work")) -> State:
+def state(name: str, record: Record | None, root: Path = Path("work"), busy: bool = False) -> State:
     """The state of one stage.
 
     Args:
         name: of the stage, as its work folder is called: "teachers", "students/conv2-180k".
-        entry: of the stage in dvc.lock; None if it has none.
-        params: all of params.yaml.
+        record: of the stage in dvc.lock; None if it has none.
         root: where work folders are kept.
+        busy: whether DVC runs it.
     """
     found = State(name)
-    if entry is not None:
-        found.differing = differing(entry, params)
-        found.status = "changed" if found.differing else "done"
+    if record is not None:
+        found.differing = record.differing
+        found.status = "done" if record.done else "changed" if record.differing else "waiting"
     folder = newest(root / name)
-    if folder is None:
-        return found
-    if (busy := held(folder / "lock")) or not (folder / DONE).is_file():
-        found.status = "running" if busy else "stopped" if found.status != "done" else "done"
-    add_trials(found, folder, again=False)
-    add_trials(found, folder / "retrained", again=True)
-    found.finished += len(list(folder.glob("epoch-*.safetensors")))
+    found.taken = folder is not None and held(folder / "lock")
+    complete = folder is not None and (folder / DONE).is_file()
+    if busy or found.taken:
+        found.status = "running"
+    elif folder is not None and not complete and found.status != "done":
+        found.status = "stopped"
+    if folder is not None:
+        add_trials(found, folder, again=False)
+        add_trials(found, folder / "retrained", again=True)
+        found.finished += len(list(folder.glob("epoch-*.safetensors")))
+    if found.status in ("waiting", "changed") or (busy and complete and not found.taken):
+        found.finished, found.best = 0, None
     return found
 
 
-def differing(entry: Mapping[str, Any], params: Mapping[str, Any]) -> tuple[str, ...]:
-    """Parameters of an entry of dvc.lock whose values params.yaml does not have."""
-    recorded = (entry.get("params") or {}).get("params.yaml") or {}
-    return tuple(name for name, value in recorded.items() if lookup(params, name) != value)
-
-
-def lookup(params: Any, name: str) -> Any:
-    """The value of "students.sweep" and the like; None where there is none."""
-    for key in name.split("."):
-        params = params.get(key) if isinstance(params, Mapping) else None
-    return params
+def being_made(root: Path = Path()) -> set[Path]:
+    """Outputs, relative to `root`, that a `dvc repro` or `dvc exp run` makes at this moment."""
+    try:
+        writers = read_json(root / BUSY).get("write", {})
+    except (OSError, ValueError):  # there is none, or DVC is writing it
+        return set()
+    top = root.resolve()
+    return {
+        Path(path).relative_to(top) for path, by in writers.items()
+        if {"repro", "exp"} & set(by["cmd"].split()) and Path(path).is_relative_to(top) and _alive(by["pid"])
+    }  # fmt: skip
 
 
 def newest(parent: Path) -> Path | None:
