@@ -19,7 +19,7 @@ from stages.images.sources.labelled import CLASSES, FEWEST_CLASSES, MOST_CLASSES
 from stages.nets.budget import forward_macs, parse_budget, plan
 from stages.nets.families import FAMILIES, check_row
 from stages.nets.layers import teacher_macs, teacher_params, teacher_widths
-from stages.report.cost import UNBOUNDED_EPOCHS, Job, Part, cells, devices, lines, transfer_bytes
+from stages.report.cost import UNBOUNDED_EPOCHS, Job, Part, cells, devices, in_words, lines, transfer_bytes
 from stages.settings import common, prepare
 from stages.settings.read import read_params
 from stages.settings.scales import compose, names
@@ -164,8 +164,10 @@ def main() -> None:
         print(f"{PARAMS} is at scale {arguments.name}; 'dvc repro' runs it")
     listed = parts(params, found, known[0])
     every = [*cells(listed), ""] if arguments.cells else []
-    print("\n".join(every + lines(listed, stored, common.numerics(params).precision, devices())))
-    print(f"classes: {known[0]:,}, {known[1]}")
+    precision, rated = common.numerics(params).precision, devices()
+    print("\n".join(every + lines(listed, stored, precision, rated)))
+    print(f"classes: {known[0]:,}, {known[1]}\n")
+    print("\n".join(in_words(listed, precision, rated)))
 
 
 if __name__ == "__main__":

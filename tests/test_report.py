@@ -382,14 +382,27 @@ def test_hours_are_amounts_over_rates() -> None:
 
 def test_cost_as_text() -> None:
     text = cost.lines(estimate(), 2_500_000_000, "fp32", [CORE, GUESS])
-    assert text[2].split() == "nets FLOP views GB read GB written hours [1] [1] x 2 hours [2]".split()
-    assert text[3].split() == ["teachers", "3", "3.60e+12", "3.60e+04", "2", "1", "0.001+"]
-    assert text[4].split() == ["label", "7.20e+12", "3.6", "2", "2", "0.002+"]
-    assert text[5].split() == ["total", "3", "1.08e+13", "3.60e+04", "3.6", "4", "3", "0.003+"]
+    assert text[2].split() == "nets FLOP views GB read GB made 1 core [1] 2 cores GPU [2]".split()
+    assert text[3].split() == "teachers 3 3.6e+12 3.6e+04 2 h 1 h 3.6 s +".split()
+    assert text[4].split() == "label 7.2e+12 3.6 2 h 2 h 7.2 s +".split()
+    assert text[5].split() == "total 3 1.1e+13 3.6e+04 3.6 4 h 3 h 11 s +".split()
     assert text[7] == "transfer set on disk: 2.5 GB"
     assert text[8:10] == ["[1] 1 core of X: measured by `a command`; median of 9, torch 2.15.0",
                           "[2] one Y: assumed, not measured: a guess"]  # fmt: skip
     assert text[10] == f"    views, store read: {cost.LEFT_OUT}"
+    total = "4 h on 1 core of X, 3 h on up to 2 such cores; 11 s on one Y (assumed, not all of it)"
+    assert cost.in_words(estimate(), "fp32", [CORE, GUESS])[0] == f"In all: 3 nets and 1.08e+13 operations: {total}."
+
+
+def test_what_has_no_rate_at_all_has_no_time() -> None:
+    text = cost.lines([cost.Part("augment", views=100)], 0, "fp32", [CORE, GUESS])
+    assert text[3].split() == ["augment", "1.0e+02", "10", "s", "?"]
+
+
+def test_times_are_readable_at_every_size() -> None:
+    told = {0.0: "0 s", 0.0001: "< 1 s", 0.001: "3.6 s", 0.0199: "1.2 min", 0.999: "1 h", 1.25: "1.2 h", 47: "47 h",
+            59.6 / 3600: "1 min", 59.7 / 60: "1 h", 47.9: "2 days", 86.4: "3.6 days", 33_864: "1,411 days"}  # fmt: skip
+    assert {hours: cost.duration(hours) for hours in told} == told
 
 
 def test_another_precision_is_never_silent() -> None:
@@ -400,7 +413,8 @@ def test_another_precision_is_never_silent() -> None:
 
 def test_one_process_at_a_time_has_one_column_of_hours() -> None:
     alone = [replace(part, slots=1) for part in estimate()]
-    assert not any(" x " in line for line in cost.lines(alone, 0, "fp32", [CORE]))
+    assert not any("cores" in line for line in cost.lines(alone, 0, "fp32", [CORE]))
+    assert "cores" not in cost.in_words(alone, "fp32", [CORE])[0]
 
 
 def test_the_largest_cell_is_named() -> None:
@@ -412,7 +426,7 @@ def test_the_largest_cell_is_named() -> None:
 @pytest.mark.parametrize("params, small", [(316_000, True), (999_154, False)])
 def test_small_nets_are_said_to_take_longer(params: int, small: bool) -> None:
     part = cost.Part("teachers", (cost.Job("teachers", 7, params, 100, 2),))
-    assert (cost.SMALL_NETS in cost.lines([part], 0, "fp32", [CORE])) == small
+    assert (cost.SMALL_NETS in cost.in_words([part], "fp32", [CORE])) == small
 
 
 def test_stored_rates_say_where_they_are_from() -> None:

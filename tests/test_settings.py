@@ -456,7 +456,7 @@ def test_unknown_scale_is_one_line_with_the_allowed(elsewhere: Path) -> None:
 def test_scale_writes_params_and_cost_does_not(elsewhere: Path) -> None:
     done = scale("paper", "--cost", cwd=elsewhere)
     assert done.returncode == 0, done.stderr
-    assert "FLOP" in done.stdout and "GB" in done.stdout and "hours" in done.stdout
+    assert "FLOP" in done.stdout and "GB" in done.stdout and "days on one H200" in done.stdout
     assert "students conv4 31.6M" in done.stdout and "teachers" in done.stdout
     assert not (elsewhere / "params.yaml").exists()
     missing = scale("--cost", cwd=elsewhere)
