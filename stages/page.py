@@ -1,8 +1,9 @@
-"""page: everything that was found -> plots/report.html, one file that loads nothing from elsewhere.
+"""page: everything that was found -> plots/report.html, one file that loads nothing from elsewhere; prints the tables.
 
 Reads what tabulate and assess wrote, the trial tables of the cells that params.yaml lists, metrics/environment.json,
 data/prepared, data/samples, and the outputs of the ensemble and of the best mimic net on the test images. The last are
-a dependency by the hashes in the trial tables, as those of assess are. Equal inputs give the same bytes.
+a dependency by the hashes in the trial tables, as those of assess are. Equal inputs give the same bytes. Table 1 and
+Table 2 are printed here and not where they are made: the last stage also runs in a clone that comes with metrics/.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 from stages.report.cells import CellResult, read_cell, read_ensemble, read_sweep
 from stages.report.page_html import render
 from stages.report.page_parts import TEACHERS, Inputs, Key, compose
-from stages.report.page_read import COLUMNS, read_claims, read_environment, read_table
+from stages.report.page_read import COLUMNS, read_claims, read_environment, read_markdown, read_table
 from stages.report.page_summary import best
 from stages.settings import results
 from stages.settings.prepare import augment, ensemble, prepare
@@ -122,7 +123,9 @@ def read(params: dict[str, Any]) -> Inputs:
 def main() -> None:
     """Run the stage."""
     text = render(*compose(read(read_params())))
+    tables = [read_markdown(METRICS, name) for name in ("table1", "table2")]
     write_text(OUT, text)
+    print("\n".join(tables))
     print(f"page: {OUT}, {len(text.encode()) / 1e6:.1f} MB")
 
 

@@ -97,7 +97,9 @@ def test_equal_inputs_give_the_same_bytes(images: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "stages.page"]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert re.fullmatch(r"page: plots/report.html, \d\.\d MB\n", done.stdout)
+    both = [(folder / f"metrics/table{number}.md").read_text(encoding="utf-8") for number in (1, 2)]
+    assert done.stdout.startswith(f"{both[0]}\n{both[1]}\n") and both[0].startswith("**Table 1.**")
+    assert re.fullmatch(r"page: plots/report.html, \d\.\d MB\n", done.stdout.removeprefix(f"{both[0]}\n{both[1]}\n"))
     assert (folder / PAGE).read_bytes() == (images / PAGE).read_bytes()
 
 
@@ -223,6 +225,7 @@ FAULTS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "other outputs": (other_outputs, "-60k.csv says: bring both from one run, with 'dvc checkout"),
     "other ensemble": (other_ensemble, "has no outputs for the 300 test images and 10 classes of data/prepared"),
     "no outputs": (lambda f: shutil.rmtree(f / "data/students"), "test.safetensors not found"),
+    "no Table 2": (lambda f: (f / "metrics/table2.md").unlink(), "metrics/table2.md not found: run 'dvc repro'"),
     "no samples": (lambda f: shutil.copy(f / "data/ensemble/test.safetensors", f / SAMPLES),
                    "augmented.safetensors holds no samples: run 'dvc repro --force augment'"),
 }  # fmt: skip

@@ -51,6 +51,15 @@ def read_table(folder: Path, name: str) -> pd.DataFrame:
     return frame
 
 
+def read_markdown(folder: Path, name: str) -> str:
+    """A table of metrics/ as Markdown.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    return _found(folder / f"{name}.md").read_text(encoding="utf-8")
+
+
 def read_claims(folder: Path) -> dict[str, Any]:
     """metrics/claims.json: `level`, and `claims` by their ids.
 
