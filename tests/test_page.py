@@ -138,6 +138,17 @@ def test_every_chart_is_one_that_plotly_knows(kind: str, request: pytest.Fixture
     assert all(chart is None for chart in charts["confusion"]) == (kind == "many")
 
 
+def test_captions_say_which_trials_they_show(images: Path) -> None:
+    """The numbers of Table 2 are no points of Figure 1's solid lines, nor are its hard labels means."""
+    text = read(images)
+    assert "the best of them, which is what Table 2 shows" in text
+    assert "trained on the true labels, the best trial alone and not a mean" in text
+    for table in (text, (images / "metrics/table2.md").read_text(encoding="utf-8")):
+        caption = re.search(r"Table 2\.(?:\*\*)? Test accuracy.*", table)
+        assert caption and "the best trial of each by validation error" in caption[0] and "Figure 1" in caption[0]
+    assert "of each search the best trial" in (images / "metrics/table1.md").read_text(encoding="utf-8")
+
+
 def test_what_is_not_there_is_said(images: Path, vectors: Path, many: Path) -> None:
     assert "Nothing was trained again" in read(vectors) and "Nothing was trained again" not in read(images)
     assert 'id="ablations"' in read(images) and 'id="ablations"' not in read(vectors)

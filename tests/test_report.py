@@ -277,7 +277,9 @@ def test_figure1_of_unusual_runs(
     assert set(names) == {*(figures.label(r) for r in rows), "ensemble (teacher)", "trained on hard labels"}
     assert [t.get_text() for t in axes.get_xticklabels()] == budgets
     assert "toy data, smoke scale" in axes.get_title(loc="left")
-    assert any(f"the {shown} best trials" in text.get_text() for text in figure.texts)
+    (note,) = (text.get_text() for text in figure.texts)
+    assert f"the {shown} best trials" in note and f"best and {'fifth' if shown == 5 else 'last'} of them" in note
+    assert "hard labels: the best trial alone" in note
 
 
 def test_figure1_draws_the_numbers() -> None:

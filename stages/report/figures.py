@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
 
+from stages.report.cells import NUMBER_SHOWN
 from stages.report.tables import millions, paper_values
 
 seaborn.set_theme(style="ticks", context="paper")
@@ -87,8 +88,12 @@ def figure1(numbers: pd.DataFrame, ensemble_accuracy: float, where: str) -> Figu
     axes.set_title(f"Students that mimic the ensemble: {where}", loc="left", fontsize=10)
     shown = sorted(set(numbers.trials_shown))
     span = str(shown[0]) if len(shown) == 1 else f"{shown[0]} to {shown[-1]}"
-    note = f"Solid: mean of the {span} best trials by validation error. Dashed: best and last of them."
-    figure.text(0.125, -0.015, note, fontsize=7.5, color="0.35")
+    last = "fifth" if shown == [NUMBER_SHOWN] else "last"
+    note = (
+        f"Solid: mean of the {span} best trials by validation error. Dashed: best and {last} of them.\n"
+        "Short lines, hard labels: the best trial alone, as in Tables 1 and 2; not a mean."
+    )
+    figure.text(0.125, -0.015, note, fontsize=7.5, color="0.35", va="top")
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8)
     return figure
 
