@@ -116,7 +116,7 @@ def test_table1_of_a_run_on_the_papers_data() -> None:
     frame = tables.table1(controls, TEACHERS, ENSEMBLE, 16, comparable=True)
     assert list(frame["model"]) == [
         "1 conv. layer",
-        "3 conv. layer, 1M",
+        "3 conv. layers, 1M",
         "mlp2, 10M",
         "Teacher CNN 1st",
         "Teacher CNN 2nd",
@@ -135,13 +135,14 @@ def test_table1_of_a_run_on_the_papers_data() -> None:
 
 def test_table1_of_other_data_shows_no_difference() -> None:
     frame = tables.table1([cell("conv2", "180k", 0.5)], TEACHERS[:1], ENSEMBLE, 3, comparable=False)
-    assert list(frame["model"]) == ["2 conv. layer, 180k", "Teacher CNN 1st", "Ensemble of 3 CNNs"]
+    assert list(frame["model"]) == ["2 conv. layers, 180k", "Teacher CNN 1st", "Ensemble of 3 CNNs"]
     assert list(frame["paper_pct"]) == [88.9, 92.78, 93.8]
     assert frame["difference_pct"].isna().all()
     text = tables.markdown1(frame, "**Table 1.** x", comparable=False)
     assert "Difference" not in text
     assert text.splitlines()[0] == "**Table 1.** x"
-    assert "| 2 conv. layer, 180k | c-mp-c-mp-fc | 1k | 50.00 % | 88.90 % |" in text.splitlines()
+    assert "| 2 conv. layers, 180k | c-mp-c-mp-fc | 1k | 50.00 % | 88.90 % |" in text.splitlines()
+    assert text.splitlines()[3] == "| --- | --- | ---: | ---: | ---: |", "architectures are words"
 
 
 def test_table2_and_its_markdown_on_the_papers_data() -> None:

@@ -140,9 +140,10 @@ def with_paper(chart: Chart, centre: dict[str, float], form: dict[str, tuple[str
         found.append(series(PAPER, x, list(y.values()), words, mode="lines+markers", marker=marker, line=line))
     for entry in printed["table1"]:
         name, y = entry["model"], entry["test_accuracy_pct"]
-        words = [f"<b>{drawn(name)}</b><br>the paper, CIFAR-10: {fixed(y)}{SPACE}%"] * 3
-        if name.endswith("conv. layer"):
-            found += short(PAPER, places["10M"], y / 100, form[f"conv{name[0]}"][0], words)
+        row = f"conv{name[0]}" if name.endswith("conv. layer") else ""
+        words = [f"<b>{drawn(label(row) if row else name)}</b><br>the paper, CIFAR-10: {fixed(y)}{SPACE}%"] * 3
+        if row:
+            found += short(PAPER, places["10M"], y / 100, form[row][0], words)
         elif name.startswith("Ensemble of 16"):
             line = {"color": MUTED, "dash": "dot", "width": 1.6}
             both = list(places.values())[:: len(places) - 1]

@@ -104,8 +104,8 @@ def table1(
     rows: list[tuple[str, str, float, float, dict[str, Any] | None]] = []
     for cell in hard:
         depth = cell.row.removeprefix("conv")
-        name = f"{depth} conv. layer" if depth.isdigit() else cell.row
-        at = printed.get(name) if cell.budget == "10M" or not comparable else None
+        name = f"{depth} conv. layer{'s' if depth != '1' else ''}" if depth.isdigit() else cell.row
+        at = printed.get(f"{depth} conv. layer") if cell.budget == "10M" or not comparable else None
         label = name if at and comparable else f"{name}, {cell.budget}"
         rows.append((label, hard_architecture(cell.row), cell.params, cell.test_accuracy, at))
     best = teachers.dropna(subset=["validation_error"])
@@ -178,7 +178,7 @@ def markdown1(frame: pd.DataFrame, caption: str, comparable: bool) -> str:
     for entry in frame.itertuples():
         line = [entry.model, entry.architecture, millions(entry.params), _pct(entry.accuracy_pct)]
         lines.append([*line, _pct(entry.paper_pct), *([_signed(entry.difference_pct)] if comparable else [])])
-    return markdown(caption, [*head, *(["Difference"] if comparable else [])], lines)
+    return markdown(caption, [*head, *(["Difference"] if comparable else [])], lines, words=2)
 
 
 def markdown2(frame: pd.DataFrame, caption: str, comparable: bool) -> str:
