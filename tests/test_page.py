@@ -146,6 +146,8 @@ def test_captions_say_which_trials_they_show(images: Path) -> None:
     for table in (text, (images / "metrics/table2.md").read_text(encoding="utf-8")):
         caption = re.search(r"Table 2\.(?:\*\*)? Test accuracy.*", table)
         assert caption and "the best trial of each by validation error" in caption[0] and "Figure 1" in caption[0]
+    assert "the fifth, or the last where there are fewer" in text and "Fifth, or last of fewer</th>" in text
+    assert "last of them" not in text and ">Best in trial</th>" in text
     assert "of each search the best trial" in (images / "metrics/table1.md").read_text(encoding="utf-8")
 
 

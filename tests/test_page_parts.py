@@ -139,6 +139,9 @@ def test_parallel_coordinates() -> None:
     assert "lr: 0.01" in best["text"] and "the best" in best["text"]
     ends = [note["text"] for note in chart["layout"]["annotations"]]
     assert ends == ["0.1", "0.001", "3", "1", f"40.0{SPACE}%", f"10.0{SPACE}%"]
+    frame = trials([0.4, 0.1], r_1=[1, 2], weight_decay=[1, 2], D_h=[1, 2], A_v2=[1, 2])
+    ticks = page_sweeps.parallel(frame, {"r_1"})["layout"]["xaxis"]["ticktext"]
+    assert ticks[:4] == ["r_1<br>(log)", "weight_<br>decay", "D_h", "A_v2"], "only long names go on below"
     assert page_sweeps.parallel(trials([0.4, None], lr=[1, 2]), set()) is None
     assert page_sweeps.parallel(trials([0.4, 0.3], lr=[1, 1]), set()) is None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -21,6 +22,8 @@ FEWEST = 5
 """Trials for a rank correlation: with fewer, chance alone gives -1 or 1 in 2 / n! > 1 of 20 cases."""
 CROWD = 40
 """Trials; of more, marks are smaller and lines fainter."""
+LONG = re.compile(r"(?<=\w{3})_(?=[^\W\d_]{3})")
+"""Where a long name may go on below, as weight_decay; r_1 and D_h stay whole."""
 BLUE, ORANGE = "#0d6dae", "#c04a00"
 
 
@@ -135,7 +138,7 @@ def _unit(values: np.ndarray, log: bool) -> np.ndarray:
 
 def _axes(columns: dict[str, np.ndarray], logs: Collection[str]) -> dict[str, Any]:
     """One vertical line a column, its name below and both of its ends beside it."""
-    names = [f"{drawn(name).replace('_', '_<br>')}{'<br>(log)' if name in logs else ''}" for name in list(columns)[:-1]]
+    names = [f"{LONG.sub('_<br>', drawn(name))}{'<br>(log)' if name in logs else ''}" for name in list(columns)[:-1]]
     lines = [
         {"type": "line", "layer": "below", "x0": i, "x1": i, "y0": 0, "y1": 1, "line": {"color": color, "width": 1.2}}
         for i, color in enumerate([*[GRID] * len(names), INK])

@@ -115,7 +115,7 @@ def _flat(path: str, value: Any) -> list[tuple[str, str]]:
 
 def numbers(frame: pd.DataFrame) -> Row:
     """The numbers of Figure 1 as text."""
-    head = ["Net", "Parameters", "Trials shown", "Mean", "Best by validation", "Last of them"]
+    head = ["Net", "Parameters", "Trials shown", "Mean", "Best by validation", "Fifth, or last of fewer"]
     lines = [
         [f"{e.target} {e.row} {e.budget}", whole(e.params), whole(e.trials_shown), percent2(e.mean), percent2(e.best),
          percent2(e.fifth)]
