@@ -151,6 +151,12 @@ def test_captions_say_which_trials_they_show(images: Path) -> None:
     assert "of each search the best trial" in (images / "metrics/table1.md").read_text(encoding="utf-8")
 
 
+def test_epochs_are_counted_from_one(images: Path) -> None:
+    text = read(images)
+    assert "all students see in the first 2 of 20 epochs" in text
+    assert re.findall(r'<th scope="col">(original|epoch \d+)</th>', text) == ["original", "epoch 1", "epoch 2"]
+
+
 def test_what_is_not_there_is_said(images: Path, vectors: Path, many: Path) -> None:
     assert "Nothing was trained again" in read(vectors) and "Nothing was trained again" not in read(images)
     assert 'id="ablations"' in read(images) and 'id="ablations"' not in read(vectors)

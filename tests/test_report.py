@@ -333,6 +333,8 @@ def test_augmentation_samples(tmp_path: Path) -> None:
     figure = figures.augmentation(originals, views, "toy")
     shown = [axes.images[0].get_array() for axes in figure.axes]
     assert len(shown) == 8
+    heads = [axes.get_title() for axes in figure.axes[:4]]
+    assert heads == ["original", "epoch 1", "epoch 2", "epoch 3"], "counted from 1, as on the page"
     np.testing.assert_array_equal(shown[4], originals[1])
     np.testing.assert_array_equal(shown[7], views[1, 2])
     one = drawn(figure, tmp_path / "a.png")

@@ -163,7 +163,7 @@ def augmentation(originals: np.ndarray, views: np.ndarray, where: str) -> Figure
             grid[i, j].set_axis_off()
     grid[0, 0].set_title("original", fontsize=8)
     for j in range(epochs):
-        grid[0, j + 1].set_title(f"epoch {j}", fontsize=8)
+        grid[0, j + 1].set_title(f"epoch {j + 1}", fontsize=8)
     figure.suptitle(f"Augmented views, stored for all students: {where}", fontsize=9, x=0.01, ha="left")
     return figure
 
