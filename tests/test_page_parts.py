@@ -201,6 +201,9 @@ def test_environments_and_parameters_as_text() -> None:
     assert dict(found["facts"]) == {
         "commit": "abc, with changes to code or parameters", "threads": "1", "tf32": "none", "on": "yes"
     }  # fmt: skip
+    for device, words in (("cpu", "no (a CPU needs none)"), ("cuda", "no")):
+        entry = {"device": device, "deterministic_algorithms": False, "stages": ["label"]}
+        assert dict(page_tables.environments([entry], ["label"])[0]["facts"])["deterministic_algorithms"] == words
     params = {"seed": 1, "hard": {"space": {"lr": {"low": 0.1, "high": 1, "log": True}}, "rows": [], "empty": {}}}
     made = {line[0]: line[1] for part in page_tables.parameters(params) for line in part["lines"]}
     assert made == {"seed": "1", "hard.space.lr": "0.1 to 1, log", "hard.rows": "[]", "hard.empty": "{}"}

@@ -87,6 +87,9 @@ def environments(entries: Sequence[Mapping[str, Any]], current: Sequence[str]) -
         if stages:
             rest = {name: value for name, value in entry.items() if name not in ("stages", "changed", "commit")}
             facts = [(name, _text(value)) for name, value in rest.items()]
+            if entry.get("device") == "cpu" and entry.get("deterministic_algorithms") is False:
+                spare = "deterministic_algorithms"  # a switch for GPUs; "no" alone reads as results that vary
+                facts = [(name, "no (a CPU needs none)" if name == spare else text) for name, text in facts]
             changed = ", with changes to code or parameters" if entry.get("changed") else ""
             commit = f"{entry['commit']}{changed}" if entry.get("commit") else "not known"
             found.append({"stages": stages, "facts": [("commit", commit), *facts]})
