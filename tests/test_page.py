@@ -157,6 +157,15 @@ def test_epochs_are_counted_from_one(images: Path) -> None:
     assert re.findall(r'<th scope="col">(original|epoch \d+)</th>', text) == ["original", "epoch 1", "epoch 2"]
 
 
+def test_a_net_without_mistakes_announces_none(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = shutil.copytree(images, tmp_path / "copy")
+    right = 9 * np.eye(10, dtype=np.float32)[read_test(folder / "data/prepared")[1]]
+    monkeypatch.setattr(page, "outputs", lambda *_: (right, right))
+    text = read(paged(folder))
+    assert "gets 0 of 300 test images wrong.</p>" in text and "Shown are those" not in text
+    assert "Shown are those of which it is surest" in read(images)
+
+
 def test_what_is_not_there_is_said(images: Path, vectors: Path, many: Path) -> None:
     assert "Nothing was trained again" in read(vectors) and "Nothing was trained again" not in read(images)
     assert 'id="ablations"' in read(images) and 'id="ablations"' not in read(vectors)
