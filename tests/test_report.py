@@ -16,6 +16,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import seaborn
 
 from stages.report import cost, figures, tables
 from stages.report.cells import CellResult, read_cell, read_ensemble, read_sweep
@@ -308,6 +309,20 @@ def test_labels_and_colors() -> None:
     assert len(set(colors.values())) == 4
     assert colors["mlp1"][0] > colors["mlp1"][2] and colors["conv2"][2] > colors["conv2"][0]
     assert figures.row_colors([]) == {}
+
+
+def test_a_further_row_takes_no_colour_and_no_marker_of_the_papers() -> None:
+    """Those of the nine rows are seaborn's palettes, as the committed pictures have them."""
+    rows = [*(f"mlp{i}" for i in range(1, 6)), *(f"conv{i}" for i in range(1, 5))]
+    wanted = dict(zip(rows, seaborn.color_palette("YlOrRd", 7)[2:] + seaborn.color_palette("GnBu", 6)[2:], strict=True))
+    assert figures.row_colors(rows) == wanted
+    more = figures.row_colors(["own", "conv2-narrow", *rows, "conv5"])
+    assert {row: more[row] for row in rows} == wanted and len(set(more.values())) == len(more) == 12
+    assert figures.row_colors(["conv3"]) == {"conv3": wanted["conv3"]}
+    for row in ("own", "conv2-narrow", "conv5"):
+        assert min(np.abs(np.subtract(more[row], color)).sum() for color in wanted.values()) > 0.25, row
+    assert list(figures.row_places(rows).values()) == list(range(9))
+    assert figures.row_places(["own", "conv4", "mlp1"]) == {"own": 9, "conv4": 8, "mlp1": 0}
 
 
 @pytest.mark.parametrize("count", range(1, 7))

@@ -27,6 +27,8 @@ matplotlib.rcParams["svg.hashsalt"] = "mimicnets"
 
 CONVOLUTIONAL = ("conv", "cnn", "snn")
 """How the names of rows with convolution begin."""
+MARKERS = "ov^<>sDPXph*"
+"""Of rows, see `row_places`."""
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -37,14 +39,25 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def row_colors(rows: list[str]) -> dict[str, tuple[float, float, float]]:
-    """Warm colours for rows without convolution, cold ones for rows with it, darker with depth."""
-    cold = [row for row in rows if row.startswith(CONVOLUTIONAL)]
-    warm = [row for row in rows if row not in cold]
-    palettes = (
-        (warm, seaborn.color_palette("YlOrRd", len(warm) + 2)[2:]),
-        (cold, seaborn.color_palette("GnBu", len(cold) + 2)[2:]),
-    )
-    return {row: color for group, palette in palettes for row, color in zip(group, palette, strict=True)}
+    """Warm colours for rows without convolution, cold ones for rows with it, darker with depth.
+
+    The paper's rows have the same in every run, whichever others are beside them; those are pink or violet.
+    """
+    printed = list(paper_values()["table2"]["rows"])
+    others = [row for row in dict.fromkeys(rows) if row not in printed]
+    found: dict[str, tuple[float, float, float]] = {}
+    for convolutional, palette, other in ((False, "YlOrRd", "light:#a3195b"), (True, "GnBu", "light:#4b1f9e")):
+        for group, name in ((printed, palette), (others, other)):
+            own = [row for row in group if row.startswith(CONVOLUTIONAL) == convolutional]
+            found |= zip(own, seaborn.color_palette(name, len(own) + 2)[2:], strict=True)
+    return {row: found[row] for row in rows}
+
+
+def row_places(rows: list[str]) -> dict[str, int]:
+    """Which marker, by its number, each row has: the paper's rows the same in every run, others those after them."""
+    printed = list(paper_values()["table2"]["rows"])
+    every = [*printed, *(row for row in dict.fromkeys(rows) if row not in printed)]
+    return {row: every.index(row) for row in rows}
 
 
 def label(row: str) -> str:
@@ -65,7 +78,7 @@ def figure1(numbers: pd.DataFrame, ensemble_accuracy: float, where: str) -> Figu
     rows = list(dict.fromkeys(mimic.row))
     colors = row_colors(list(dict.fromkeys([*rows, *hard.row])))
     figure, axes = plt.subplots(figsize=(7.2, 5.2))
-    markers = dict(zip(rows, "ov^<>sDPXph*"[: len(rows)] + "o" * len(rows), strict=False))
+    markers = {row: MARKERS[place % len(MARKERS)] for row, place in row_places(rows).items()}
     centre = mimic.groupby("budget", sort=False).params.median()
     for row in reversed(rows):
         part = mimic[mimic.row == row]

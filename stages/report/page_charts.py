@@ -13,7 +13,7 @@ import pandas as pd
 import seaborn
 from matplotlib.colors import to_hex
 
-from stages.report.figures import label, row_colors
+from stages.report.figures import label, row_colors, row_places
 from stages.report.page_text import SPACE, drawn, fixed, percent, readable, whole
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', 'Liberation Sans', sans-serif"
@@ -55,8 +55,8 @@ def series(
 def styles(rows: Sequence[str]) -> dict[str, tuple[str, str]]:
     """Row -> colour and symbol, those of Figure 1, colours darkened where white would hide them."""
     names = list(dict.fromkeys(rows))
-    colors = row_colors(names)
-    return {row: (readable(colors[row]), SYMBOLS[i % len(SYMBOLS)]) for i, row in enumerate(names)}
+    colors, places = row_colors(names), row_places(names)
+    return {row: (readable(colors[row]), SYMBOLS[places[row] % len(SYMBOLS)]) for row in names}
 
 
 def key(group: str, name: str, color: str, symbol: str | None = None, **more: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator
 
 # importing figures sets the theme and the salt of SVG ids for the functions here too
-from stages.report.figures import budget_axis, label, row_colors
+from stages.report.figures import MARKERS, budget_axis, label, row_colors, row_places
 
 # dark enough for text on white, and told apart without red and green
 VERDICTS = {"holds": "#0173b2", "does not hold": "#c04a00", "undecided at this scale": "0.3", "not tested": "0.45"}
@@ -157,7 +157,8 @@ def fidelity(table: pd.DataFrame, where: str) -> Figure:
     """
     _need(len(table), "fidelity: got a table without cells")
     rows = list(dict.fromkeys(table["row"]))
-    colors, markers = row_colors(rows), dict(zip(rows, "ov^<>sDPXph*" * len(rows), strict=False))  # figure1's
+    colors = row_colors(rows)
+    markers = {row: MARKERS[place % len(MARKERS)] for row, place in row_places(rows).items()}
     table = table.sort_values("params", kind="stable")
     figure, (left, right) = plt.subplots(1, 2, figsize=(9.0, 4.0), layout="constrained")
     for axes, x, y in ((left, "accuracy", "agreement"), (right, "params", "kl")):
