@@ -32,6 +32,8 @@ from stages.store.tensors import write_tensors
 from stages.store.work import fresh_folder, write_manifest
 
 OUT = Path("data/prepared")
+FOR = {"train": "training", "validation": "validation", "test": "testing"}
+"""What the parts of the data are for, in words."""
 
 
 def load(settings: Prepare, seed: int) -> tuple[Labelled, Labelled, tuple[str, ...]]:
@@ -115,7 +117,7 @@ def class_names(names: tuple[str, ...], source: str) -> list[str]:
     """
     if not FEWEST_CLASSES <= len(names) <= MOST_CLASSES:
         raise ValueError(
-            f"{source} has {len(names):,} class(es), allowed are {FEWEST_CLASSES} to {MOST_CLASSES:,}: "
+            f"{source} has {len(names):,} class{'' if len(names) == 1 else 'es'}, allowed are {FEWEST_CLASSES} to {MOST_CLASSES:,}: "
             "change prepare.path or its files"
         )
     given = Counter(names)
@@ -199,7 +201,8 @@ def main() -> None:
     facts = {"size_px": size} if settings.shape is None else {"size_px": None, "shape": list(settings.shape)}
     write_manifest(out, {**header, **facts, "images": counts})
     of = f"{size} px" if settings.shape is None else f"vectors of shape {list(settings.shape)}"
-    print(f"prepare: {settings.source}, {counts}, {of}, {len(classes)} classes")
+    sizes = ", ".join(f"{count:,} for {FOR[name]}" for name, count in counts.items())
+    print(f"prepare: {settings.source}, {of}, {len(classes)} classes; {sizes}")
 
 
 if __name__ == "__main__":

@@ -132,7 +132,7 @@ def outputs_without_test(folder: Path) -> dict[str, Any]:
 
 
 def test_no_selection_reads_the_test_set(
-    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With other test images and labels every choice is the same; only the reported accuracies differ."""
     write_params(tmp_path)
@@ -140,6 +140,9 @@ def test_no_selection_reads_the_test_set(
     prepare.main()
     folder = tmp_path / "data/prepared"
     images, labels, header = read_test(folder)
+    said = capsys.readouterr().out
+    assert said.startswith("prepare: ") and "10 classes; " in said and "{" not in said
+    assert said.endswith(f" for validation, {len(labels):,} for testing\n")
     write_split(folder, "test", 255 - images, ((labels + 1) % 10).astype(np.uint8), header)
     facts = {k: v for k, v in read_manifest(folder).items() if k != "files"}
     write_manifest(folder, facts)

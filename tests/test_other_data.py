@@ -182,7 +182,7 @@ def test_what_only_the_files_tell_is_refused_before_anything_is_written(
         prepare.main()
     image_folder(tmp_path / "one", 8, ["only"])
     write_params(tmp_path, {**data, "prepare.path": "one"})
-    with pytest.raises(ValueError, match=r"has 1 class\(es\), allowed are 2 to 65,536: change prepare.path"):
+    with pytest.raises(ValueError, match=r"has 1 class, allowed are 2 to 65,536: change prepare.path"):
         prepare.main()
     assert not (tmp_path / "data").exists()
 
