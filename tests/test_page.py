@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -18,6 +19,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 from page_run import DATA, NASTY, edit_params, make
+from PIL import Image
 from pocket import ROOT
 
 from stages import page
@@ -380,6 +382,40 @@ OVERLAPS = """() => {
 
 def test_no_label_lies_on_another(opened: Opened) -> None:
     assert opened.js(OVERLAPS) == []
+
+
+CUT = """() => [...document.querySelectorAll('.drawing')].flatMap((plot) => {
+  const edge = plot.getBoundingClientRect();
+  return [...plot.querySelectorAll('text')].filter((text) => text.textContent.trim())
+    .map((text) => [text.textContent, text.getBoundingClientRect()])
+    .filter(([, box]) => box.width && (box.right > edge.right + 1 || box.left < edge.left - 1))
+    .map(([words]) => `${plot.id}: ${words}`);
+})"""
+
+
+def test_no_label_is_cut(opened: Opened) -> None:
+    assert opened.js(CUT) == []
+    bars = opened.tab.locator("#chart-confusion .cbaxis text").all_text_contents()
+    assert bars[-1] == "100\u00a0%" and len(bars) == 7
+
+
+SHADOW = "getComputedStyle(document.querySelector('#tables .scroll'))"
+
+
+def test_an_edge_beyond_which_there_is_more_has_a_shadow(phone: Opened) -> None:
+    """The picture of Table 1's right edge is darker than white until the end is scrolled to."""
+    box = phone.tab.locator("#tables .scroll").first
+    assert phone.js(f"{SHADOW}.backgroundAttachment") == "local, local, scroll, scroll"
+
+    def edge() -> float:
+        pixels = np.asarray(Image.open(io.BytesIO(box.screenshot())).convert("L"), float)
+        return float(pixels[:, -4:-2].min(axis=1).mean())
+
+    hidden = edge()
+    box.evaluate("(each) => { each.scrollLeft = each.scrollWidth; }")
+    end = edge()
+    box.evaluate("(each) => { each.scrollLeft = 0; }")
+    assert hidden < 225 and end > hidden + 15, (hidden, end)
 
 
 JUMP = """(id) => {

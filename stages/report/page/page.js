@@ -39,7 +39,8 @@
     const narrow = width < 520;
     if (narrow) {
       layout.font.size = 12;
-      layout.margin = { ...layout.margin, l: Math.min(layout.margin.l, 40), r: 8 };
+      layout.margin = { ...layout.margin, l: Math.min(layout.margin.l, 40) };
+      if (layout.margin.r < 20) layout.margin.r = 8;
       if (layout.height > 420) layout.height = 420;
     }
     layout.width = width;
