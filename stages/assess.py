@@ -185,9 +185,10 @@ def claims_caption(nets: list[Net], settings: results.Assess, images: int, where
     runs = sorted({len(net.hits) for net in nets})
     seeds = str(runs[0]) if len(runs) == 1 else f"{runs[0]} to {runs[-1]}"
     over = "test images only, not seeds" if runs == [1] else "test images and seeds"
+    level = f"{100 * settings.level:g}\u00a0%"
     return (
-        f"**Claims of the paper** ({where}). {images:,} test images, {seeds} net(s) a cell, {settings.level:.0%} "
-        f"intervals from {settings.resamples:,} resamples of {over}; all verdicts together at {settings.level:.0%}."
+        f"**Claims of the paper** ({where}). {images:,} test images, {seeds} net{'' if runs == [1] else 's'} a cell, "
+        f"{level} intervals from {settings.resamples:,} resamples of {over}; all verdicts together at {level}."
     )
 
 

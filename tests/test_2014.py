@@ -93,11 +93,11 @@ def test_its_lines_in_the_tables(finished: Path) -> None:
     facts = json.loads((finished / "metrics/hard/cnn-2014-60k.json").read_text())
     (teacher,) = [line for line in first.read_text().splitlines() if "Teacher CNN (Ba & Caruana 2014)" in line]
     (both,) = [line for line in first.read_text().splitlines() if "Ensemble, 2 CNNs (Ba & Caruana 2014)" in line]
-    assert f"{100 * facts['test_accuracy']:.2f} %" in teacher and "88.00 %" in teacher and "c-mp-" in teacher
-    assert f"{100 * facts['ensemble_test_accuracy']:.2f} %" in both and "89.00 %" in both
+    assert f"{100 * facts['test_accuracy']:.2f}\u00a0%" in teacher and "88.00\u00a0%" in teacher and "c-mp-" in teacher
+    assert f"{100 * facts['ensemble_test_accuracy']:.2f}\u00a0%" in both and "89.00\u00a0%" in both
     (student,) = [line for line in second.read_text().splitlines() if "SNN-ECNN-MIMIC-30k" in line]
     accuracy = json.loads((finished / "metrics/students/snn-2014-180k.json").read_text())["test_accuracy"]
-    assert [part.strip() for part in student.split("|")[2:5]] == ["", f"{100 * accuracy:.2f} %", "85.8 %"]
+    assert [part.strip() for part in student.split("|")[2:5]] == ["", f"{100 * accuracy:.2f}\u00a0%", "85.8\u00a0%"]
     shown = json.loads((finished / "metrics/tables.json").read_text())
     assert shown["snn-2014"] == {"180k": round(100 * accuracy, 2)} and "hard-cnn-2014" in shown
     claims = json.loads((finished / "metrics/claims.json").read_text())["claims"]
@@ -109,7 +109,7 @@ def test_the_printed_student_has_a_column_of_its_own() -> None:
     frame = table2(cells, comparable=True).set_index("row")
     assert frame.loc["snn-2014", "paper_pct"] == 85.8 and frame.loc["snn-2014", "difference_pct"] == -0.8
     text = markdown2(frame.reset_index(), "caption", True)
-    assert text.splitlines()[-1].startswith("| SNN-ECNN-MIMIC-30k (Ba & Caruana 2014) |  |  |  | 85.00 % | 85.80 %")
+    assert text.splitlines()[-1].startswith("| SNN-ECNN-MIMIC-30k (Ba & Caruana 2014) |  |  |  | 85.00\u00a0% | 85.80\u00a0%")
     assert list(printed_rows())[-1] == "snn-2014" and architecture_2014("8 8 8", 9) == "8c-mp-8c-mp-8c-mp-9fc"
 
 

@@ -163,7 +163,7 @@ def test_table_of_ablations() -> None:
 
 def test_sentences_say_what_the_numbers_say() -> None:
     text = ablations.to_markdown(ablations.table(pairs(), 0.95), "caption")
-    assert "With weight decay 0.0002 conv2 at 60k is worse by 5.00 points: 65.00 % instead of 70.00 %" in text
+    assert "With weight decay 0.0002 conv2 at 60k is worse by 5.00 points: 65.00\u00a0% instead of 70.00\u00a0%" in text
     assert "With labels of the best teacher alone conv2 at 60k is better by 5.00 points" in text
     assert "fresh augmentation in every epoch conv2 at 60k makes no difference that this run could show (+0.00" in text
     assert "Nothing was varied" in ablations.to_markdown(ablations.table([], 0.95), "caption")

@@ -384,6 +384,17 @@ def test_no_label_lies_on_another(opened: Opened) -> None:
     assert opened.js(OVERLAPS) == []
 
 
+def test_a_space_stands_before_every_per_cent(opened: Opened, images: Path) -> None:
+    """On the page, at its charts' axes and in what is in metrics/ as Markdown."""
+    ticks = opened.tab.locator(".drawing .ytick text, .drawing .xtick text, .drawing .cbaxis text").all_text_contents()
+    shares = [text for text in ticks if "%" in text and not text.startswith("%{")]
+    assert len(shares) > 20 and all(re.fullmatch(r"\d+(\.\d+)?\u00a0%", text) for text in shares), shares
+    written = [path.read_text(encoding="utf-8") for path in (images / "metrics").glob("*.md")]
+    for text in (opened.tab.locator("main").inner_text().replace("%{x}", ""), *written):
+        assert "\u00a0%" in text and not re.search(r"[^\u00a0]%", text), re.findall(r".{20}[^\u00a0]%.*", text)
+    assert " 3 nets a cell, 95\u00a0% intervals" in "".join(written)
+
+
 CUT = """() => [...document.querySelectorAll('.drawing')].flatMap((plot) => {
   const edge = plot.getBoundingClientRect();
   return [...plot.querySelectorAll('text')].filter((text) => text.textContent.trim())

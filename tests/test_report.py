@@ -142,7 +142,7 @@ def test_table1_of_other_data_shows_no_difference() -> None:
     text = tables.markdown1(frame, "**Table 1.** x", comparable=False)
     assert "Difference" not in text
     assert text.splitlines()[0] == "**Table 1.** x"
-    assert "| 2 conv. layers, 180k | c-mp-c-mp-fc | 1k | 50.00 % | 88.90 % |" in text.splitlines()
+    assert "| 2 conv. layers, 180k | c-mp-c-mp-fc | 1k | 50.00\u00a0% | 88.90\u00a0% |" in text.splitlines()
     assert text.splitlines()[3] == "| --- | --- | ---: | ---: | ---: |", "architectures are words"
 
 
@@ -159,8 +159,8 @@ def test_table2_and_its_markdown_on_the_papers_data() -> None:
         "",
         "|  | 1M | paper 1M | difference | 2M |",
         "| --- | ---: | ---: | ---: | ---: |",
-        "| Bottleneck, 1 hidden layer | 66.00 % | 65.80 % | +0.20 | 67.00 % |",
-        "| odd | 50.00 % |  |  | 40.00 % |",
+        "| Bottleneck, 1 hidden layer | 66.00\u00a0% | 65.80\u00a0% | +0.20 | 67.00\u00a0% |",
+        "| odd | 50.00\u00a0% |  |  | 40.00\u00a0% |",
     ]
 
 
@@ -170,14 +170,14 @@ def test_table2_on_other_data_and_budgets_gives_the_papers_range() -> None:
     assert frame["paper_pct"].dtype == np.float64
     text = tables.markdown2(frame, "caption", comparable=False).splitlines()
     assert text[2] == "|  | 60k | paper, 1M to 31.6M (CIFAR-10) |"
-    assert text[4] == "| Bottleneck, 1 hidden layer | 50.00 % | 65.8 to 70.2 % |"
-    assert text[5] == "| odd | 40.00 % |  |"
+    assert text[4] == "| Bottleneck, 1 hidden layer | 50.00\u00a0% | 65.8 to 70.2\u00a0% |"
+    assert text[5] == "| odd | 40.00\u00a0% |  |"
 
 
 def test_table2_of_the_papers_budgets_on_other_data_has_no_difference() -> None:
     frame = tables.table2([cell("conv4", "31.6M", 0.9)], comparable=False)
     assert list(frame["paper_pct"]) == [92.6] and frame["difference_pct"].isna().all()
-    assert "| 90.00 % | 92.60 % |" in tables.markdown2(frame, "", comparable=False)
+    assert "| 90.00\u00a0% | 92.60\u00a0% |" in tables.markdown2(frame, "", comparable=False)
 
 
 def test_nested_tables() -> None:

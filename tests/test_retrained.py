@@ -52,4 +52,4 @@ def test_nothing_was_trained_again() -> None:
     assert frame.runs[0] == 0 and frame.failed[0] == 1 and np.isnan(frame.mean_pct[0])
     assert retrained.selection_bias(lost["mimic"], np.random.default_rng(1)) is None
     text = retrained.to_markdown(frame, None, "caption")
-    assert "0 (1 failed) |  |  | 80.00 % |  |" in text and "No run of a retrained net succeeded" in text
+    assert "0 (1 failed) |  |  | 80.00\u00a0% |  |" in text and "No run of a retrained net succeeded" in text

@@ -10,7 +10,7 @@ import pandas as pd
 
 from stages.report.claims import Quantity
 from stages.report.statistics import holm, interval, p_value
-from stages.report.tables import markdown
+from stages.report.tables import markdown, per_cent
 
 COLUMNS = [
     "row", "of", "budget", "what", "measure", "number", "accuracy_pct", "base_pct", "difference_pct", "low_pct",
@@ -45,7 +45,7 @@ def described(entry: Mapping[str, Any]) -> str:
     if (decay := entry.get("weight_decay")) is not None:
         words.append(f"weight decay {decay:g}")
     if (loss := entry.get("loss")) is not None:
-        mixed = f"temperature {loss['temperature']:g}, {loss['hard_weight']:.0%} true labels"
+        mixed = f"temperature {loss['temperature']:g}, {per_cent(100 * loss['hard_weight'], 0)} true labels"
         words.append(f"distillation ({mixed}) instead of L2 on logits")
     if (epochs := entry.get("epochs")) is not None:
         words.append("one stored epoch" if epochs == 1 else f"{epochs} stored epochs")
@@ -91,8 +91,8 @@ def sentence(line: Any) -> str:
         OPEN: f"makes no difference that this run could show ({line.difference_pct:+.2f} points)",
     }[line.verdict]
     return (
-        f"With {line.what} {line.of} at {line.budget} {change}: {line.accuracy_pct:.2f} % instead of "
-        f"{line.base_pct:.2f} %, interval [{line.low_pct:+.2f}, {line.high_pct:+.2f}]."
+        f"With {line.what} {line.of} at {line.budget} {change}: {per_cent(line.accuracy_pct)} instead of "
+        f"{per_cent(line.base_pct)}, interval [{line.low_pct:+.2f}, {line.high_pct:+.2f}]."
     )
 
 
@@ -103,7 +103,7 @@ def to_markdown(frame: pd.DataFrame, caption: str) -> str:
     head = ["Variant", "Budget", "What is different", "Accuracy", "Base", "Difference, points", "p", "Verdict"]
     lines = [
         [
-            line.row, line.budget, line.what, f"{line.accuracy_pct:.2f} %", f"{line.of}: {line.base_pct:.2f} %",
+            line.row, line.budget, line.what, per_cent(line.accuracy_pct), f"{line.of}: {per_cent(line.base_pct)}",
             f"{line.difference_pct:+.2f} [{line.low_pct:+.2f}, {line.high_pct:+.2f}]", f"{line.p:.3f}", line.verdict,
         ]
         for line in frame.itertuples()

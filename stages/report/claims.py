@@ -215,13 +215,13 @@ def _mlp_ceiling(run: Run) -> Claim:
     if run.ceiling is None:
         return Claim("mlp_ceiling", "No net without convolution reaches a ceiling (assess.mlp_ceiling_pct)", "")
     claim = Claim(
-        "mlp_ceiling", f"No net without convolution reaches {100 * run.ceiling:g} %",
-        f"{100 * run.ceiling:g} % over the best net without convolution",
+        "mlp_ceiling", f"No net without convolution reaches {100 * run.ceiling:g}\u00a0%",
+        f"{100 * run.ceiling:g}\u00a0% over the best net without convolution",
     )  # fmt: skip
     cells = [key for key in run.accuracies if key[0] == "mimic" and key[1] in MLPS]
     ceiling = Quantity(run.ceiling, np.array(run.ceiling))
     claim.comparisons.extend(
-        Comparison(f"{row} at {budget} below {100 * run.ceiling:g} %", ceiling - run.of(row, budget))
+        Comparison(f"{row} at {budget} below {100 * run.ceiling:g}\u00a0%", ceiling - run.of(row, budget))
         for _, row, budget in cells
     )
     if cells:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from stages.report import fidelity
-from stages.report.tables import markdown, millions
+from stages.report.tables import markdown, millions, per_cent
 
 
 def to_markdown(table: pd.DataFrame, caption: str) -> str:
@@ -16,9 +16,10 @@ def to_markdown(table: pd.DataFrame, caption: str) -> str:
     for entry in table.fillna({"row": "", "budget": ""}).itertuples():
         name = " ".join(part for part in (entry.target, entry.row, entry.budget) if part)
         size = "" if pd.isna(entry.params) else millions(entry.params)
-        forms = (entry.agreement, "{:.2%}"), (entry.kl, "{:.3f}"), (entry.logit_l2, "{:.2f}"), (entry.nll, "{:.3f}")
-        numbers = ["" if pd.isna(value) else form.format(value) for value, form in (*forms, (entry.ece, "{:.2%}"))]
-        lines.append([name, size, f"{entry.accuracy:.2%}", *numbers])
+        forms = (entry.kl, "{:.3f}"), (entry.logit_l2, "{:.2f}"), (entry.nll, "{:.3f}")
+        numbers = ["" if pd.isna(value) else form.format(value) for value, form in forms]
+        accuracy, agreement, ece = (per_cent(100 * share) for share in (entry.accuracy, entry.agreement, entry.ece))
+        lines.append([name, size, accuracy, agreement, *numbers, ece])
     return markdown(caption, head, lines)
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from stages.report.cells import CellResult
 from stages.report.statistics import iqm, mean_interval, stratified_iqm
-from stages.report.tables import markdown
+from stages.report.tables import markdown, per_cent
 
 RESAMPLES = 10_000
 COLUMNS = [
@@ -59,18 +59,18 @@ def to_markdown(frame: pd.DataFrame, bias: tuple[float, float, float] | None, ca
     """The table, and a sentence on the selection bias if a run succeeded; one sentence where nothing was trained."""
     if frame.empty:
         return f"{caption}\n\nNothing was trained again: `students.final_seeds` and `hard.final_seeds` are 0.\n"
-    head = ["Target", "Net", "Budget", "Runs", "Mean [95 %]", "Interquartile mean", "Best of sweep", "Difference"]
+    head = ["Target", "Net", "Budget", "Runs", "Mean [95\u00a0%]", "Interquartile mean", "Best of sweep", "Difference"]
     lines = []
     for entry in frame.itertuples():
         runs = f"{entry.runs}" + (f" ({entry.failed} failed)" if entry.failed else "")
         spread = "" if np.isnan(entry.low_pct) else f" [{entry.low_pct:.2f}, {entry.high_pct:.2f}]"
-        own = [f"{entry.mean_pct:.2f} %{spread}", f"{entry.iqm_pct:.2f} %"] if entry.runs else ["", ""]
-        rest = [f"{entry.best_of_sweep_pct:.2f} %", f"{entry.difference_pct:+.2f}" if entry.runs else ""]
+        own = [f"{per_cent(entry.mean_pct)}{spread}", per_cent(entry.iqm_pct)] if entry.runs else ["", ""]
+        rest = [per_cent(entry.best_of_sweep_pct), f"{entry.difference_pct:+.2f}" if entry.runs else ""]
         lines.append([entry.target, entry.row, entry.budget, runs, *own, *rest])
     if bias is None:
         return f"{markdown(caption, head, lines, words=3)}\nNo run of a retrained net succeeded.\n"
     sentence = (
-        f"Retrained nets less the best of their sweep: interquartile mean {bias[0]:+.2f} points, 95 % interval "
+        f"Retrained nets less the best of their sweep: interquartile mean {bias[0]:+.2f} points, 95\u00a0% interval "
         f"[{bias[1]:+.2f}, {bias[2]:+.2f}], runs resampled within their cell."
     )
     return f"{markdown(caption, head, lines, words=3)}\n{sentence}\n"

@@ -176,8 +176,8 @@ def markdown1(frame: pd.DataFrame, caption: str, comparable: bool) -> str:
     head = ["Model", "Architecture", "# parameters", "Accuracy", "Paper (CIFAR-10)"]
     lines = []
     for entry in frame.itertuples():
-        line = [entry.model, entry.architecture, millions(entry.params), _pct(entry.accuracy_pct)]
-        lines.append([*line, _pct(entry.paper_pct), *([_signed(entry.difference_pct)] if comparable else [])])
+        line = [entry.model, entry.architecture, millions(entry.params), per_cent(entry.accuracy_pct)]
+        lines.append([*line, per_cent(entry.paper_pct), *([_signed(entry.difference_pct)] if comparable else [])])
     return markdown(caption, [*head, *(["Difference"] if comparable else [])], lines, words=2)
 
 
@@ -202,12 +202,12 @@ def markdown2(frame: pd.DataFrame, caption: str, comparable: bool) -> str:
         by_budget = group.set_index("budget")
         for budget in budgets:
             entry = by_budget.reindex([budget]).iloc[0]  # a row of 2014 has a budget of its own
-            line.append(_pct(entry.accuracy_pct))
+            line.append(per_cent(entry.accuracy_pct))
             if budget in shared:
-                line += [_pct(entry.paper_pct), *([_signed(entry.difference_pct)] if comparable else [])]
+                line += [per_cent(entry.paper_pct), *([_signed(entry.difference_pct)] if comparable else [])]
         if not shared:
             values = [f"{value:.1f}" for value in printed.get(row, {"accuracy": {}})["accuracy"].values()]
-            line.append(" to ".join(dict.fromkeys([*values[:1], *values[-1:]])) + " %" if values else "")
+            line.append(" to ".join(dict.fromkeys([*values[:1], *values[-1:]])) + "\u00a0%" if values else "")
         lines.append(line)
     return markdown(caption, head, lines)
 
@@ -219,8 +219,9 @@ def markdown(caption: str, head: list[str], lines: list[list[str]], words: int =
     return f"{caption}\n\n{body}\n"
 
 
-def _pct(value: float | None) -> str:
-    return "" if value is None or pd.isna(value) else f"{value:.2f} %"
+def per_cent(value: float | None, digits: int = 2) -> str:
+    """79.20 %, with a space at which no line breaks, from a number in per cent; empty where there is none."""
+    return "" if value is None or pd.isna(value) else f"{value:.{digits}f}\u00a0%"
 
 
 def _signed(value: float) -> str:

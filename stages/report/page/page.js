@@ -17,6 +17,19 @@
     return !hidden.has(trace.legendgroup) && !(toggle && trace.legendgroup === toggle.group && !on);
   }
 
+  // Plotly writes 75%; here a space stands before the sign, as in the text.
+  function inPercent(layout, data) {
+    for (const side of ["x", "y"]) {
+      const axis = layout[`${side}axis`];
+      if (!/[%p]$/.test(axis.tickformat || "")) continue;
+      delete axis.tickformat;
+      axis.ticksuffix = "\u00a0%";
+      if (axis.range) axis.range = axis.range.map((end) => 100 * end);
+      if (axis.dtick) axis.dtick *= 100;
+      for (const trace of data) trace[side] = trace[side].map((share) => (share === null ? null : 100 * share));
+    }
+  }
+
   function draw(id, printed = false) {
     const chart = charts[id][state[id].at], element = place(id), absent = document.getElementById(`none-${id}`);
     element.hidden = !chart;
@@ -48,6 +61,7 @@
     if (narrow) {
       for (const trace of data) if (trace.type === "scatter" && trace.customdata) trace.text = trace.text.map(firstLines);
     }
+    inPercent(layout, data);
     Plotly.react(element, data, layout, options);
   }
 
