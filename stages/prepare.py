@@ -117,8 +117,8 @@ def class_names(names: tuple[str, ...], source: str) -> list[str]:
     """
     if not FEWEST_CLASSES <= len(names) <= MOST_CLASSES:
         raise ValueError(
-            f"{source} has {len(names):,} class{'' if len(names) == 1 else 'es'}, allowed are {FEWEST_CLASSES} to {MOST_CLASSES:,}: "
-            "change prepare.path or its files"
+            f"{source} has {len(names):,} class{'' if len(names) == 1 else 'es'}, allowed are {FEWEST_CLASSES} to "
+            f"{MOST_CLASSES:,}: change prepare.path or its files"
         )
     given = Counter(names)
     return [f"{name} ({i})" if given[name] > 1 else name for i, name in enumerate(names)]

@@ -8,6 +8,7 @@ matplotlib.use("Agg")
 
 import re
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -83,7 +84,7 @@ def figure1(numbers: pd.DataFrame, ensemble_accuracy: float, where: str) -> Figu
     for row in reversed(rows):
         part = mimic[mimic.row == row]
         x = centre[part.budget].to_numpy()
-        form = {"marker": markers[row], "ms": 5, "lw": 1.8, "color": colors[row], "zorder": 3}
+        form: dict[str, Any] = {"marker": markers[row], "ms": 5, "lw": 1.8, "color": colors[row], "zorder": 3}
         axes.plot(x, part["mean"], label=label(row), **form)
         for edge in ("best", "fifth"):
             axes.plot(x, part[edge], ls=(0, (4, 3)), lw=0.9, color=colors[row], alpha=0.8, zorder=2)
