@@ -388,3 +388,10 @@ def test_fidelity_calibration_and_ablations_are_plotlys() -> None:
     (chart,) = page_charts.varied(varied, {"transfer epochs": 40}).values()
     validated(chart)
     assert list(chart["data"][0]["x"]) == [10, 40] and list(chart["data"][0]["y"]) == [60.0, 70.0]
+
+
+def test_the_matrix_of_ten_digits_fits_a_phone() -> None:
+    digits = [str(i) for i in range(10)]
+    chart = page_confusion.matrix(page_confusion.of_net(confused(digits, np.arange(10), np.arange(10)), "net", digits),
+                                  digits)  # fmt: skip
+    assert chart is not None and chart["min_width"] <= 360 - 2 * 16, "its box would hide the labels of its colours"

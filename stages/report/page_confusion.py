@@ -16,7 +16,7 @@ MOST_CLASSES = 100
 """Of a matrix that is drawn; of more, only the frequent mistakes are listed."""
 FEW_CLASSES = 20
 """Up to which classes are named at the axes and shares stand in the cells."""
-BAR_PX = 76
+BAR_PX = 64
 """For the bar of colours and its labels."""
 FREQUENT = 12
 """Mistakes that are listed of each net."""
@@ -85,7 +85,7 @@ def matrix(lines: pd.DataFrame, classes: list[str]) -> Chart | None:
     shown = layout(460 if few else 560, x, axis("true class", **side))
     shown["font"] = {**shown["font"], "color": MUTED}
     shown["margin"] = {**shown["margin"], "r": BAR_PX}  # Plotly leaves too little for its labels on a phone
-    least = 110 + 27 * len(names) + 7 * max(map(len, names)) if few else 300
+    least = BAR_PX + 24 * len(names) + 7 * max(map(len, names)) if few else 300  # ten digits fit a phone of 360 px
     return {"data": [heat], "layout": shown, "legend": [], "min_width": least}
 
 
