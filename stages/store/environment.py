@@ -13,9 +13,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stages.store.atomic import read_json, write_json
+from stages.store.atomic import alone, read_json, write_json
 
 RECORD = Path("metrics/environment.json")
+WORK = Path("work")
+"""Where its lock lies: metrics/ is kept by git."""
 PACKAGES = ("numpy", "scipy", "GPyOpt", "GPy", "dvc")
 CODE = ("stages", "dvc.yaml", "params.yaml")
 
@@ -28,6 +30,11 @@ def record(stage: str, facts: Mapping[str, Any], path: Path = RECORD) -> None:
         facts: what the process that computed said of itself, see `fit.device.describe`; and the seed.
     """
     environment = {**source(), **host(), **facts}
+    with alone(WORK / path.name):  # cells may run side by side
+        _record(stage, environment, path)
+
+
+def _record(stage: str, environment: Mapping[str, Any], path: Path) -> None:
     kept = [{**entry, "stages": [name for name in entry["stages"] if name != stage]} for entry in _read(path)]
     for entry in kept:
         if {key: value for key, value in entry.items() if key != "stages"} == environment:

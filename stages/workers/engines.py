@@ -8,6 +8,9 @@ from typing import Protocol
 
 from stages.workers.executors import DEVICES, Local, Serial
 
+CHOSEN = "MIMICNETS_GPUS_CHOSEN"
+"""Set to 1 where CUDA_VISIBLE_DEVICES holds GPUs that were chosen from `execution.devices` before: all are taken."""
+
 
 class Wanted(Protocol):
     """What is read of the section `execution`."""
@@ -75,7 +78,7 @@ def chosen_gpus(execution: Wanted, preload: Sequence[str] = ()) -> list[str]:
             "execution.device is 'cuda' and torch sees no CUDA device: check the driver with nvidia-smi, "
             "or set execution.device to 'auto' or 'cpu' in params.yaml"
         )
-    if execution.devices is None or not found:
+    if execution.devices is None or not found or os.environ.get(CHOSEN) == "1":
         return found
     if missing := [number for number in execution.devices if number >= len(found)]:
         raise ValueError(
