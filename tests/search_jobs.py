@@ -107,6 +107,11 @@ def four_gpus() -> list[str]:
     return ["GPU-a", "GPU-b", "GPU-c", "GPU-d"]
 
 
+def one_gpu() -> list[str]:
+    """What torch sees of these where CUDA_VISIBLE_DEVICES is GPU-c."""
+    return ["GPU-c"]
+
+
 def seen_gpu(seconds: float) -> str | None:
     """The GPU of a process, as CUDA would see it."""
     time.sleep(seconds)

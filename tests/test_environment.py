@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
+from pocket import ROOT
 
 from stages.fit.environment import describe
 from stages.store.environment import record
@@ -29,6 +32,18 @@ def test_stages_of_one_environment_stand_together(tmp_path: Path) -> None:
     for stage in ("a", "c"):
         record(stage, {"threads": 2, "seed": 0}, tmp_path / "e.json")
     assert [e["stages"] for e in entries(tmp_path)] == [["a", "b", "c"]]
+
+
+def test_cells_side_by_side_lose_nothing(tmp_path: Path) -> None:
+    """Each in a process of its own, all writing at the same time."""
+    code = "import sys; from pathlib import Path; from stages.store.environment import record\n"
+    code += "for k in range(8): record(f'{sys.argv[1]}{k}', {}, Path('e.json'))"
+    words = [sys.executable, "-c", code]
+    started = [subprocess.Popen([*words, name], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)})
+               for name in "abcd"]  # fmt: skip
+    assert [process.wait() for process in started] == [0] * 4
+    (entry,) = entries(tmp_path)
+    assert entry["stages"] == sorted(f"{name}{k}" for name in "abcd" for k in range(8))
 
 
 def test_commit_and_changed_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
