@@ -48,11 +48,14 @@ KILLED = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A pipeline of five cells that the stand-in runs."""
+    """A pipeline of five cells that the stand-in runs, with all that they need done."""
     write_params(tmp_path, {**OF_2014, "execution.device": "cpu"})
     (tmp_path / "dvc.yaml").touch()
     shutil.copy(ROOT / "tests/stand_in_dvc.py", tmp_path / "dvc.py")
     plan(tmp_path)
+    (tmp_path / "done").mkdir()
+    for name in DATA:
+        (tmp_path / "done" / name).touch()
     return tmp_path
 
 
@@ -111,6 +114,7 @@ def alive(process: int) -> bool:
 
 
 def test_everything_in_order_and_two_at_a_time(folder: Path) -> None:
+    shutil.rmtree(folder / "done")
     code, out, err = run(folder, "--jobs", "2")
     assert code == 0, err
     commands = [words[1:] for words in log(folder) if words[1] == "repro"]
@@ -130,6 +134,7 @@ def test_everything_in_order_and_two_at_a_time(folder: Path) -> None:
 
 
 def test_the_most_expensive_is_first(folder: Path) -> None:
+    plan(folder, seconds=0)
     assert run(folder, "--jobs", "1")[0] == 0
     params = YAML(typ="safe").load(folder / "params.yaml")
     cost = costs(params, CELLS)
@@ -167,6 +172,7 @@ def test_only_some_cells_and_what_they_need(folder: Path) -> None:
 
 def test_data_that_cannot_be_made_end_it(folder: Path) -> None:
     plan(folder, fail={"augment": 1})
+    shutil.rmtree(folder / "done")
     code, out, err = run(folder)
     assert code == 1 and begun(folder) == []
     assert err.startswith("error: 'dvc repro prepare teachers ensemble augment label' ends with exit status 255")
@@ -233,11 +239,12 @@ def test_stopped_it_leaves_nothing_and_goes_on(folder: Path, number: signal.Sign
     assert process.returncode == status, err
     assert "0 of 5 cells are finished and kept; the same command goes on with the others" in err
     assert not [each for each in processes(folder) if alive(each)] and len(begun(folder)) == 2
-    ended = [words[2:] for words in log(folder) if words[1] == "end" and "@" in words[2]]
-    assert sorted(ended) == sorted([name, str(-signal.SIGINT)] for name in begun(folder)), "DVC was not interrupted"
-    plan(folder, seconds=0)
-    code, out, err = run(folder)
-    assert code == 0 and "5 of 5 cells to run" in out, err
+    ended = {words[2]: words[3] for words in log(folder) if words[1] == "end"}
+    assert set(ended) == set(begun(folder)) and "0" not in ended.values(), "DVC was not interrupted"
+    if number == signal.SIGINT:
+        plan(folder, seconds=0)
+        code, out, err = run(folder)
+        assert code == 0 and "5 of 5 cells to run" in out, err
 
 
 @pytest.mark.parametrize("victim", ["matrix", "dvc", "guard"])
@@ -352,7 +359,7 @@ def test_with_dvc_it_ends_as_a_plain_repro(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "5 of 5 cells to run, at most 2 at a time" in done.stdout
     ran = [line.split("'")[1] for line in done.stdout.splitlines() if line.startswith("Running stage")]
-    assert ran == [*DATA, "tabulate", "assess", "draw", "page"], "the last dvc repro trains nothing"
+    assert set(ran[:5]) == set(DATA) and ran[5:] == ["tabulate", "assess", "draw", "page"], "nothing is trained again"
     assert dvc(side, "status").strip() == "Data and pipelines are up to date."
     dvc(plain, "repro")
     files = {path.relative_to(plain) for path in (plain / "metrics").rglob("*") if path.is_file()}
