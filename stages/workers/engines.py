@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Protocol
 
+from stages.workers.cluster import Cluster
 from stages.workers.executors import DEVICES, Local, Serial
 
 CHOSEN = "MIMICNETS_GPUS_CHOSEN"
@@ -40,27 +41,46 @@ class Wanted(Protocol):
         """Of the Ray cluster."""
 
 
-def from_settings(execution: Wanted, preload: Sequence[str] = ()) -> Serial | Local:
+def from_settings(execution: Wanted, preload: Sequence[str] = ()) -> Serial | Local | Cluster:
     """The executor that `execution` asks for; `slots` of it is how many trials it runs at a time.
 
-    On GPUs that is their number times `trials_per_gpu`, on CPUs `execution.slots`.
+    On GPUs that is their number times `trials_per_gpu`, on CPUs `execution.slots`; on a cluster, as many of these as it
+    has CPUs.
 
     Args:
         preload: modules that every trial imports.
 
     Raises:
-        ValueError: no GPU or not those that are asked for, or an unknown engine.
+        ValueError: no GPU or not those that are asked for, no such cluster, or an unknown engine.
     """
+    if execution.engine == "ray":
+        return on_cluster(execution)
     if execution.engine == "serial":
         if execution.devices is not None and (gpus := chosen_gpus(execution, preload)):
             os.environ[DEVICES] = gpus[0]
         return Serial()
     if execution.engine != "local":
-        raise ValueError(f"execution.engine is {execution.engine!r}: allowed are 'serial' and 'local'")
+        raise ValueError(f"execution.engine is {execution.engine!r}: allowed are 'serial', 'local' and 'ray'")
     gpus = chosen_gpus(execution, preload)
     if gpus:
         return Local(len(gpus) * execution.trials_per_gpu, preload, gpus)
     return Local(execution.slots, preload)
+
+
+def on_cluster(execution: Wanted) -> Cluster:
+    """The executor on the Ray cluster at `address`.
+
+    Raises:
+        ValueError: no address, numbers of GPUs, or what `Cluster` refuses.
+    """
+    if execution.address is None:
+        raise ValueError("execution.engine is 'ray' and execution.address is null: name the cluster, as 10.0.0.1:6379")
+    if execution.devices is not None:
+        raise ValueError(
+            f"execution.devices is {list(execution.devices)} and execution.engine is 'ray', which gives out GPUs: "
+            "set execution.devices to null, and limit a node's by CUDA_VISIBLE_DEVICES where Ray is started on it"
+        )
+    return Cluster(execution.address, execution.slots, execution.device, execution.trials_per_gpu)
 
 
 def chosen_gpus(execution: Wanted, preload: Sequence[str] = ()) -> list[str]:

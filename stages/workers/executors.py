@@ -1,4 +1,4 @@
-"""Where trials run: in this process, or each in a process of its own; used by `engines`.
+"""Where trials run: in this process, or each in a process of its own; used by `engines` and `cluster`.
 
 Both are `concurrent.futures.Executor` with a number of `slots`, trials at a time. The standard ProcessPoolExecutor is
 not used: one worker killed breaks all of its futures. Here the trial of a worker that was killed, or that has stopped
@@ -38,7 +38,7 @@ class Serial(Executor):
         try:
             future.set_result(fn(*args, **kwargs))
         except Exception as error:
-            future.set_exception(_said(error))
+            future.set_exception(said(error))
         return future
 
 
@@ -163,12 +163,12 @@ def _work(
     except (Exception, SystemExit) as error:
         if isinstance(error, SystemExit):  # else taken for a death, and run again
             error = RuntimeError(f"SystemExit: {error}")
-        error = _said(error)
+        error = said(error)
         error.add_note(traceback.format_exc())
         answer = (False, error)
     done.set()
     with lock:
-        send.send(_portable(answer))
+        send.send(portable(answer))
         send.close()
 
 
@@ -180,7 +180,7 @@ def _beat(send: Connection, seconds: float, done: threading.Event, lock: threadi
                 send.send(BEAT)
 
 
-def _said(error: Exception) -> Exception:
+def said(error: Exception) -> Exception:
     """The same error, or one line on what to change where memory ran out.
 
     That is never a result of the trial, since another machine has more. torch has a class of its own for a GPU's
@@ -196,7 +196,7 @@ def _said(error: Exception) -> Exception:
     )
 
 
-def _portable(answer: tuple[bool, Any]) -> tuple[bool, Any]:
+def portable(answer: tuple[bool, Any]) -> tuple[bool, Any]:
     """The answer, or a RuntimeError in its place if the parent could not unpickle it."""
     try:
         pickle.loads(pickle.dumps(answer))

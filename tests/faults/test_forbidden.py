@@ -20,6 +20,8 @@ FORBIDDEN_METHODS = {
 }
 ALLOWED = {
     "stages/workers/executors.py": {"pickle"},  # between a process and its own children, never from a file
+    "stages/workers/cluster.py": {"pickle"},  # between a driver and the tasks that it has started, by Ray's own wire
+    "stages/workers/cluster_task.py": {"pickle"},  # the other end
     "stages/fit/device.py": {"ctypes"},  # one setting of the C library's allocator
     "stages/store/environment.py": {"subprocess"},  # git with fixed words, without a shell
     "stages/images/sources/vectors.py": {"np.load", "zipfile"},  # without pickles; sizes are looked at before
