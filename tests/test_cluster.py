@@ -1,0 +1,476 @@
+"""The engine `ray` on a cluster of three nodes on this machine: the same bytes, whatever dies or freezes."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any
+
+import cluster_jobs
+import pytest
+import search_jobs
+from pocket import ENVIRONMENT, ROOT, run_cell, run_to_labels, write_params
+
+from stages.workers import cluster_task
+from stages.workers.cluster import Cluster, part_of_gpu
+from stages.workers.engines import from_settings
+from stages.workers.executors import Local, Serial
+
+# read when Ray is imported; a token in the home folder would else be used by the head alone
+SECRET = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 4}
+os.environ.update(SECRET)
+ray: Any = pytest.importorskip("ray", reason="Ray is in the extra ray")
+TESTS = ROOT / "tests"
+KEEPALIVE = {"RAY_health_check_period_ms": "3000", "RAY_health_check_timeout_ms": "10000",
+             "RAY_health_check_failure_threshold": "3", "RAY_grpc_keepalive_time_ms": "10000",
+             "RAY_grpc_keepalive_timeout_ms": "10000"}  # fmt: skip
+
+
+class Nodes:
+    """A cluster of processes of `ray start`: a head without CPUs, and nodes that a test can kill."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.nodes = folder, {}
+        port = free_port()
+        self.address = f"127.0.0.1:{port}"
+        # short: the name of a socket has 107 bytes at most
+        self.temporary = Path(f"/tmp/r{os.getpid()}")
+        self._start("head", "--head", f"--port={port}", "--num-cpus=0", f"--temp-dir={self.temporary}", "--no-monitor",
+                    "--include-dashboard=false")  # fmt: skip
+
+        self.wait("head")
+
+    def start(self, name: str, cpus: int = 1, gpus: int = 0) -> None:
+        """Start a node."""
+        self._start(name, f"--address={self.address}", f"--num-cpus={cpus}", f"--num-gpus={gpus}")
+
+    def wait(self, name: str) -> None:
+        """Until a node is up."""
+        log, process = self.folder / f"{name}.log", self.nodes[name]
+        assert until(lambda: "Ray runtime started" in log.read_text() or process.poll() is not None, 60)
+        assert process.poll() is None, log.read_text()
+
+    def _start(self, name: str, *words: str) -> None:
+        environment = {**ENVIRONMENT, **KEEPALIVE, **SECRET, "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(TESTS),
+                       "RAY_enable_metrics_collection": "0"}  # fmt: skip
+        log = self.folder / f"{name}.log"
+        ray_start = (Path(sys.executable).with_name("ray"), "start", "--block", "--disable-usage-stats",
+                     "--object-store-memory=80000000", "--include-log-monitor=false")  # fmt: skip
+        with log.open("w") as file:
+            process = subprocess.Popen((*ray_start, *words), env=environment, stdout=file, stderr=file,
+                                       start_new_session=True)  # fmt: skip
+        self.nodes[name] = process
+
+    def raylet(self, name: str) -> int:
+        """Process id of a node's raylet."""
+        return next(pid for pid in processes() if session(pid) == self.nodes[name].pid and command(pid) == "raylet")
+
+    def kill(self, name: str) -> None:
+        """Kill all that a node has started, as a machine that loses its power."""
+        process = self.nodes.pop(name)
+        for pid in processes():
+            if session(pid) == process.pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        process.wait()
+
+
+def free_port() -> int:
+    """Outside the range from which the system gives ports to others, Ray's own processes among them."""
+    for port in random.Random(os.getpid()).sample(range(20_000, 32_000), 100):
+        with socket.socket() as free, contextlib.suppress(OSError):
+            free.bind(("", port))
+            return port
+    raise OSError("no free port")
+
+
+def processes() -> list[int]:
+    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+
+
+def session(pid: int) -> int:
+    try:
+        return os.getsid(pid)
+    except ProcessLookupError:
+        return 0
+
+
+def command(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    return ""
+
+
+def gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def until(condition: Callable[[], Any], seconds: float = 30.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while not (held := bool(condition())) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return held
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+    """A head and two nodes of two CPUs; all of it is gone afterwards."""
+    made = Nodes(tmp_path_factory.mktemp("nodes"))
+    try:
+        for name in ("a", "b"):  # one after the other: at a time they take each other's ports
+            made.start(name, 2)
+            made.wait(name)
+        yield made
+    finally:
+        sessions = {process.pid for process in made.nodes.values()}
+        for name in list(made.nodes):
+            made.kill(name)
+        shutil.rmtree(made.temporary, ignore_errors=True)
+    assert not [pid for pid in processes() if session(pid) in sessions]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder in which the driver and its trials run."""
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    ray.shutdown()  # of a test that failed
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The journal of the serial sweep."""
+    folder = tmp_path_factory.mktemp("serial")
+    cluster_jobs.sweep(folder, functools.partial(Serial().submit, cluster_jobs.trial, folder, 0.0, ""), 1)
+    return (folder / "journal.jsonl").read_bytes()
+
+
+def swept(folder: Path, executor: Executor, slots: int, fault: str = "", seconds: float = 0.3) -> bytes:
+    """Journal of the sweep, its trials of random length."""
+    with executor:
+        submit = functools.partial(executor.submit, cluster_jobs.trial, folder, seconds, fault)
+        cluster_jobs.sweep(folder, submit, slots)
+    return (folder / "journal.jsonl").read_bytes()
+
+
+def begun(folder: Path, name: str = "begun") -> list[list[str]]:
+    """[trial, pid, node] of every begin of a trial."""
+    path = folder / name
+    return [line.split() for line in path.read_text().splitlines()] if path.is_file() else []
+
+
+def recovery(folder: Path, fault: str) -> float:
+    """Seconds from the fault to the end of the trial that met it."""
+    end = next(float(line[2]) for line in begun(folder, "ended") if line[0] == "1")
+    return end - float((folder / f"met-{fault}").read_text())
+
+
+# ------------------------------------------------------------------------------------------------- without faults
+
+
+@pytest.mark.parametrize("engine", ["local 2", "local 4", "ray"])
+def test_the_same_journal_on_every_engine(engine: str, reference: bytes, here: Path, request: Any) -> None:
+    slots = 2 if engine == "local 2" else 4
+    if engine == "ray":
+        executor: Executor = Cluster(request.getfixturevalue("nodes").address, 4)
+        assert executor.slots == 4
+    else:
+        executor = Local(slots)
+    assert swept(here, executor, slots) == reference
+    assert sorted(int(line[0]) for line in begun(here)) == list(range(10))
+    if engine == "ray":
+        assert len({line[2] for line in begun(here)}) == 2, "one node had all trials"
+        assert list((here / "work/beats").iterdir()) == []
+
+
+def test_a_trial_has_a_process_of_its_own_in_the_folder_of_the_driver(nodes: Nodes, here: Path) -> None:
+    with Cluster(nodes.address, 1) as executor:
+        first, second = (executor.submit(cluster_jobs.state, "mark").result() for _ in range(2))
+    assert first[:2] == second[:2] == (None, False)
+    assert first[2] != second[2] and first[3] == second[3] == here
+
+
+def test_errors_come_as_they_were_raised(nodes: Nodes, here: Path) -> None:
+    jobs = (search_jobs.refuse, search_jobs.awkward, search_jobs.unpicklable, search_jobs.leave, cluster_jobs.no_memory)
+    with Cluster(nodes.address, 4) as executor:
+        given = {search_jobs.refuse: (0.5,), search_jobs.leave: (3,)}
+        found = [executor.submit(job, *given.get(job, ())).exception(60) for job in jobs]
+    kinds = [type(error) for error in found]
+    assert kinds == [ValueError, RuntimeError, RuntimeError, RuntimeError, OSError]
+    assert str(found[0]) == "lr 0.5 is refused" and "search_jobs.py" in found[0].__notes__[0]
+    assert [str(found[1]), str(found[3])] == ["a trial gave Awkward: layer 7", "SystemExit: 3"]
+    assert "cannot be pickled" in str(found[2])
+    assert str(found[4]).startswith("a trial ran out of memory (2 TiB): lower execution.slots")
+
+
+def test_settings_choose_the_cluster(nodes: Nodes, here: Path) -> None:
+    wanted = dataclasses.replace(search_jobs.execution("serial", 3), engine="ray", address=nodes.address)
+    with from_settings(wanted) as executor:
+        assert isinstance(executor, Cluster) and executor.slots == 3
+    with from_settings(dataclasses.replace(wanted, slots=64, device="auto")) as executor:
+        assert executor.slots == 4, "more trials than the cluster has CPUs"
+    with pytest.raises(ValueError, match="execution.devices is .1. and execution.engine is 'ray'"):
+        from_settings(dataclasses.replace(wanted, devices=(1,)))
+
+
+def test_parts_of_a_gpu_fit_into_it() -> None:
+    assert [part_of_gpu(n) for n in (1, 2, 3, 6, 64)] == [1.0, 0.5, 0.3333, 0.1666, 0.0156]
+    assert all(n * part_of_gpu(n) <= 1 for n in range(1, 65))
+
+
+# ---------------------------------------------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("auto", "execution.address is 'auto': allowed is HOST:PORT"),
+        ("ray://10.0.0.1:10001", "allowed is HOST:PORT"),
+        ("127.0.0.1:1", "no Ray cluster answers at execution.address 127.0.0.1:1 .*refused"),
+        ("127.0.0.1:99999", "no Ray cluster answers"),
+    ],
+)
+def test_a_cluster_that_is_not_there(address: str, message: str, here: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        Cluster(address, 1)
+
+
+def test_something_that_is_no_cluster_is_left_after_a_while(here: Path) -> None:
+    """In a process of its own: Ray goes on trying in it."""
+    code = (
+        "import socket; from stages.workers import cluster\n"
+        "cluster.CONNECT_SECONDS = 4\n"
+        "s = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen()\n"
+        "cluster.Cluster(f'127.0.0.1:{s.getsockname()[1]}', 1)\n"
+    )
+    process = python(code, here)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "ValueError: cannot join the Ray cluster at 127.0.0.1:" in errors and "(no answer in 4 s)" in errors
+
+
+def test_ray_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ValueError, match=r"Ray cannot be imported .*pip install '\.\[ray\]'"):
+        Cluster("127.0.0.1:1", 1)
+
+
+def test_a_cluster_without_a_slot(nodes: Nodes, here: Path) -> None:
+    with pytest.raises(ValueError, match="has no GPU for trials: start nodes with --num-gpus, or set execution.device"):
+        Cluster(nodes.address, 1, "cuda")
+    assert not ray.is_initialized()
+
+
+def other(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
+    """Let the driver have another project than the nodes."""
+    project = dataclasses.replace(cluster_task.project_here(), **changes)
+    monkeypatch.setattr(cluster_task, "project_here", lambda: project)
+
+
+@pytest.mark.parametrize("what", ["root", "folder", "code", "more code", "packages", "not shared"])
+def test_a_node_that_lacks_something(
+    what: str, nodes: Nodes, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = cluster_task.project_here()
+    if what == "root":
+        other(monkeypatch, root=here / "nowhere")
+        message = r"node [\d.]+ has no .*nowhere/stages: the project must lie at the same absolute path on every node"
+    elif what == "folder":
+        other(monkeypatch, folder=here / "nowhere")
+        message = "has no .*nowhere: the project must lie"
+    elif what == "code":
+        other(monkeypatch, files={**mine.files, "stages/teachers.py": "0"})
+        message = r"has other code in .* than the driver: stages/teachers.py differs \(1 such files\): bring it to"
+    elif what == "more code":
+        other(monkeypatch, files={**mine.files, "stages/new.py": "0"})
+        message = "stages/new.py is on one side only"
+    elif what == "packages":
+        other(monkeypatch, packages={**mine.packages, "torch": "2.0.0"})
+        message = r"has torch 2\.\S+ and the driver 2\.0\.0: install the same on every node"
+    else:
+        monkeypatch.setattr(Path, "touch", lambda self: None)
+        message = "does not see what the driver writes into .*file system that all nodes share"
+    with pytest.raises(ValueError, match=message):
+        Cluster(nodes.address, 1)
+    assert not ray.is_initialized()
+
+
+def test_code_that_is_edited_during_a_run_is_refused(nodes: Nodes, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Cluster(nodes.address, 1) as executor:
+        executor._project = dataclasses.replace(executor._project, files={})
+        with pytest.raises(ValueError, match="has other code .*wait with edits until the run is over"):
+            executor.submit(search_jobs.square, 2.0).result(60)
+
+
+# -------------------------------------------------------------------------------------------------------- faults
+
+
+def python(code: str, folder: Path) -> subprocess.Popen[str]:
+    """Another python, in a session of its own, that sees the project."""
+    path = os.pathsep.join([str(ROOT), str(TESTS)])
+    return subprocess.Popen(
+        [sys.executable, "-c", code], env={**ENVIRONMENT, **SECRET, "PYTHONPATH": path}, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, start_new_session=True, cwd=folder,
+    )  # fmt: skip
+
+
+def drive(folder: Path, nodes: Nodes, waits: bool = True) -> subprocess.Popen[str]:
+    return python(f"import cluster_jobs; cluster_jobs.drive({str(folder)!r}, {nodes.address!r}, {waits})", folder)
+
+
+@pytest.mark.parametrize("fault", ["kill", "stop"])
+def test_a_process_that_dies_or_freezes(fault: str, reference: bytes, nodes: Nodes, here: Path) -> None:
+    assert swept(here, Cluster(nodes.address, 4, patience=4), 4, fault, 0.1) == reference
+    runs = [int(line[0]) for line in begun(here)]
+    assert sorted(runs) == sorted([*range(10), 1])
+    first = next(int(line[1]) for line in begun(here) if line[0] == "1")
+    assert gone(first)
+    print(f"recovery from a worker that got {fault}: {recovery(here, fault):.1f} s")
+
+
+def test_a_trial_that_dies_each_time_is_given_up(nodes: Nodes, here: Path) -> None:
+    with Cluster(nodes.address, 4) as executor:
+        error = executor.submit(cluster_jobs.die).exception(60)
+    assert isinstance(error, ChildProcessError)
+    assert str(error).startswith("a trial's process died 4 times on the Ray cluster")
+
+
+@pytest.mark.parametrize("how", ["kill", "ctrl-c", "terminate"])
+def test_no_trial_outlives_the_driver(how: str, nodes: Nodes, here: Path) -> None:
+    """And the sweep goes on from its journal, no trial lost or doubled."""
+    process = drive(here, nodes)
+    assert until(lambda: len(begun(here)) == 2, 60), process.kill() or process.communicate()
+    pids = [int(line[1]) for line in begun(here)]
+    sent = time.monotonic()
+    if how == "terminate":
+        process.terminate()
+    else:
+        os.killpg(process.pid, signal.SIGKILL if how == "kill" else signal.SIGINT)
+    assert until(lambda: all(gone(pid) for pid in pids), 30)
+    ended = time.monotonic() - sent
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode != 0
+    assert how != "ctrl-c" or errors.strip().endswith("KeyboardInterrupt")
+    print(f"trials ended {ended:.1f} s after the driver got {how}")
+    if how == "kill":
+        (here / "go").touch()
+        again = drive(here, nodes)
+        _, errors = again.communicate(timeout=120)
+        assert again.returncode == 0, errors
+        cluster_jobs.sweep(here, lambda *_: pytest.fail("nothing is left to run"), 1)
+        ended_once = sorted(int(line[0]) for line in begun(here, "ended"))
+        assert ended_once == list(range(10))
+        plain = here / "plain"
+        plain.mkdir(), (plain / "go").touch()
+        cluster_jobs.sweep(plain, functools.partial(Serial().submit, cluster_jobs.wait_for, plain), 1)
+        assert (here / "journal.jsonl").read_bytes() == (plain / "journal.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("how", ["kill", pytest.param("freeze", marks=pytest.mark.slow)])
+def test_a_node_that_dies_or_freezes(how: str, reference: bytes, nodes: Nodes, here: Path) -> None:
+    """Its trials run again on the others; a frozen node's own processes end when they see that."""
+    nodes.start("victim", 1)
+    nodes.wait("victim")
+    plain = here / "plain"
+    plain.mkdir()
+    (plain / "go").touch()
+    cluster_jobs.sweep(plain, functools.partial(Serial().submit, cluster_jobs.wait_for, plain), 1, 6)
+    with Cluster(nodes.address, 5, patience=20) as executor:
+        submit = functools.partial(executor.submit, cluster_jobs.wait_for, here)
+        thread = threading.Thread(target=cluster_jobs.sweep, args=(here, submit, 5, 6))
+        thread.start()
+        victim = next(n["NodeID"] for n in ray.nodes() if n["Alive"] and n["Resources"].get("CPU") == 1)
+        assert until(lambda: victim in [line[2] for line in begun(here)], 60), begun(here)
+        there = next(line for line in begun(here) if line[2] == victim)
+        struck = time.monotonic()
+        raylet = nodes.raylet("victim")
+        if how == "kill":
+            nodes.kill("victim")
+        else:
+            os.kill(raylet, signal.SIGSTOP)
+        again = lambda: len([line for line in begun(here) if line[0] == there[0]]) == 2  # noqa: E731
+        assert until(again, 150), begun(here)
+        print(f"a trial of a node that got {how} began again after {time.monotonic() - struck:.1f} s")
+        assert until(lambda: gone(int(there[1])), 1), "two processes run one trial"
+        (here / "go").touch()
+        thread.join()
+    assert (here / "journal.jsonl").read_bytes() == (plain / "journal.jsonl").read_bytes()
+    if how == "freeze":
+        os.kill(raylet, signal.SIGCONT)
+        nodes.kill("victim")
+
+
+def test_of_two_processes_with_one_trial_the_later_one_stays(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from stages.workers.cluster_task import beating\n"
+        "with beating(Path(sys.argv[1]), sys.argv[2], 0.2):\n"
+        "    Path(sys.argv[3]).touch(); time.sleep(60)\n"
+    )
+    words = [[str(tmp_path / "beats"), node, str(tmp_path / node)] for node in ("a", "b")]
+    first, second = None, None
+    try:
+        first = subprocess.Popen([sys.executable, "-c", code, *words[0]], cwd=ROOT)
+        assert until((tmp_path / "a").exists)
+        second = subprocess.Popen([sys.executable, "-c", code, *words[1]], cwd=ROOT)
+        assert until((tmp_path / "b").exists)
+        assert first.poll() == -signal.SIGKILL, "both ran at a time"
+        time.sleep(1)
+        assert second.poll() is None
+    finally:
+        for process in (first, second):
+            if process is not None:
+                process.kill()
+                process.wait()
+
+
+def test_trials_share_gpus(nodes: Nodes, here: Path) -> None:
+    """Ray gives out what a node says that it has: no GPU is needed for that."""
+    nodes.start("gpus", 0, 2)
+    nodes.wait("gpus")
+    with Cluster(nodes.address, 1, "cuda", 3) as executor:
+        assert executor.slots == 6
+        seen = [executor.submit(cluster_jobs.gpu).result for _ in range(6)]
+        assert sorted(result() for result in seen) == ["0"] * 3 + ["1"] * 3
+        nodes.kill("gpus")
+        assert until(lambda: not any(n["Alive"] and "GPU" in n["Resources"] for n in ray.nodes()), 60)
+
+
+# --------------------------------------------------------------------------------------------------- a real cell
+
+
+@pytest.mark.slow
+def test_a_cell_has_the_same_bytes_as_in_one_process(nodes: Nodes, tmp_path: Path, monkeypatch: Any) -> None:
+    written = []
+    for engine in ("serial", "ray"):
+        folder = tmp_path / engine
+        folder.mkdir()
+        changes = {"execution.engine": engine, "execution.address": nodes.address, "execution.slots": 2}
+        write_params(folder, {"execution.engine": "serial"})
+        monkeypatch.chdir(folder)
+        if engine == "serial":
+            run_to_labels()
+        else:
+            shutil.copytree(tmp_path / "serial/data", folder / "data")
+            shutil.rmtree(folder / "data/students")
+            write_params(folder, changes)
+            run_cell("mimic", "conv1", "60k")
+            run_cell("mimic", "mlp2", "60k")
+        files = [*sorted((folder / "data/students").rglob("*")), *sorted((folder / "metrics/students").rglob("*"))]
+        written.append({path.relative_to(folder): path.read_bytes() for path in files if path.is_file()})
+    assert len(written[0]) > 6 and written[0] == written[1]
