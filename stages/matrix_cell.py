@@ -5,15 +5,15 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from stages import scale, watch
+from stages.report.board import Board
 from stages.store.state import State
 from stages.workers.jobs import Ended, Running
 
@@ -37,7 +37,7 @@ class Progress:
     gpus: Sequence[str]
     console: Console
     ended: list[Ended] = field(default_factory=list)
-    _table: Table | None = None
+    _board: Board | None = None
     _drawn: float = 0.0
 
     def line(self, event: Running | Ended) -> str:
@@ -61,7 +61,7 @@ class Progress:
         if not now and time.monotonic() - self._drawn < TABLE_SECONDS:
             return
         try:
-            self._table = watch.table(self.params)
+            self._board = watch.board(self.params)
         except (ValueError, OSError):  # a DVC is writing dvc.lock
             pass
         self._drawn = time.monotonic()
@@ -69,7 +69,9 @@ class Progress:
         lines = [f"{each.job.name}{self.place(each)}, {watch.duration(each.seconds)}" for each in running]
         top = Text(f"{len(running)} at a time: {'; '.join(lines)}")
         bottom = [Text(self.line(end), style="red") for end in failed]
-        live.update(Group(top, *bottom, Text(), self._table or Text()), refresh=True)
+        taken = len(bottom) + 2 + len(live.console.render_lines(top))
+        board = replace(self._board, taken=taken) if self._board else Text()
+        live.update(Group(top, *bottom, Text(), board), refresh=True)
 
 
 def best(params: dict[str, Any], name: str) -> str:

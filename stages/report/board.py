@@ -40,22 +40,24 @@ class Board:
         rows: one for each stage.
         where: where to read of the stages that are done, if they are folded.
         note: below the table; may be empty.
+        taken: lines of the window that something else takes.
     """
 
     title: str
     rows: tuple[Row, ...]
     where: str = ""
     note: str = ""
+    taken: int = 0
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
         """As much as fits in the height of the terminal."""
-        fixed = options.update(height=None)
+        fixed, height = options.update(height=None), console.height - self.taken
         for count in range(len(FOLDED) + 1):
             shown = self.folded(FOLDED[:count], options.max_width)
-            if (lines := len(console.render_lines(shown, fixed))) <= console.height:
+            if (lines := len(console.render_lines(shown, fixed))) <= height:
                 break
         else:
-            shown = self.folded(FOLDED, options.max_width, most=max(self._running() - (lines - console.height) - 1, 1))
+            shown = self.folded(FOLDED, options.max_width, most=max(self._running() - (lines - height) - 1, 1))
         yield shown
 
     def whole(self) -> Unfolded:

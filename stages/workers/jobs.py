@@ -21,6 +21,8 @@ GUARD = (sys.executable, "-m", "stages.workers.guard")
 LOOK_SECONDS = 0.1
 FIRM_SECONDS, KILL_SECONDS = 20.0, 60.0
 """After a request to stop: when the command itself is interrupted too, and when all is killed."""
+AGAIN_SECONDS = 5.0
+"""After which a process is asked again: an import may swallow an interrupt."""
 PROCESSES = Path("/proc")
 
 
@@ -151,15 +153,16 @@ class Jobs:
         The commands themselves (DVC) end when it has failed: interrupted while it writes dvc.lock, DVC would leave half
         of it. Only who does not end in time is interrupted too.
         """
-        asked, told, begun = set[int](), set[int](), time.monotonic()
+        asked, told, begun = dict[int, float](), set[int](), time.monotonic()
         while self.running:
             late = time.monotonic() - begun
             for each in self.running:
                 found = None if late > FIRM_SECONDS else below_command(each.guard.pid)
                 if found is not None:
-                    for process in set(found) - asked:
-                        asked.add(process)
-                        _signal(process, signal.SIGINT)
+                    for process in found:
+                        if late - asked.get(process, -AGAIN_SECONDS) >= AGAIN_SECONDS:
+                            asked[process] = late
+                            _signal(process, signal.SIGINT)
                 elif each.guard.pid not in told:
                     told.add(each.guard.pid)
                     _signal_group(each.guard.pid, signal.SIGINT)
