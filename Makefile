@@ -1,7 +1,7 @@
 # Commands of those who work on mimicnets: `make help`. They use the virtual environment in .venv where there is one.
 VENV ?= .venv
 FOLDER ?= ../pocket
-BENCHMARKS = augment dag growth precision rates search store train
+BENCHMARKS = augment dag growth precision rates search store train scaling packing
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
 .PHONY: help setup lint types test pocket smoke bench docs clean
