@@ -142,7 +142,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
         for name in list(made.nodes):
             made.kill(name)
         shutil.rmtree(made.temporary, ignore_errors=True)
-    assert not [pid for pid in processes() if session(pid) in sessions]
+    assert until(lambda: all(gone(pid) for pid in processes() if session(pid) in sessions), 10)
 
 
 @pytest.fixture
@@ -283,7 +283,10 @@ def other(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
     monkeypatch.setattr(cluster_task, "project_here", lambda: project)
 
 
-@pytest.mark.parametrize("what", ["root", "folder", "code", "more code", "packages", "not shared"])
+SLOWER = [pytest.param(what, marks=pytest.mark.slow) for what in ("folder", "more code")]
+
+
+@pytest.mark.parametrize("what", ["root", "code", "packages", "not shared", *SLOWER])
 def test_a_node_that_lacks_something(
     what: str, nodes: Nodes, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -344,14 +347,15 @@ def test_a_process_that_dies_or_freezes(fault: str, reference: bytes, nodes: Nod
     print(f"recovery from a worker that got {fault}: {recovery(here, fault):.1f} s")
 
 
+@pytest.mark.slow
 def test_a_trial_that_dies_each_time_is_given_up(nodes: Nodes, here: Path) -> None:
-    with Cluster(nodes.address, 4) as executor:
+    with Cluster(nodes.address, 4, patience=4) as executor:
         error = executor.submit(cluster_jobs.die).exception(60)
     assert isinstance(error, ChildProcessError)
     assert str(error).startswith("a trial's process died 4 times on the Ray cluster")
 
 
-@pytest.mark.parametrize("how", ["kill", "ctrl-c", "terminate"])
+@pytest.mark.parametrize("how", ["kill", "ctrl-c", pytest.param("terminate", marks=pytest.mark.slow)])
 def test_no_trial_outlives_the_driver(how: str, nodes: Nodes, here: Path) -> None:
     """And the sweep goes on from its journal, no trial lost or doubled."""
     process = drive(here, nodes)
@@ -439,6 +443,7 @@ def test_of_two_processes_with_one_trial_the_later_one_stays(tmp_path: Path) -> 
                 process.wait()
 
 
+@pytest.mark.slow
 def test_trials_share_gpus(nodes: Nodes, here: Path) -> None:
     """Ray gives out what a node says that it has: no GPU is needed for that."""
     nodes.start("gpus", 0, 2)
