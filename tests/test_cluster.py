@@ -74,10 +74,6 @@ class Nodes:
                                        start_new_session=True)  # fmt: skip
         self.nodes[name] = process
 
-    def raylet(self, name: str) -> int:
-        """Process id of a node's raylet."""
-        return next(pid for pid in processes() if session(pid) == self.nodes[name].pid and command(pid) == "raylet")
-
     def kill(self, name: str) -> None:
         """Kill all that a node has started, as a machine that loses its power."""
         process = self.nodes.pop(name)
@@ -106,12 +102,6 @@ def session(pid: int) -> int:
         return os.getsid(pid)
     except ProcessLookupError:
         return 0
-
-
-def command(pid: int) -> str:
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/comm").read_text().strip()
-    return ""
 
 
 def gone(pid: int) -> bool:
@@ -386,9 +376,8 @@ def test_no_trial_outlives_the_driver(how: str, nodes: Nodes, here: Path) -> Non
         assert (here / "journal.jsonl").read_bytes() == (plain / "journal.jsonl").read_bytes()
 
 
-@pytest.mark.parametrize("how", ["kill", pytest.param("freeze", marks=pytest.mark.slow)])
-def test_a_node_that_dies_or_freezes(how: str, reference: bytes, nodes: Nodes, here: Path) -> None:
-    """Its trials run again on the others; a frozen node's own processes end when they see that."""
+def test_a_node_that_dies(nodes: Nodes, here: Path) -> None:
+    """Its trials run again on the others."""
     nodes.start("victim", 1)
     nodes.wait("victim")
     plain = here / "plain"
@@ -403,21 +392,14 @@ def test_a_node_that_dies_or_freezes(how: str, reference: bytes, nodes: Nodes, h
         assert until(lambda: victim in [line[2] for line in begun(here)], 60), begun(here)
         there = next(line for line in begun(here) if line[2] == victim)
         struck = time.monotonic()
-        raylet = nodes.raylet("victim")
-        if how == "kill":
-            nodes.kill("victim")
-        else:
-            os.kill(raylet, signal.SIGSTOP)
+        nodes.kill("victim")
         again = lambda: len([line for line in begun(here) if line[0] == there[0]]) == 2  # noqa: E731
-        assert until(again, 150), begun(here)
-        print(f"a trial of a node that got {how} began again after {time.monotonic() - struck:.1f} s")
+        assert until(again, 60), begun(here)
+        print(f"a trial of a node that died began again after {time.monotonic() - struck:.1f} s")
         assert until(lambda: gone(int(there[1])), 1), "two processes run one trial"
         (here / "go").touch()
         thread.join()
     assert (here / "journal.jsonl").read_bytes() == (plain / "journal.jsonl").read_bytes()
-    if how == "freeze":
-        os.kill(raylet, signal.SIGCONT)
-        nodes.kill("victim")
 
 
 def test_of_two_processes_with_one_trial_the_later_one_stays(tmp_path: Path) -> None:
