@@ -159,7 +159,8 @@ def test_a_corrupt_object_in_a_remote(undisturbed: Path, tmp_path: Path) -> None
     shutil.rmtree(folder / ".dvc/cache")
     shutil.rmtree(folder / "data")
     output = dvc(folder, "pull", check=False)
-    assert "corrupt" in output.lower() or "failed" in output.lower(), output
+    said = ("corrupt", "failed", "missing cache files")  # which of them depends on the kind of output
+    assert any(words in output.lower() for words in said), output
     hashes = {path.name for path in (folder / ".dvc/cache/files").rglob("*") if path.is_file()}
     assert objects[0].name not in hashes, "a corrupt object came into the cache"
     goes_on(folder, undisturbed)
