@@ -75,10 +75,13 @@ class Progress:
 
 
 def best(params: dict[str, Any], name: str) -> str:
-    """The accuracies that a finished cell has written."""
+    """The accuracies that a finished cell has written; nothing where there are none to be read."""
     for want in watch.wanted(params):
         if is_cell(want, name):
-            validation, test = watch.accuracies(want, State(want.name, "done"))
+            try:
+                validation, test = watch.accuracies(want, State(want.name, "done"))
+            except (OSError, ValueError):
+                break
             return f": validation {validation}, test {test}" if validation else ""
     return ""
 

@@ -264,7 +264,7 @@ def test_draws_give_the_same_students_as_images(
         assert (tmp_path / name).read_bytes() == (finished / name).read_bytes()
 
 
-@pytest.mark.parametrize("jitter", [True, False])
+@pytest.mark.parametrize("jitter", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_several_processes_make_the_same_shards(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jitter: bool
 ) -> None:

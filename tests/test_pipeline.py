@@ -69,7 +69,8 @@ def second_clone(repository: Path, folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("kind", ["s3", pytest.param("folder", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["s3", "folder"])
 def test_another_clone_trains_a_changed_row_and_no_other(
     kind: str, repository: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -116,6 +117,7 @@ def test_an_edit_runs_what_it_touches_and_no_more(repository: Path) -> None:
     assert "conv1" not in (repository / "metrics/table2.csv").read_text()
 
 
+@pytest.mark.slow
 def test_a_bad_value_is_one_line_and_loses_nothing(repository: Path) -> None:
     write_params(repository)
     dvc(repository, "repro")

@@ -67,7 +67,8 @@ def test_torn_last_line_of_a_journal(undisturbed: Path, tmp_path: Path) -> None:
         json.loads(line)
 
 
-@pytest.mark.parametrize("damage", ["truncated", pytest.param("flipped", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", ["truncated", "flipped"])
 def test_damaged_checkpoint(undisturbed: Path, tmp_path: Path, damage: str) -> None:
     folder = interrupted(undisturbed, tmp_path, CELL, "rename:checkpoint", 2)
     found = [path for path in folder.glob("work/students*/**/checkpoint.safetensors*")]
@@ -129,7 +130,8 @@ def door(folder: Path, *words: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-@pytest.mark.parametrize("name", ["augmented", pytest.param("logits", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["augmented", "logits"])
 def test_a_flipped_bit_in_the_transfer_set(undisturbed: Path, tmp_path: Path, name: str) -> None:
     """The stage refuses it; DVC sees that it is not what was made, and makes or restores it."""
     folder = undone(undisturbed, tmp_path / "repository", CELL)
@@ -221,9 +223,8 @@ def test_a_trial_that_runs_out_of_memory(undisturbed: Path, tmp_path: Path) -> N
     goes_on(folder, undisturbed)
 
 
-@pytest.mark.parametrize(
-    "lr, failed", [pytest.param(1e30, "all", marks=pytest.mark.slow), ({"low": 1e-4, "high": 1e8, "log": True}, "some")]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("lr, failed", [(1e30, "all"), ({"low": 1e-4, "high": 1e8, "log": True}, "some")])
 def test_trials_whose_loss_is_not_finite(undisturbed: Path, tmp_path: Path, lr: object, failed: str) -> None:
     folder = undone(undisturbed, tmp_path / "repository", "hard@conv2-180k")
     sweep = {"trials": 4, "start": 4, "lag": 1, "engine": "sobol"}
