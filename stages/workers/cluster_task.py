@@ -17,9 +17,8 @@ import signal
 import sys
 import threading
 import time
-import traceback
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -134,19 +133,14 @@ def run_trial(project: Project, beats: Path, seconds: float, main: str | None, w
         enter(project, ray.util.get_node_ip_address())
     except (ValueError, OSError) as error:
         return pickle.dumps((False, error))
-    from stages.workers.executors import portable, said
+    from stages.workers.executors import answered
 
     with beating(beats, ray.get_runtime_context().get_node_id(), seconds):
-        try:
-            fn, args, kwargs = _Unpickler(work, main).load()
-            answer = (True, fn(*args, **kwargs))
-        except (Exception, SystemExit) as error:
-            if isinstance(error, SystemExit):  # else taken for a death, and run again
-                error = RuntimeError(f"SystemExit: {error}")
-            error = said(error)
-            error.add_note(traceback.format_exc())
-            answer = (False, error)
-        return pickle.dumps(portable(answer))
+        return pickle.dumps(answered(lambda: _called(*_Unpickler(work, main).load())))
+
+
+def _called(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return fn(*args, **kwargs)
 
 
 class _Unpickler(pickle.Unpickler):

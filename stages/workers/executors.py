@@ -158,18 +158,23 @@ def _work(
     threading.Thread(target=_die_with_parent, args=(life,), daemon=True).start()
     done, lock = threading.Event(), threading.Lock()
     threading.Thread(target=_beat, args=(send, beat, done, lock), daemon=True).start()
+    answer = answered(lambda: fn(*args, **kwargs))
+    done.set()
+    with lock:
+        send.send(answer)
+        send.close()
+
+
+def answered(call: Callable[[], Any]) -> tuple[bool, Any]:
+    """(True, what it gives) or (False, its error, with where it came from as a note), as it can be sent elsewhere."""
     try:
-        answer = (True, fn(*args, **kwargs))
+        return portable((True, call()))
     except (Exception, SystemExit) as error:
         if isinstance(error, SystemExit):  # else taken for a death, and run again
             error = RuntimeError(f"SystemExit: {error}")
         error = said(error)
         error.add_note(traceback.format_exc())
-        answer = (False, error)
-    done.set()
-    with lock:
-        send.send(portable(answer))
-        send.close()
+        return portable((False, error))
 
 
 def _beat(send: Connection, seconds: float, done: threading.Event, lock: threading.Lock) -> None:
