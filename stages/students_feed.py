@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,12 +14,14 @@ from stages.fit.evaluate import mean_logits
 from stages.fit.feed import Feed, resident_bytes
 from stages.fit.losses import with_labels
 from stages.images.draws import draw, order
-from stages.images.vectors import views_of
+from stages.images.vectors import Vectors, views_of
+from stages.images.views import Views
 from stages.nets.stored import restore
 from stages.nets.student import described_student
 from stages.nets.teacher import described_teacher
 from stages.store.prepared import read_train
-from stages.store.shards import first_members, read_or_make
+from stages.store.scratch import check_scratch, copies_in, read_copy
+from stages.store.shards import first_members, input_bytes, read_or_make
 from stages.store.transfer import EpochShard, Rebuild, read_epoch, read_targets
 from stages.store.weights import load_weights
 from stages.store.work import read_manifest
@@ -59,9 +62,15 @@ class Stored:
         self.logits = cell.logits if members is None else first_members(cell.logits, members)
         self.epochs = cell.variant.epochs or cell.epochs
         self.rebuild = rebuilder(cell, device)
+        self.copies = None if cell.execution.scratch is None else copies_in(cell.execution.scratch)
+        if self.copies is not None:
+            each = read_manifest(self.augmented)["images"] * input_bytes(cell.size_px, cell.shape)
+            check_scratch(self.copies, self.augmented, range(self.epochs), each)
 
     def shard(self, epoch: int) -> EpochShard:
         """Images and labels of a stored epoch."""
+        if self.copies is not None:
+            return read_copy(self.copies, self.augmented, epoch, self.rebuild)
         return read_epoch(self.augmented, epoch, self.rebuild)
 
     def targets(self, epoch: int, shard: EpochShard) -> np.ndarray:
@@ -126,9 +135,13 @@ def labels_of(nets: list[nn.Module], shard: EpochShard, numerics: Numerics) -> n
 
 
 def rebuilder(cell: Cell, device: torch.device) -> Rebuild | None:
-    """What makes images from draws, where the shards hold draws only."""
+    """What makes images from draws, where the shards hold draws only; the originals are read when it is first used."""
     facts = read_manifest(cell.augmented)
     if facts["store"] == "images":
         return None
-    views = views_of(read_train(cell.prepared)[0], device, facts["hsv"].values(), facts["crop_min_px"])
-    return lambda index, draws: views(index, draws).cpu().numpy()
+
+    @cache
+    def views() -> Views | Vectors:
+        return views_of(read_train(cell.prepared)[0], device, facts["hsv"].values(), facts["crop_min_px"])
+
+    return lambda index, draws: views()(index, draws).cpu().numpy()

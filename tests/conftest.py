@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
@@ -9,6 +10,8 @@ import torch
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell: processes of tests inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+os.environ.pop("MIMICNETS_EXECUTION", None)  # the user's own engine is none of the tests'
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -71,7 +71,7 @@ def execution(engine: str, slots: int) -> Any:
 
     return Execution(
         device="cpu", engine=engine, slots=slots, devices=None, trials_per_gpu=1, address=None,
-        checkpoint_seconds=60, cuda_graphs=True, log="none",
+        scratch=None, checkpoint_seconds=60, cuda_graphs=True, log="none",
     )  # fmt: skip
 
 

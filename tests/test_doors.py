@@ -250,6 +250,7 @@ def only_in(word: str, plain: Callable[..., Any]) -> Callable[..., Any]:
 def test_draws_give_the_same_students_as_images(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also with the images that were made of them on a disk of their own."""
     write_params(tmp_path, {"augment.store": "draws", "students.rows": ["mlp2"]})
     monkeypatch.chdir(tmp_path)
     prepare.main()
@@ -262,6 +263,12 @@ def test_draws_give_the_same_students_as_images(
     assert stored * 20 < (finished / "data/augmented/epoch-000.safetensors").stat().st_size
     for name in ("data/logits/epoch-002.safetensors", "data/students/mlp2-60k/weights.safetensors"):
         assert (tmp_path / name).read_bytes() == (finished / name).read_bytes()
+    shutil.rmtree(tmp_path / "work/students"), shutil.rmtree(tmp_path / "data/students")
+    monkeypatch.setenv("MIMICNETS_EXECUTION", f"{{scratch: {tmp_path / 'disk'}}}")
+    cell("mimic", "mlp2", "60k")
+    name = "data/students/mlp2-60k/weights.safetensors"
+    assert (tmp_path / name).read_bytes() == (finished / name).read_bytes()
+    assert len(list((tmp_path / "disk").glob("mimicnets-*/*.safetensors"))) == 3
 
 
 @pytest.mark.parametrize("jitter", [True, pytest.param(False, marks=pytest.mark.slow)])
@@ -274,7 +281,8 @@ def test_several_processes_make_the_same_shards(
     for processes in (1, 3):
         folder = tmp_path / str(processes)
         folder.mkdir()
-        write_params(folder, {**hsv, "execution.slots": processes})
+        engine = "serial" if processes == 1 else "local"
+        write_params(folder, {**hsv, "execution.engine": engine, "execution.slots": processes})
         for name in ("prepared", "ensemble"):
             shutil.copytree(finished / "data" / name, folder / "data" / name)
         with monkeypatch.context() as patch:

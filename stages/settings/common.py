@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from stages.settings.read import parse, strict
+from stages.settings.read import from_environment, parse, strict
 
 Count = Annotated[int, Field(ge=1, le=10**12)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 GPU = Annotated[int, Field(ge=0, le=1023)]
+ENVIRONMENT = "MIMICNETS_EXECUTION"
+"""Environment variable with a YAML mapping of keys of `execution`, which go before those of params.yaml: the
+address of a cluster is a new one each time."""
 
 
 @strict
@@ -33,6 +37,7 @@ class Execution:
     devices: Annotated[tuple[GPU, ...], Field(min_length=1, max_length=1024)] | None
     trials_per_gpu: Annotated[int, Field(ge=1, le=64)]
     address: Annotated[str, Field(min_length=1, max_length=1000)] | None
+    scratch: Annotated[str, Field(min_length=1, max_length=1000)] | None
     checkpoint_seconds: Annotated[float, Field(ge=0)]
     cuda_graphs: bool
     log: Literal["none", "dvclive", "tensorboard"]
@@ -43,6 +48,8 @@ class Execution:
             raise ValueError(
                 f"devices is {list(self.devices)}: name each GPU once, trials_per_gpu says how many trials share it"
             )
+        if self.scratch is not None and not PurePosixPath(self.scratch).is_absolute():
+            raise ValueError(f"scratch is '{self.scratch}': name a folder from the root on, as /tmp, or null")
         if self.engine == "ray" and self.address is None:
             raise ValueError("engine is 'ray' and address is null: name the cluster, as 10.0.0.1:6379")
         return self
@@ -78,8 +85,14 @@ def numerics(params: dict[str, Any]) -> Numerics:
 
 
 def execution(params: dict[str, Any]) -> Execution:
-    """The section `execution`."""
-    return parse(Execution, params["execution"], "execution")
+    """The section `execution`, with what the environment says instead."""
+    written = parse(Execution, params["execution"], "execution")
+    if not (replaced := from_environment(ENVIRONMENT)):
+        return written
+    try:
+        return parse(Execution, {**params["execution"], **replaced}, "execution")
+    except ValueError as error:
+        raise ValueError(f"{ENVIRONMENT}: {str(error).removeprefix('params.yaml: ')}") from None
 
 
 def images(params: dict[str, Any]) -> Images:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import os
 import re
 import typing
 from pathlib import Path
@@ -30,6 +31,8 @@ LONGEST_SHOWN = 120
 """Characters of a bad value that an error message repeats."""
 LONGEST = 1_000_000
 """Characters of a params file; those of the scales have less than ten thousand."""
+LONGEST_VARIABLE = 10_000
+"""Characters of an environment variable that holds settings."""
 MOST = 2_000
 """Lists and mappings that a params file may begin: nested ten times as deep, they crash the YAML library."""
 MOST_VALUES = 100_000
@@ -84,6 +87,23 @@ def read_params(path: Path | str = "params.yaml") -> dict[str, Any]:
         raise ValueError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     check_sections(params, path)
     return params
+
+
+def from_environment(name: str) -> dict[str, Any]:
+    """A YAML mapping in an environment variable; empty where that is not set.
+
+    Raises:
+        ValueError: not YAML, or no mapping.
+    """
+    text = os.environ.get(name, "")
+    try:
+        values = YAML(typ="safe").load(text) if len(text) <= LONGEST_VARIABLE else text
+        _check_size(values)
+    except (YAMLError, ValueError, LookupError, TypeError, RecursionError) as error:
+        raise ValueError(f"{name} is not valid YAML: {' '.join(str(error).split())}") from error
+    if values is not None and not isinstance(values, dict):
+        raise ValueError(f"{name} is {text[:LONGEST_SHOWN]!r}: allowed is a YAML mapping, as {{engine: serial}}")
+    return {str(key): value for key, value in (values or {}).items()}
 
 
 def _check_size(params: Any) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from stages.store.atomic import alone
-from stages.store.tensors import fits, kind_of_inputs, read_header, read_tensors, write_tensors
+from stages.store.tensors import fits, kind_of_inputs, read_header, read_header_and_digest, read_tensors, write_tensors
 
 
 def shard_path(folder: Path, epoch: int) -> Path:
@@ -93,6 +93,18 @@ def read_images(folder: Path, epoch: int) -> tuple[dict[str, np.ndarray], dict[s
     if not fits(arrays, wanted):
         raise ValueError(f"{shard_path(folder, epoch)} holds no image shard: run 'dvc repro augment'")
     return arrays, header
+
+
+def images_digests(folder: Path, epoch: int) -> tuple[str, str]:
+    """Digests of an image shard's arrays and of its images, as its header has them; the arrays are not read.
+
+    Raises:
+        FileNotFoundError: no such shard.
+        ValueError: the header is damaged, or of another epoch.
+    """
+    header, arrays = read_header_and_digest(shard_path(folder, epoch))
+    _check_epoch(folder, epoch, header)
+    return arrays, str(header["images_sha256"])
 
 
 def read_logits(folder: Path, epoch: int, images_sha256: str) -> np.ndarray:

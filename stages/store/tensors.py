@@ -92,7 +92,17 @@ def read_header(path: Path) -> dict[str, Any]:
         FileNotFoundError: no such file.
         ValueError: the file is truncated, not one of ours, or its header does not match its checksum.
     """
-    return _open(path)[0]["header"]
+    return read_header_and_digest(path)[0]
+
+
+def read_header_and_digest(path: Path) -> tuple[dict[str, Any], str]:
+    """The header of `path`, and the digest that its arrays must have; neither reads the arrays.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_header`.
+    """
+    meta = _open(path)[0]
+    return meta["header"], str(meta["sha256"])
 
 
 def read_tensors(path: Path, *, verify: bool = True) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
