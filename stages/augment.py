@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from stages.settings import common
 from stages.settings.prepare import Augment, augment
@@ -28,8 +27,9 @@ from stages.store.shards import image_shard_bytes, input_bytes, shard_path
 from stages.store.space import check_space
 from stages.store.tensors import write_tensors
 from stages.store.work import fresh_folder, read_manifest, work_folder, write_manifest
+from stages.workers.engines import Engine, from_settings
 from stages.workers.executors import Local
-from stages.workers.shares import processes_for, run_shares
+from stages.workers.shares import make_epochs, shared_among
 
 PREPARED = Path("data/prepared")
 OUT = Path("data/augmented")
@@ -47,7 +47,7 @@ class Job:
 
     Attributes:
         work: where shards go until all are there.
-        device: "cpu" or "cuda".
+        device: `execution.device`.
         planes: memory with the HSV planes of the originals, made by another process; None if there is none.
     """
 
@@ -60,11 +60,11 @@ class Job:
     planes: Path | None = None
 
 
-def make_epochs(job: Job, epochs: list[int], on_epoch: Callable[[], None] | None = None) -> None:
+def make_shards(job: Job, epochs: list[int], on_epoch: Callable[[], None] | None = None) -> None:
     """Make the shards of these epochs; torch is imported there and not here."""
-    from stages.augment_epochs import make_epochs
+    from stages.augment_epochs import make_shards
 
-    make_epochs(job, epochs, on_epoch)
+    make_shards(job, epochs, on_epoch)
 
 
 def fill_planes(job: Job) -> None:
@@ -81,60 +81,46 @@ def samples(job: Job) -> dict[str, np.ndarray]:
     return samples(job)
 
 
-def make_all(job: Job, count: int, size_px: int | None, shape: list[int] | None, slots: int) -> None:
+def make_all(job: Job, count: int, size_px: int | None, shape: list[int] | None, engine: Engine) -> None:
     """Every shard that is missing, in this process or in several.
 
     Args:
         count: training images, of `size_px`, or vectors of this shape.
     """
-    each = input_bytes(size_px, shape)
-    epochs = job.section.epochs
-    missing = [epoch for epoch in range(epochs) if not shard_path(job.work, epoch).exists()]
+    each, epochs = input_bytes(size_px, shape), job.section.epochs
+    missing = [epoch for epoch in range(epochs) if not is_there(job, epoch)]
     needed = len(missing) * image_shard_bytes(count, each, job.section.store == "images")
     check_space(job.work, needed, "the transfer set", "lower augment.epochs, or set augment.store to draws")
-    several = 1 if job.device != "cpu" else processes_for(len(missing) * count, IMAGES_PER_PROCESS, slots)
-    with tqdm(total=epochs * count, desc="augment", unit="image", unit_scale=True, disable=None) as bar:
-        if several < 2:
-            make_epochs(job, list(range(epochs)), lambda: bar.update(count))
-            return
+    engine, processes = shared_among(engine, len(missing) * count, IMAGES_PER_PROCESS, epochs)
+    with shared_planes(job, engine, 8 * count * each) as planes:
+        make_epochs(
+            engine, make_shards, replace(job, planes=planes), epochs, processes,
+            name="augment", images=count, there=partial(is_there, job),
+        )  # fmt: skip
 
-        def progress() -> None:
-            there = sum(shard_path(job.work, epoch).exists() for epoch in range(epochs))
-            bar.update(there * count - bar.n)
 
-        with Local(several, PRELOAD) as executor, shared_planes(job, executor, 8 * count * each) as planes:
-            run_shares(executor, make_epochs, replace(job, planes=planes), range(epochs), several, progress)
+def is_there(job: Job, epoch: int) -> bool:
+    """Whether an epoch has been made."""
+    return shard_path(job.work, epoch).exists()
 
 
 @contextmanager
-def shared_planes(job: Job, executor: Executor, size: int) -> Iterator[Path | None]:
+def shared_planes(job: Job, engine: Engine, size: int) -> Iterator[Path | None]:
     """HSV planes of the originals in memory that other processes map by this path; None where there are none.
 
     The memory belongs to this process and has no name on any disk: nothing is left of it, however this ends.
-    Without it (systems other than Linux, or planes above SHARED_BYTES) every process makes its own conversions, with
-    the same result.
+    Without it (one process, GPUs, a cluster, systems other than Linux, or planes above SHARED_BYTES) each makes its own
+    conversions, with the same result.
     """
-    if not any(asdict(job.section.hsv).values()) or not hasattr(os, "memfd_create") or size > SHARED_BYTES:
+    share = isinstance(engine, Local) and not engine.gpus and any(asdict(job.section.hsv).values())
+    if not share or not hasattr(os, "memfd_create") or size > SHARED_BYTES:
         yield None
         return
     with os.fdopen(os.memfd_create("planes"), "wb") as file:
         file.truncate(size)
         planes = Path(f"/proc/{os.getpid()}/fd/{file.fileno()}")
-        executor.submit(fill_planes, replace(job, planes=planes)).result()
+        engine.submit(fill_planes, replace(job, planes=planes)).result()
         yield planes
-
-
-def device_of(execution: common.Execution) -> str:
-    """ "cpu" or "cuda"; torch is asked only where that is open.
-
-    Raises:
-        ValueError: "cuda" was asked for and there is none.
-    """
-    if execution.device == "cpu":
-        return "cpu"
-    from stages.fit.device import choose_device
-
-    return choose_device(execution.device).type
 
 
 def main() -> None:
@@ -142,19 +128,19 @@ def main() -> None:
     params = read_params()
     section, images, seed = augment(params), common.images(params), common.seed(params)
     execution = common.execution(params)
-    device = device_of(execution)
     settings = {"seed": seed, "section": asdict(section), "images": asdict(images)}
     facts = read_manifest(PREPARED)
     count = facts["images"]["train"]
     with work_folder("augment", settings, [PREPARED], __file__) as work:
-        job = Job(work, PREPARED, seed, section, images, device)
-        make_all(job, count, facts["size_px"], facts.get("shape"), execution.slots)
+        job = Job(work, PREPARED, seed, section, images, execution.device)
+        with from_settings(execution, PRELOAD) as engine:
+            make_all(job, count, facts["size_px"], facts.get("shape"), engine)
         out = fresh_folder(OUT)
         for epoch in range(section.epochs):
             link_or_copy(shard_path(work, epoch), shard_path(out, epoch))
         made = {"epochs": section.epochs, "store": section.store, "hsv": asdict(section.hsv)}
         write_manifest(out, {**made, "crop_min_px": images.crop_min_px, "images": count})
-        write_tensors(fresh_folder(SAMPLES) / "augmented.safetensors", samples(job), {})
+        write_tensors(fresh_folder(SAMPLES) / "augmented.safetensors", samples(replace(job, device="cpu")), {})
     print(f"augment: {section.epochs} epochs of {count} images, stored as {section.store}")
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from stages.fit.device import choose_device
 from stages.images.draws import draw, order
 from stages.images.vectors import Vectors
 from stages.images.vectors import views_of as presented
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 SAMPLE_IMAGES, SAMPLE_EPOCHS = 10, 8
 
 
-def make_epochs(job: Job, epochs: list[int], on_epoch: Callable[[], None] | None = None) -> None:
+def make_shards(job: Job, epochs: list[int], on_epoch: Callable[[], None] | None = None) -> None:
     """Make the shards of these epochs, each written while the next one is computed."""
     torch.set_num_threads(1)  # processes share out the epochs; the bytes are the same for any number
     pixels, labels, _ = read_train(job.prepared)
@@ -60,7 +61,7 @@ def views_of(job: Job, pixels: np.ndarray) -> Views | Vectors:
     if job.planes is not None:
         planes = np.memmap(job.planes, "<f8", "r", shape=(3, *pixels.shape[:3]))
     hsv = asdict(job.section.hsv).values()
-    return presented(pixels, job.device, hsv, job.images.crop_min_px, planes)
+    return presented(pixels, choose_device(job.device), hsv, job.images.crop_min_px, planes)
 
 
 def have(folder: Path, epoch: int) -> bool:

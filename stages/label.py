@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
-from tqdm import tqdm
 
 from stages.fit.device import check_precision, choose_device, set_up_torch
 from stages.fit.environment import describe
@@ -36,13 +36,14 @@ from stages.store.transfer import EpochShard, Rebuild, read_epoch
 from stages.store.weights import load_weights
 from stages.store.work import fresh_folder, read_manifest, work_folder, write_manifest
 from stages.workers.background import Behind, ahead
-from stages.workers.executors import Local
-from stages.workers.shares import processes_for, run_shares
+from stages.workers.engines import Engine, from_settings
+from stages.workers.shares import make_epochs, shared_among
 
 PREPARED = Path("data/prepared")
 AUGMENTED = Path("data/augmented")
 ENSEMBLE = Path("data/ensemble")
 OUT = Path("data/logits")
+PRELOAD = ("stages.fit.evaluate", "stages.nets.teacher")
 PASSES_PER_PROCESS = 10_000
 """A process more for each ten thousand images through a net: some seconds of work on one CPU core."""
 
@@ -53,6 +54,7 @@ class Job:
 
     Attributes:
         work: where shards go until all are there.
+        device: `execution.device`.
         sizes: numbers of first members whose mean is stored; the last one is all of them.
     """
 
@@ -109,7 +111,8 @@ def write(job: Job, epoch: int, values: dict[int, np.ndarray], images_sha256: st
 
 def label_epochs(job: Job, epochs: list[int], on_epoch: Callable[[], None] | None = None) -> None:
     """Logits of these epochs: the next images are read and the last logits written beside the nets."""
-    device = torch.device(job.device)
+    device = choose_device(job.device)
+    check_precision(device, job.numerics.precision)
     set_up_torch(job.numerics.threads, device)
     nets = load_members(job.ensemble, device)
     with Behind() as writer:
@@ -128,46 +131,40 @@ def shards(job: Job, epochs: list[int], device: torch.device) -> Iterator[EpochS
     return ahead(lambda epoch: read_epoch(job.augmented, epoch, rebuild), epochs)
 
 
-def label_all(job: Job, epochs: int, images: int, slots: int) -> None:
+def label_all(job: Job, epochs: int, images: int, engine: Engine, processes: int) -> None:
     """Every epoch, in this process or in several."""
-    members, classes = len(read_manifest(job.ensemble)["members"]), len(read_manifest(job.prepared)["classes"])
-    several = 1 if job.device != "cpu" else processes_for(epochs * images * members, PASSES_PER_PROCESS, slots)
-    several = min(several, epochs)
-    missing = [epoch for epoch in range(epochs) if not shard_path(job.work, epoch).exists()]
+    classes = len(read_manifest(job.prepared)["classes"])
+    missing = [epoch for epoch in range(epochs) if not is_there(job, epoch)]
     needed = len(missing) * logits_shard_bytes(images, classes) * len(job.sizes)
     check_space(job.work, needed, "the ensemble's logits", "lower augment.epochs")
-    with tqdm(total=epochs * images, desc="label", unit="image", unit_scale=True, disable=None) as bar:
-        if several < 2:
-            label_epochs(job, list(range(epochs)), lambda: bar.update(images))
-            return
+    make_epochs(engine, label_epochs, job, epochs, processes, name="label", images=images, there=partial(is_there, job))
 
-        def progress() -> None:
-            bar.update(sum(shard_path(job.work, epoch).exists() for epoch in range(epochs)) * images - bar.n)
 
-        with Local(several, preload=("stages.fit.evaluate", "stages.nets.teacher")) as executor:
-            run_shares(executor, label_epochs, job, range(epochs), several, progress)
+def is_there(job: Job, epoch: int) -> bool:
+    """Whether an epoch has been labelled: its name comes last."""
+    return shard_path(job.work, epoch).exists()
 
 
 def main() -> None:
     """Run the stage."""
     params = read_params()
     numerics, execution = common.numerics(params), common.execution(params)
-    device = choose_device(execution.device)
-    check_precision(device, numerics.precision)
     facts = read_manifest(AUGMENTED)
     epochs, images = facts["epochs"], facts["images"]
     members = len(read_manifest(ENSEMBLE)["members"])
     sizes = (*label(params).members, members)
     settings = {"numerics": asdict(numerics), "members": sizes}
     with work_folder("label", settings, [AUGMENTED, ENSEMBLE], __file__) as work:
-        job = Job(work, numerics, device.type, sizes)
-        label_all(job, epochs, images, execution.slots)
+        job = Job(work, numerics, execution.device, sizes)
+        with from_settings(execution, PRELOAD) as asked:
+            engine, processes = shared_among(asked, epochs * images * members, PASSES_PER_PROCESS, epochs)
+            label_all(job, epochs, images, engine, processes)
+            found = engine.submit(describe, execution.device, numerics.threads).result()
         out = fresh_folder(OUT)
         for source, target in zip(folders(job, work).values(), folders(job, out).values(), strict=True):
             for epoch in range(epochs):
                 link_or_copy(shard_path(source, epoch), shard_path(target, epoch))
         write_manifest(out, {"epochs": epochs, "members": members})
-        found = describe(execution.device, numerics.threads)
         record("label", {**found, "precision": numerics.precision, "seed": common.seed(params)})
     print(f"label: {epochs} epochs of {images} images by {members} nets")
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from stages.workers.background import Behind, ahead
-from stages.workers.executors import Serial
-from stages.workers.shares import processes_for, run_shares
+from stages.workers.executors import Local, Serial
+from stages.workers.shares import run_shares, shared_among
 
 
 def test_ahead_gives_what_map_gives_and_reads_one_item_ahead() -> None:
@@ -81,11 +81,18 @@ def test_behind_keeps_the_first_error_and_finishes_what_was_submitted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("work", "least", "slots", "expected"),
-    [(0, 10, 8, 1), (9, 10, 8, 1), (10, 10, 8, 1), (25, 10, 8, 2), (1000, 10, 8, 8), (1000, 10, 1, 1)],
-)
-def test_processes_are_worth_their_start(work: int, least: int, slots: int, expected: int) -> None:
-    assert processes_for(work, least, slots) == expected
+    ("work", "slots", "gpus", "expected"),
+    [(0, 8, [], 1), (9, 8, [], 1), (19, 8, [], 1), (25, 8, [], 2), (1000, 8, [], 6), (1000, 1, [], 1), (1000, 4, [], 4),
+     (0, 4, ["0", "1"], 4), (0, 8, ["0"], 6), (0, 1, ["2"], 1)],
+)  # fmt: skip
+def test_processes_are_worth_their_start(work: int, slots: int, gpus: list[str], expected: int) -> None:
+    """Ten units of work are; on the GPUs that were chosen, each is. Of six epochs no more than six."""
+    with Local(slots, devices=gpus) as given:
+        engine, processes = shared_among(given, work, 10, 6)
+        assert processes == expected
+        assert engine is given if gpus or processes > 1 else isinstance(engine, Serial)
+    serial = Serial()
+    assert shared_among(serial, 1000, 10, 6) == (serial, 1)
 
 
 class Recorded(Executor):

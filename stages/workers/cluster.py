@@ -119,6 +119,11 @@ class Cluster(Executor):
         self._flying.clear()
         self._ray.shutdown()
 
+    @property
+    def gpus(self) -> bool:
+        """Whether trials run on GPUs."""
+        return self._gpus
+
     def _has(self, kind: str) -> int:
         """CPUs or GPUs of the nodes that are alive; a node's part of one is none."""
         return sum(int(node["Resources"].get(kind, 0)) for node in self._ray.nodes() if node["Alive"])

@@ -13,6 +13,9 @@ CHOSEN = "MIMICNETS_GPUS_CHOSEN"
 """Set to 1 where CUDA_VISIBLE_DEVICES holds GPUs that were chosen from `execution.devices` before: all are taken."""
 
 
+Engine = Serial | Local | Cluster
+
+
 class Wanted(Protocol):
     """What is read of the section `execution`."""
 
@@ -41,7 +44,7 @@ class Wanted(Protocol):
         """Of the Ray cluster."""
 
 
-def from_settings(execution: Wanted, preload: Sequence[str] = ()) -> Serial | Local | Cluster:
+def from_settings(execution: Wanted, preload: Sequence[str] = ()) -> Engine:
     """The executor that `execution` asks for; `slots` of it is how many trials it runs at a time.
 
     On GPUs that is their number times `trials_per_gpu`, on CPUs `execution.slots`; on a cluster, as many of these as it

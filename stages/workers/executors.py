@@ -31,6 +31,7 @@ class Serial(Executor):
     """Runs a trial when it is submitted, in this process."""
 
     slots = 1
+    gpus = False
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """A finished future."""
@@ -58,6 +59,7 @@ class Local(Executor):
     ) -> None:
         if slots < 1:
             raise ValueError(f"execution.slots is {slots}: allowed is 1 or more")
+        self.gpus = bool(devices)
         self.slots, self._patience, self._beat = slots, patience, min(BEAT_SECONDS, patience / 4)
         self._load: dict[str | None, int] = dict.fromkeys(devices or (None,), 0)
         self._context = multiprocessing.get_context("forkserver")
@@ -135,7 +137,6 @@ class Local(Executor):
         receive.close()
         hold.close()
         return process.exitcode, answer
-
 
     def _next(self, receive: Connection) -> Any:
         """What a process says next; None after too long a silence.

@@ -1,17 +1,61 @@
-"""Independent epochs of one stage shared among processes; used by augment and label."""
+"""Independent epochs of one stage shared among processes or nodes; used by augment and label."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Executor, wait
-from typing import Any
+from typing import Any, Protocol
+
+from tqdm import tqdm
+
+from stages.workers.engines import Engine
+from stages.workers.executors import Local, Serial
 
 POLL_SECONDS = 0.5
 
 
-def processes_for(work: int, least: int, slots: int) -> int:
-    """How many processes: as many as there are slots, but none for less than `least` units of work."""
-    return max(1, min(slots, work // least))
+class Epochs(Protocol):
+    """Makes the epochs of one share, and nothing that is there already; calls `on_epoch` after each."""
+
+    def __call__(self, job: Any, epochs: list[int], on_epoch: Callable[[], None] | None = None, /) -> None: ...
+
+
+def shared_among(engine: Engine, work: int, least: int, epochs: int) -> tuple[Engine, int]:
+    """Where epochs are made and in how many processes, at most one for each epoch.
+
+    On CPUs there is none for less than `least` units of work; where one process of its own would gain nothing, this
+    one does the work itself.
+    """
+    wanted = engine.slots if engine.gpus else min(engine.slots, work // least)
+    processes = max(1, min(wanted, epochs))
+    alone = isinstance(engine, Local) and processes == 1 and not engine.gpus
+    return (Serial() if alone else engine), processes
+
+
+def make_epochs(
+    engine: Engine, function: Epochs, job: Any, epochs: int, processes: int, *,
+    name: str, images: int, there: Callable[[int], bool],
+) -> None:  # fmt: skip
+    """`function(job, share)` for shares of all epochs, with a progress bar.
+
+    What is made of an epoch must depend on that epoch alone. The first error is raised at once.
+
+    Args:
+        engine: where the shares run; function and job must pickle.
+        processes: as from `shared_among`.
+        name: of the stage.
+        images: in one epoch.
+        there: whether an epoch has been made.
+    """
+    with tqdm(total=epochs * images, desc=name, unit="image", unit_scale=True, disable=None) as bar:
+        if isinstance(engine, Serial):
+            function(job, list(range(epochs)), lambda: bar.update(images) and None)
+            return
+
+        def progress() -> None:
+            bar.update(sum(map(there, range(epochs))) * images - bar.n)
+
+        run_shares(engine, function, job, range(epochs), processes, progress)
 
 
 def run_shares(
@@ -20,11 +64,7 @@ def run_shares(
 ) -> None:  # fmt: skip
     """`function(job, share)` for `processes` shares of `epochs`, every k-th epoch to the same one.
 
-    What is made of an epoch must depend on that epoch alone. The first error is raised at once.
-
     Args:
-        executor: where the shares run; function and job must pickle.
-        function: makes the epochs of one share, and nothing that is there already.
         on_progress: called twice a second.
     """
     shares = [list(epochs[first::processes]) for first in range(processes)]
