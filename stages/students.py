@@ -57,6 +57,13 @@ def test_nets(cell: Cell, trials: list[int], runs: list[int]) -> Tested:
     return test_nets(cell, trials, runs)
 
 
+def check_memory(cell: Cell, values: dict[str, Any]) -> None:
+    """As many trials as share a GPU fit on it; in a process of its own, before the first one."""
+    from stages.students_trial import check_memory
+
+    check_memory(cell, values)
+
+
 def write_outputs(cell: Cell, rows: list[Row], runs: list[Row], tested: Tested) -> None:
     """Assemble the cell's folder and metrics from the work folder."""
     best = top(rows, 1)[0]
@@ -139,6 +146,8 @@ def main() -> None:
             from_settings(cell.execution, PRELOAD) as executor,
             SweepProgress(name, sweep.trials, bound, lambda i: TrialFolder(work, i).progress) as progress,
         ):
+            if executor.gpus:
+                executor.submit(check_memory, cell, space.middle()).result()
             rows = run(
                 journal=journal,
                 space=space,

@@ -17,6 +17,7 @@ from stages.fit.device import check_precision, choose_device, set_up_torch
 from stages.fit.evaluate import logits
 from stages.fit.loop import Recipe, train
 from stages.fit.losses import Loss, distillation
+from stages.fit.memory import check_room
 from stages.nets.initial import glorot_
 from stages.nets.stored import restore
 from stages.nets.student import described_student
@@ -29,6 +30,7 @@ from stages.students_feed import feed
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from stages.nets.families import Plan
     from stages.students import Tested
     from stages.students_cell import Cell
 
@@ -44,12 +46,7 @@ def train_student(cell: Cell, trial: int, values: dict[str, Any], seed: int) -> 
     set_up_torch(cell.numerics.threads, device)
     check_precision(device, cell.numerics.precision)
     images, labels, _ = read_validation(cell.prepared)
-    widths = cell.plan(everything)
-    description = {
-        "plan": widths.to_json(),
-        "input_scale": everything["input_scale"],
-        "dropout": [everything[name] for name in cell.dropouts],
-    }
+    widths, description = described(cell, everything)
     net = described_student(description)
     glorot_(net, everything["init_scale"], torch.Generator().manual_seed(seed))
     net = net.to(device).to(memory_format=torch.channels_last)
@@ -83,6 +80,28 @@ def train_student(cell: Cell, trial: int, values: dict[str, Any], seed: int) -> 
     folder.finish(values, seed, result, time.monotonic() - started)
     checkpoint.clear()
     return result
+
+
+def described(cell: Cell, values: dict[str, Any]) -> tuple[Plan, dict[str, Any]]:
+    """Widths of the student with these hyperparameters, and what `described_student` takes."""
+    widths = cell.plan(values)
+    return widths, {
+        "plan": widths.to_json(),
+        "input_scale": values["input_scale"],
+        "dropout": [values[name] for name in cell.dropouts],
+    }
+
+
+def check_memory(cell: Cell, values: dict[str, Any]) -> None:
+    """As many trials as are asked for fit on a GPU, if they run on one.
+
+    Raises:
+        ValueError: they do not.
+    """
+    device = choose_device(cell.execution.device)
+    net = described_student(described(cell, {**cell.fixed, **values})[1])
+    few, batch = torch.from_numpy(read_validation(cell.prepared)[0][:2]), cell.section.training.batch_size
+    check_room(net, few, batch, cell.numerics.precision, device, cell.execution.trials_per_gpu)
 
 
 def _loss(cell: Cell) -> str | Loss:

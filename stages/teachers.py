@@ -71,6 +71,13 @@ def test_trials(job: Job, trials: list[int]) -> list[float]:
     return test_accuracies(job, trials)
 
 
+def check_memory(job: Job, values: dict[str, Any]) -> None:
+    """As many trials as share a GPU fit on it; in a process of its own, before the first one."""
+    from stages.teachers_trial import check_memory
+
+    check_memory(job, values)
+
+
 def write_outputs(job: Job, rows: list[Row], tested: dict[int, dict[str, float]]) -> None:
     """Assemble data/teachers and the metrics from the work folder."""
     out = fresh_folder(OUT)
@@ -109,6 +116,8 @@ def main() -> None:
             from_settings(execution, PRELOAD) as executor,
             SweepProgress(name, sweep.trials, bound, lambda i: TrialFolder(work, i).progress) as progress,
         ):
+            if executor.gpus:
+                executor.submit(check_memory, job, space.middle()).result()
             rows = run(
                 journal=journal,
                 space=space,

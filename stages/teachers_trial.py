@@ -16,6 +16,7 @@ from stages.fit.curves import logged
 from stages.fit.device import check_precision, choose_device, set_up_torch
 from stages.fit.evaluate import accuracy, logits
 from stages.fit.loop import Epoch, Recipe, train
+from stages.fit.memory import check_room
 from stages.images.draws import draw, order
 from stages.images.vectors import Vectors, views_of
 from stages.images.views import Views
@@ -46,18 +47,11 @@ def train_teacher(job: Job, trial: int, values: dict[str, Any], seed: int) -> di
     train_images, train_labels, header = read_train(job.prepared)
     images, labels, _ = read_validation(job.prepared)
     validation = torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device)
-    names, multiple = job.names, job.section.width_multiple
-    widths = teacher_widths(everything, job.section.boxes, multiple=multiple, names=names.widths)
-    description = {
-        "widths": list(widths),
-        "dropout": [everything[name] for name in names.dropouts],
-        "classes": len(header["classes"]),
-        **({"size_px": images.shape[1]} if job.shape is None else {"shape": list(job.shape)}),
-    }
+    widths, description = described(job, everything, len(header["classes"]), images.shape[1])
     net = build_teacher(**description)
     glorot_(net, everything["init_scale"], torch.Generator().manual_seed(seed))
     net = net.to(device).to(memory_format=torch.channels_last)
-    hsv = [everything[name] for name in names.jitter]
+    hsv = [everything[name] for name in job.names.jitter]
     views = views_of(train_images, device, hsv, job.images.crop_min_px)
     checkpoint = Checkpoint(
         folder.checkpoint, save_weights, load_weights, job.execution.checkpoint_seconds
@@ -91,6 +85,31 @@ def train_teacher(job: Job, trial: int, values: dict[str, Any], seed: int) -> di
     folder.finish(values, seed, result, time.monotonic() - started)
     checkpoint.clear()
     return result
+
+
+def described(job: Job, values: dict[str, Any], classes: int, size_px: int) -> tuple[tuple[int, ...], dict[str, Any]]:
+    """Widths of the teacher with these hyperparameters, and what `build_teacher` takes."""
+    names, multiple = job.names, job.section.width_multiple
+    widths = teacher_widths(values, job.section.boxes, multiple=multiple, names=names.widths)
+    return widths, {
+        "widths": list(widths),
+        "dropout": [values[name] for name in names.dropouts],
+        "classes": classes,
+        **({"size_px": size_px} if job.shape is None else {"shape": list(job.shape)}),
+    }
+
+
+def check_memory(job: Job, values: dict[str, Any]) -> None:
+    """As many trials as are asked for fit on a GPU, if they run on one.
+
+    Raises:
+        ValueError: they do not.
+    """
+    device = choose_device(job.execution.device)
+    images, _, header = read_validation(job.prepared)
+    net = build_teacher(**described(job, {**job.fixed, **values}, len(header["classes"]), images.shape[1])[1])
+    few, batch = torch.from_numpy(images[:2]), job.section.training.batch_size
+    check_room(net, few, batch, job.numerics.precision, device, job.execution.trials_per_gpu)
 
 
 def _recipe(job: Job, values: dict[str, Any]) -> Recipe:

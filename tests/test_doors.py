@@ -11,16 +11,30 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pocket import pocket_params, table, write_params
 from pocket import run_cell as cell
-from pocket import table, write_params
 
-from stages import assess, augment, draw, ensemble, label, page, prepare, students_trial, tabulate, teachers
+from stages import (
+    assess,
+    augment,
+    draw,
+    ensemble,
+    label,
+    page,
+    prepare,
+    students,
+    students_trial,
+    tabulate,
+    teachers,
+    teachers_trial,
+)
 from stages.store.prepared import read_test, write_split
 from stages.store.shards import read_images, shard_path
 from stages.store.tensors import read_tensors
 from stages.store.test_logits import fingerprint, mean_logits, read_test_logits, write_test_logits
 from stages.store.transfer import read_epoch
 from stages.store.work import read_manifest, write_manifest
+from stages.workers.executors import Serial
 
 
 def run_training() -> None:
@@ -235,6 +249,40 @@ def test_chosen_hyperparameters_are_trained_again(
         [100 * float(line["test_accuracy"]) for line in table(folder / "metrics/students/conv1-60k.retrained.csv")]
     )
     assert claims["conv_gap"]["effects"]["60k"]["value_pct"] == pytest.approx(-value, abs=1e-3)
+
+
+class OnGPUs(Serial):
+    """As if trials ran on GPUs."""
+
+    gpus = True
+
+
+@pytest.mark.parametrize("door", ["teachers", "students"])
+def test_room_on_a_gpu_is_asked_for_before_the_first_trial(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, door: str
+) -> None:
+    write_params(tmp_path)
+    shutil.copytree(finished / "data", tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    asked = []
+
+    def refuse(net: Any, images: Any, batch: int, precision: str, device: Any, trials: int) -> None:
+        asked.append((sum(p.numel() for p in net.parameters()), tuple(images.shape), batch, precision, trials))
+        raise ValueError("no room")
+
+    for module in (teachers_trial, students_trial):
+        monkeypatch.setattr(module, "check_room", refuse)
+    for module in (teachers, students):
+        monkeypatch.setattr(module, "from_settings", lambda *_: OnGPUs())
+    with pytest.raises(ValueError, match="no room"):
+        teachers.main() if door == "teachers" else cell("mimic", "mlp2", "60k")
+    (journal,) = (tmp_path / "work").rglob("journal.jsonl")
+    assert len(journal.read_text().splitlines()) == 1, "a trial was begun"
+    (params, shape, batch, precision, trials) = asked[0]
+    assert (shape, precision, trials) == ((2, 32, 32, 3), "fp32", 1)
+    section = pocket_params()[door]
+    assert batch == section["training"]["batch_size"]
+    assert params < 60_500 and (door == "teachers" or params > 59_000)
 
 
 def only_in(word: str, plain: Callable[..., Any]) -> Callable[..., Any]:

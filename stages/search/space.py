@@ -80,6 +80,10 @@ class Space:
         """Values at a point of the unit cube (d,)."""
         return {d.name: d.decode(float(u)) for d, u in zip(self.dimensions, unit, strict=True)}
 
+    def middle(self) -> dict[str, float | int]:
+        """The values in the middle of every dimension's scale."""
+        return self.decode(np.full(len(self.dimensions), 0.5))
+
     def encode(self, values: Mapping[str, float]) -> np.ndarray:
         """Point of the unit cube (d,) of `values`; float64."""
         return np.array([d.encode(values[d.name]) for d in self.dimensions])

@@ -197,8 +197,8 @@ def said(error: Exception) -> Exception:
         return error
     reason = " ".join(str(error).split())[:300] or "MemoryError"
     return OSError(
-        f"a trial ran out of memory ({reason}): lower execution.slots, or training.batch_size or numerics.eval_batch "
-        "in params.yaml; finished trials are kept"
+        f"a trial ran out of memory ({reason}): lower execution.slots (on a GPU trials_per_gpu), or "
+        "training.batch_size or numerics.eval_batch in params.yaml; finished trials are kept"
     )
 
 
