@@ -38,8 +38,18 @@ def trial(folder: Path, seconds: float, fault: str, i: int, params: dict[str, An
         met.write_text(f"{time.monotonic()}", encoding="utf-8")
         os.kill(os.getpid(), {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}[fault])
     time.sleep(random.random() * seconds)
+    write(folder, i, params, seed)
     search_jobs.log(folder / "ended", f"{i} {os.getpid()} {time.monotonic()}")
     return {"value": search_jobs.value_of(params), "reason": None, "curve": (1, 2.5), "seed": seed}
+
+
+def write(folder: Path, i: int, params: dict[str, Any], seed: int) -> None:
+    """A trial's output: bytes that follow from its parameters and seed, and from nothing else."""
+    name = folder / "outputs" / f"{i}"
+    name.parent.mkdir(exist_ok=True)
+    whole = name.with_suffix(f".{os.getpid()}")
+    whole.write_bytes(random.Random(f"{seed}{sorted(params.items())}").randbytes(100_000))
+    whole.replace(name)
 
 
 def node() -> str:
@@ -56,6 +66,7 @@ def wait_for(folder: Path, i: int, params: dict[str, Any], seed: int) -> dict[st
     search_jobs.log(folder / "begun", f"{i} {os.getpid()} {node()}")
     while not (folder / "go").exists():
         time.sleep(0.05)
+    write(folder, i, params, seed)
     search_jobs.log(folder / "ended", f"{i} {os.getpid()} {time.monotonic()}")
     return {"value": search_jobs.value_of(params), "reason": None, "seed": seed}
 

@@ -34,9 +34,8 @@ SECRET = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 4}
 os.environ.update(SECRET)
 ray: Any = pytest.importorskip("ray", reason="Ray is in the extra ray")
 TESTS = ROOT / "tests"
-KEEPALIVE = {"RAY_health_check_period_ms": "3000", "RAY_health_check_timeout_ms": "10000",
-             "RAY_health_check_failure_threshold": "3", "RAY_grpc_keepalive_time_ms": "10000",
-             "RAY_grpc_keepalive_timeout_ms": "10000"}  # fmt: skip
+HEALTH = {"RAY_health_check_period_ms": "3000", "RAY_health_check_timeout_ms": "10000",
+          "RAY_health_check_failure_threshold": "3"}  # fmt: skip
 
 
 class Nodes:
@@ -64,7 +63,7 @@ class Nodes:
         assert process.poll() is None, log.read_text()
 
     def _start(self, name: str, *words: str) -> None:
-        environment = {**ENVIRONMENT, **KEEPALIVE, **SECRET, "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(TESTS),
+        environment = {**ENVIRONMENT, **HEALTH, **SECRET, "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(TESTS),
                        "RAY_enable_metrics_collection": "0"}  # fmt: skip
         log = self.folder / f"{name}.log"
         ray_start = (Path(sys.executable).with_name("ray"), "start", "--block", "--disable-usage-stats",
@@ -74,14 +73,37 @@ class Nodes:
                                        start_new_session=True)  # fmt: skip
         self.nodes[name] = process
 
+    def ensure(self, name: str, cpus: int = 1) -> None:
+        """Start a node if it does not run."""
+        if name in self.nodes and self.nodes[name].poll() is not None:
+            self.kill(name)
+        if name not in self.nodes:
+            self.start(name, cpus)
+            self.wait(name)
+
     def kill(self, name: str) -> None:
         """Kill all that a node has started, as a machine that loses its power."""
-        process = self.nodes.pop(name)
+        self.send(name, signal.SIGKILL)
+        self.nodes.pop(name).wait()
+
+    def send(self, name: str, number: signal.Signals) -> None:
+        """A signal to all that a node has started."""
         for pid in processes():
-            if session(pid) == process.pid:
+            if session(pid) == self.nodes[name].pid:
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-        process.wait()
+                    os.kill(pid, number)
+
+    def end(self) -> None:
+        """Nothing of it is left."""
+        sessions = {process.pid for process in self.nodes.values()}
+        for name in list(self.nodes):
+            self.kill(name)
+        shutil.rmtree(self.temporary, ignore_errors=True)
+        assert until(lambda: all(gone(pid) for pid in processes() if session(pid) in sessions), 10)
+
+    def named(self, pid: int) -> str:
+        """The node that has started a process."""
+        return next(name for name, process in self.nodes.items() if session(pid) == process.pid)
 
 
 def free_port() -> int:
@@ -120,19 +142,14 @@ def until(condition: Callable[[], Any], seconds: float = 30.0) -> bool:
 
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
-    """A head and two nodes of two CPUs; all of it is gone afterwards."""
+    """A head, two nodes of two CPUs and one of one; all of it is gone afterwards."""
     made = Nodes(tmp_path_factory.mktemp("nodes"))
     try:
-        for name in ("a", "b"):  # one after the other: at a time they take each other's ports
-            made.start(name, 2)
-            made.wait(name)
+        for name, cpus in (("a", 2), ("b", 2), ("c", 1)):  # one by one: at a time they take each other's ports
+            made.ensure(name, cpus)
         yield made
     finally:
-        sessions = {process.pid for process in made.nodes.values()}
-        for name in list(made.nodes):
-            made.kill(name)
-        shutil.rmtree(made.temporary, ignore_errors=True)
-    assert until(lambda: all(gone(pid) for pid in processes() if session(pid) in sessions), 10)
+        made.end()
 
 
 @pytest.fixture
@@ -144,19 +161,34 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """The journal of the serial sweep."""
+def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What the serial sweep writes."""
     folder = tmp_path_factory.mktemp("serial")
     cluster_jobs.sweep(folder, functools.partial(Serial().submit, cluster_jobs.trial, folder, 0.0, ""), 1)
-    return (folder / "journal.jsonl").read_bytes()
+    return written(folder)
 
 
-def swept(folder: Path, executor: Executor, slots: int, fault: str = "", seconds: float = 0.3) -> bytes:
-    """Journal of the sweep, its trials of random length."""
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The same, of six trials that wait for nothing."""
+    folder = tmp_path_factory.mktemp("plain")
+    (folder / "go").touch()
+    cluster_jobs.sweep(folder, functools.partial(Serial().submit, cluster_jobs.wait_for, folder), 1, 6)
+    return written(folder)
+
+
+def written(folder: Path) -> dict[str, bytes]:
+    """Journal and outputs of a sweep."""
+    outputs = sorted((folder / "outputs").iterdir())
+    return {path.name: path.read_bytes() for path in (folder / "journal.jsonl", *outputs)}
+
+
+def swept(folder: Path, executor: Executor, slots: int, fault: str = "", seconds: float = 0.3) -> dict[str, bytes]:
+    """What the sweep writes, its trials of random length."""
     with executor:
         submit = functools.partial(executor.submit, cluster_jobs.trial, folder, seconds, fault)
         cluster_jobs.sweep(folder, submit, slots)
-    return (folder / "journal.jsonl").read_bytes()
+    return written(folder)
 
 
 def begun(folder: Path, name: str = "begun") -> list[list[str]]:
@@ -175,17 +207,18 @@ def recovery(folder: Path, fault: str) -> float:
 
 
 @pytest.mark.parametrize("engine", ["local 2", "local 4", "ray"])
-def test_the_same_journal_on_every_engine(engine: str, reference: bytes, here: Path, request: Any) -> None:
+def test_the_same_bytes_on_every_engine(engine: str, reference: dict[str, bytes], here: Path, request: Any) -> None:
+    """Of the journal and of what trials write."""
     slots = 2 if engine == "local 2" else 4
     if engine == "ray":
         executor: Executor = Cluster(request.getfixturevalue("nodes").address, 4)
         assert executor.slots == 4
     else:
         executor = Local(slots)
-    assert swept(here, executor, slots) == reference
+    assert len(reference) == 11 and swept(here, executor, slots) == reference
     assert sorted(int(line[0]) for line in begun(here)) == list(range(10))
     if engine == "ray":
-        assert len({line[2] for line in begun(here)}) == 2, "one node had all trials"
+        assert len({line[2] for line in begun(here)}) == 3, "a node had no trial"
         assert list((here / "work/beats").iterdir()) == []
 
 
@@ -214,7 +247,7 @@ def test_settings_choose_the_cluster(nodes: Nodes, here: Path) -> None:
     with from_settings(wanted) as executor:
         assert isinstance(executor, Cluster) and executor.slots == 3
     with from_settings(dataclasses.replace(wanted, slots=64, device="auto")) as executor:
-        assert executor.slots == 4, "more trials than the cluster has CPUs"
+        assert executor.slots == 5, "more trials than the cluster has CPUs"
     with pytest.raises(ValueError, match="execution.devices is .1. and execution.engine is 'ray'"):
         from_settings(dataclasses.replace(wanted, devices=(1,)))
 
@@ -244,8 +277,8 @@ def test_a_cluster_that_is_not_there(address: str, message: str, here: Path) -> 
 def test_something_that_is_no_cluster_is_left_after_a_while(here: Path) -> None:
     """In a process of its own: Ray goes on trying in it."""
     code = (
-        "import socket; from stages.workers import cluster\n"
-        "cluster.CONNECT_SECONDS = 4\n"
+        "import socket; from stages.workers import cluster, cluster_join\n"
+        "cluster_join.CONNECT_SECONDS = 4\n"
         "s = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen()\n"
         "cluster.Cluster(f'127.0.0.1:{s.getsockname()[1]}', 1)\n"
     )
@@ -328,7 +361,7 @@ def drive(folder: Path, nodes: Nodes, waits: bool = True) -> subprocess.Popen[st
 
 
 @pytest.mark.parametrize("fault", ["kill", "stop"])
-def test_a_process_that_dies_or_freezes(fault: str, reference: bytes, nodes: Nodes, here: Path) -> None:
+def test_a_process_that_dies_or_freezes(fault: str, reference: dict[str, bytes], nodes: Nodes, here: Path) -> None:
     assert swept(here, Cluster(nodes.address, 4, patience=4), 4, fault, 0.1) == reference
     runs = [int(line[0]) for line in begun(here)]
     assert sorted(runs) == sorted([*range(10), 1])
@@ -376,30 +409,151 @@ def test_no_trial_outlives_the_driver(how: str, nodes: Nodes, here: Path) -> Non
         assert (here / "journal.jsonl").read_bytes() == (plain / "journal.jsonl").read_bytes()
 
 
-def test_a_node_that_dies(nodes: Nodes, here: Path) -> None:
-    """Its trials run again on the others."""
-    nodes.start("victim", 1)
-    nodes.wait("victim")
-    plain = here / "plain"
-    plain.mkdir()
-    (plain / "go").touch()
-    cluster_jobs.sweep(plain, functools.partial(Serial().submit, cluster_jobs.wait_for, plain), 1, 6)
-    with Cluster(nodes.address, 5, patience=20) as executor:
-        submit = functools.partial(executor.submit, cluster_jobs.wait_for, here)
-        thread = threading.Thread(target=cluster_jobs.sweep, args=(here, submit, 5, 6))
+@contextlib.contextmanager
+def sweeping(folder: Path, executor: Executor) -> Iterator[None]:
+    """A sweep of six trials that wait, in a thread; at the end they go, and it is over."""
+    errors: list[BaseException] = []
+
+    def sweep() -> None:
+        try:
+            cluster_jobs.sweep(folder, functools.partial(executor.submit, cluster_jobs.wait_for, folder), 4, 6)
+        except BaseException as error:
+            errors.append(error)
+
+    with executor:
+        thread = threading.Thread(target=sweep)
         thread.start()
-        victim = next(n["NodeID"] for n in ray.nodes() if n["Alive"] and n["Resources"].get("CPU") == 1)
-        assert until(lambda: victim in [line[2] for line in begun(here)], 60), begun(here)
-        there = next(line for line in begun(here) if line[2] == victim)
+        try:
+            yield
+        finally:
+            (folder / "go").touch()
+            thread.join(60)
+    assert not errors and not thread.is_alive(), errors
+
+
+def a_trial_on(nodes: Nodes, name: str, folder: Path) -> list[str]:
+    """[trial, pid, node] of a trial that runs on a node."""
+    on = lambda: [line for line in begun(folder) if nodes.named(int(line[1])) == name]  # noqa: E731
+    assert until(on, 60), begun(folder)
+    return on()[0]
+
+
+def runs_of(trial: str, folder: Path) -> list[list[str]]:
+    return [line for line in begun(folder) if line[0] == trial]
+
+
+def check_frozen(nodes: Nodes, here: Path, executor: Cluster, plain: dict[str, bytes], seconds: float) -> None:
+    """Freeze a node whole, thaw it when its trial has begun elsewhere: that one counts, and once."""
+    with sweeping(here, executor):
+        there = a_trial_on(nodes, "c", here)
         struck = time.monotonic()
-        nodes.kill("victim")
-        again = lambda: len([line for line in begun(here) if line[0] == there[0]]) == 2  # noqa: E731
-        assert until(again, 60), begun(here)
+        try:
+            nodes.send("c", signal.SIGSTOP)
+            assert until(lambda: len(runs_of(there[0], here)) == 2, seconds), begun(here)
+            print(f"a trial of a node that froze began again after {time.monotonic() - struck:.1f} s")
+        finally:
+            nodes.send("c", signal.SIGCONT)
+        thawed = time.monotonic()
+        assert until(lambda: gone(int(there[1])), 10), "two processes run one trial"
+        print(f"the earlier process ended {time.monotonic() - thawed:.1f} s after it went on")
+        time.sleep(3)
+    assert written(here) == plain
+    assert sorted(line[0] for line in begun(here, "ended")) == list("012345")
+    assert len(begun(here)) == 7 and runs_of(there[0], here)[1][2] != there[2]
+
+
+def test_a_node_that_freezes(plain: dict[str, bytes], nodes: Nodes, here: Path) -> None:
+    """Ray has not noticed yet."""
+    nodes.ensure("c")
+    check_frozen(nodes, here, Cluster(nodes.address, 4, patience=4), plain, 30)
+
+
+@pytest.mark.slow
+def test_a_node_that_freezes_with_the_patience_of_real_runs(plain: Any, nodes: Nodes, here: Path) -> None:
+    """Ray notices first."""
+    nodes.ensure("c")
+    check_frozen(nodes, here, Cluster(nodes.address, 4), plain, 160)
+
+
+def test_a_node_that_dies(plain: dict[str, bytes], nodes: Nodes, here: Path) -> None:
+    """Its trials run again on the others."""
+    nodes.ensure("c")
+    with sweeping(here, Cluster(nodes.address, 4, patience=8)):
+        there = a_trial_on(nodes, "c", here)
+        struck = time.monotonic()
+        nodes.kill("c")
+        assert until(lambda: len(runs_of(there[0], here)) == 2, 60), begun(here)
         print(f"a trial of a node that died began again after {time.monotonic() - struck:.1f} s")
         assert until(lambda: gone(int(there[1])), 1), "two processes run one trial"
+    assert written(here) == plain
+
+
+def test_a_cluster_without_a_node_for_trials_ends_the_run(nodes: Nodes, here: Path) -> None:
+    """On GPUs, since other nodes have CPUs."""
+    nodes.start("gpus", 0, 1)
+    nodes.wait("gpus")
+    with Cluster(nodes.address, 1, "cuda", lost_after=4) as executor:
+        jobs = [executor.submit(cluster_jobs.wait_for, here, i, {"lr": 0.5, "width": 4}, 0) for i in range(2)]
+        assert until(lambda: len(begun(here)) == 1, 60)
+        struck = time.monotonic()
+        nodes.kill("gpus")
+        errors = [job.exception(60) for job in jobs]
+        print(f"a run ended {time.monotonic() - struck:.1f} s after its last node, 4 of them the wait for another")
+        with pytest.raises(OSError, match="has had no node that can run trials for 4 s"):
+            executor.submit(cluster_jobs.gpu)
+    for error in errors:
+        assert type(error) is OSError
+        assert str(error) == (f"the Ray cluster at {nodes.address} has had no node that can run trials for 4 s: "
+                              "finished trials are kept; start nodes again and run again")  # fmt: skip
+    assert gone(int(begun(here)[0][1]))
+    assert not ray.is_initialized()
+
+
+@pytest.mark.slow
+def test_a_cluster_that_gets_a_node_again_goes_on(nodes: Nodes, here: Path) -> None:
+    nodes.start("gpus", 0, 1)
+    nodes.wait("gpus")
+    with Cluster(nodes.address, 1, "cuda", lost_after=40) as executor:
+        job = executor.submit(cluster_jobs.wait_for, here, 0, {"lr": 0.5, "width": 4}, 0)
+        assert until(lambda: len(begun(here)) == 1, 60)
+        nodes.kill("gpus")
+        assert until(lambda: executor._nodes.have() == 0)
+        time.sleep(10)
+        nodes.start("gpus", 0, 1)
+        nodes.wait("gpus")
         (here / "go").touch()
-        thread.join()
-    assert (here / "journal.jsonl").read_bytes() == (plain / "journal.jsonl").read_bytes()
+        assert job.result(60)["seed"] == 0
+        nodes.kill("gpus")
+        assert until(lambda: executor._nodes.have() == 0)
+
+
+@pytest.mark.slow
+def test_a_head_that_dies_ends_the_run(here: Path) -> None:
+    """In one line and with all trials; a run on another cluster goes on."""
+    for again in (False, True):
+        nodes = Nodes(here)
+        try:
+            for name in "ab":
+                nodes.ensure(name)
+            process = drive(here, nodes, waits=True)
+            assert until(lambda: len(begun(here)) == 2 + 2 * again, 60), process.kill() or process.communicate()
+            if again:
+                (here / "go").touch()
+                _, errors = process.communicate(timeout=120)
+                assert process.returncode == 0, errors
+                continue
+            pids = [int(line[1]) for line in begun(here)]
+            struck = time.monotonic()
+            nodes.kill("head")
+            assert until(lambda: process.poll() is not None, 120)
+            ended = time.monotonic() - struck
+            assert until(lambda: all(gone(pid) for pid in pids), 30)
+            print(f"driver ended {ended:.1f} s after its head, its trials {time.monotonic() - struck:.1f} s")
+            _, errors = process.communicate()
+            assert "the head of the Ray cluster at" in errors and "has not answered for 60 s" in errors, errors
+        finally:
+            nodes.end()
+    assert sorted(int(line[0]) for line in begun(here, "ended")) == list(range(10))
 
 
 def test_of_two_processes_with_one_trial_the_later_one_stays(tmp_path: Path) -> None:

@@ -136,10 +136,11 @@ def run_trial(project: Project, beats: Path, seconds: float, main: str | None, w
     from stages.workers.executors import answered
 
     with beating(beats, ray.get_runtime_context().get_node_id(), seconds):
-        return pickle.dumps(answered(lambda: _called(*_Unpickler(work, main).load())))
+        return pickle.dumps(answered(lambda: called(*_Unpickler(work, main).load())))
 
 
-def _called(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def called(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What `fn` gives: one function for all that is asked of a node."""
     return fn(*args, **kwargs)
 
 
@@ -213,15 +214,39 @@ def _beat(folder: Path, token: str, seconds: float, done: threading.Event) -> No
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+def token_of(owner: dict[str, Any]) -> str:
+    """Which process owns a folder; "" if none does."""
+    return str(owner.get("token", ""))
+
+
+def disown(folder: Path) -> None:
+    """Let the process that owns a folder end itself, wherever it runs; the next one waits until it has."""
+    with contextlib.suppress(OSError):
+        nobody = {"token": "", "pid": 0, "born": "", "node": ""}
+        (folder / "nobody.new").write_text(json.dumps(nobody), encoding="utf-8")
+        (folder / "nobody.new").replace(folder / "owner")
+
+
 def born(pid: int) -> str | None:
-    """When a process began, in ticks since the machine did; None if there is none. Tells it from a later one."""
+    """When a process began, in ticks since the machine did; None if none runs. Tells it from a later one."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()[19]
+        facts = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
+        return None if facts[0] in "ZX" else facts[19]
     except (OSError, IndexError):
         return None
 
 
-def kill(pid: int, since: str) -> None:
-    """Kill the process if it is still the same: one that is stopped cannot be asked to end."""
-    if born(pid) == since:
-        os.kill(pid, signal.SIGKILL)
+def kill(pid: int, since: str, seconds: float) -> bool:
+    """Kill the process if it is still the same: one that is stopped cannot be asked to end.
+
+    Returns:
+        Whether it is gone, after `seconds` at most: one that waits for a disk may stay.
+    """
+    deadline = time.monotonic() + seconds
+    while born(pid) == since:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
