@@ -133,7 +133,7 @@ def main() -> None:
     count = facts["images"]["train"]
     with work_folder("augment", settings, [PREPARED], __file__) as work:
         job = Job(work, PREPARED, seed, section, images, execution.device)
-        with from_settings(execution, PRELOAD) as engine:
+        with from_settings(execution, PRELOAD, [PREPARED]) as engine:
             make_all(job, count, facts["size_px"], facts.get("shape"), engine)
         out = fresh_folder(OUT)
         for epoch in range(section.epochs):

@@ -156,7 +156,7 @@ def main() -> None:
     settings = {"numerics": asdict(numerics), "members": sizes}
     with work_folder("label", settings, [AUGMENTED, ENSEMBLE], __file__) as work:
         job = Job(work, numerics, execution.device, sizes)
-        with from_settings(execution, PRELOAD) as asked:
+        with from_settings(execution, PRELOAD, [PREPARED, AUGMENTED, ENSEMBLE]) as asked:
             engine, processes = shared_among(asked, epochs * images * members, PASSES_PER_PROCESS, epochs)
             label_all(job, epochs, images, engine, processes)
             found = engine.submit(describe, execution.device, numerics.threads).result()

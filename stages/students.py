@@ -143,7 +143,7 @@ def main() -> None:
         journal = Journal.open(work / "journal.jsonl", {"space": space.fingerprint(), "settings": settings})
         name, bound = f"{cell.stage} {cell.key}", cell.section.training.max_epochs
         with (
-            from_settings(cell.execution, PRELOAD) as executor,
+            from_settings(cell.execution, PRELOAD, cell.inputs) as executor,
             SweepProgress(name, sweep.trials, bound, lambda i: TrialFolder(work, i).progress) as progress,
         ):
             if executor.gpus:

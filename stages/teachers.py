@@ -113,7 +113,7 @@ def main() -> None:
         journal = Journal.open(work / "journal.jsonl", {"space": space.fingerprint(), "settings": settings})
         name, bound = "teachers", section.training.max_epochs
         with (
-            from_settings(execution, PRELOAD) as executor,
+            from_settings(execution, PRELOAD, [PREPARED]) as executor,
             SweepProgress(name, sweep.trials, bound, lambda i: TrialFolder(work, i).progress) as progress,
         ):
             if executor.gpus:

@@ -24,6 +24,7 @@ import pytest
 import search_jobs
 from pocket import ENVIRONMENT, ROOT, run_cell, run_to_labels, write_params
 
+from stages import augment, label, prepare
 from stages.workers import cluster_task
 from stages.workers.cluster import Cluster, part_of_gpu
 from stages.workers.engines import from_settings
@@ -303,7 +304,7 @@ def test_a_cluster_without_a_slot(nodes: Nodes, here: Path) -> None:
 def other(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
     """Let the driver have another project than the nodes."""
     project = dataclasses.replace(cluster_task.project_here(), **changes)
-    monkeypatch.setattr(cluster_task, "project_here", lambda: project)
+    monkeypatch.setattr(cluster_task, "project_here", lambda *_: project)
 
 
 SLOWER = [pytest.param(what, marks=pytest.mark.slow) for what in ("folder", "more code")]
@@ -595,9 +596,26 @@ def test_trials_share_gpus(nodes: Nodes, here: Path) -> None:
 # --------------------------------------------------------------------------------------------------- a real cell
 
 
+def test_augment_has_the_same_bytes_as_in_one_process(nodes: Nodes, tmp_path: Path, monkeypatch: Any) -> None:
+    written = []
+    monkeypatch.setattr(augment, "IMAGES_PER_PROCESS", 1)
+    for engine in ("serial", "ray"):
+        folder = tmp_path / engine
+        folder.mkdir()
+        write_params(folder, {"execution.engine": engine, "execution.address": nodes.address, "execution.slots": 3})
+        monkeypatch.chdir(folder)
+        prepare.main()
+        augment.main()
+        written.append({path.name: path.read_bytes() for path in (folder / "data/augmented").iterdir()})
+    assert len(written[0]) == 4 and written[0] == written[1]
+
+
 @pytest.mark.slow
 def test_a_cell_has_the_same_bytes_as_in_one_process(nodes: Nodes, tmp_path: Path, monkeypatch: Any) -> None:
+    """augment, label and two cells."""
     written = []
+    monkeypatch.setattr(augment, "IMAGES_PER_PROCESS", 1)
+    monkeypatch.setattr(label, "PASSES_PER_PROCESS", 1)
     for engine in ("serial", "ray"):
         folder = tmp_path / engine
         folder.mkdir()
@@ -607,11 +625,13 @@ def test_a_cell_has_the_same_bytes_as_in_one_process(nodes: Nodes, tmp_path: Pat
         if engine == "serial":
             run_to_labels()
         else:
-            shutil.copytree(tmp_path / "serial/data", folder / "data")
-            shutil.rmtree(folder / "data/students")
+            for name in ("prepared", "ensemble"):
+                shutil.copytree(tmp_path / "serial/data" / name, folder / "data" / name)
             write_params(folder, changes)
+            augment.main(), label.main()
             run_cell("mimic", "conv1", "60k")
             run_cell("mimic", "mlp2", "60k")
-        files = [*sorted((folder / "data/students").rglob("*")), *sorted((folder / "metrics/students").rglob("*"))]
+        made = ("data/augmented", "data/logits", "data/students", "metrics/students")
+        files = [path for name in made for path in sorted((folder / name).rglob("*"))]
         written.append({path.relative_to(folder): path.read_bytes() for path in files if path.is_file()})
-    assert len(written[0]) > 6 and written[0] == written[1]
+    assert len(written[0]) > 14 and written[0] == written[1]

@@ -16,7 +16,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,6 +63,8 @@ class Cluster(Executor):
         slots: trials at a time on CPUs, one CPU each, if the cluster has as many.
         device: auto, cpu or cuda: with auto, GPUs if the cluster has any.
         trials_per_gpu: trials that share a GPU.
+        inputs: data folders that trials read, which each node must see as they are here.
+        scratch: folder on each node's own disk, if trials use one.
         patience: seconds without a sign of life after which a trial's process is taken for dead.
         lost_after: seconds without a head or without a node for trials, after which all trials fail.
 
@@ -72,6 +74,7 @@ class Cluster(Executor):
 
     def __init__(
         self, address: str, slots: int, device: str = "cpu", trials_per_gpu: int = 1,
+        inputs: Sequence[Path] = (), scratch: str | None = None,
         patience: float = PATIENCE_SECONDS, lost_after: float = LOST_SECONDS,
     ) -> None:  # fmt: skip
         self._patience, self._beat, self._lost_after = patience, min(BEAT_SECONDS, patience / 4), lost_after
@@ -86,7 +89,7 @@ class Cluster(Executor):
             every = min(self._beat, lost_after / 4)
             self._nodes = Nodes(self._ray, address, self._gpus, every, self._grace)
             self.slots = self._slots(slots, address)
-            self._project = cluster_task.project_here()
+            self._project = cluster_task.project_here(inputs, scratch)
             self._nodes.check(self._project, BEATS.absolute())
         except BaseException:
             self._leave()

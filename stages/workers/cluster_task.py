@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -37,18 +37,31 @@ class Project:
         folder: where the driver runs and trials run, absolute.
         files: digest of each file of `stages`, by its path in the root.
         packages: version of each of PACKAGES, and of Python.
+        data: digest of the manifest of each data folder that is read, by its path in the folder.
+        scratch: folder on each node's own disk, to be written to, if there is one.
     """
 
     root: Path
     folder: Path
     files: dict[str, str]
     packages: dict[str, str]
+    data: dict[str, str]
+    scratch: str | None
 
 
-def project_here() -> Project:
-    """Of the running driver."""
+def project_here(inputs: Sequence[Path] = (), scratch: str | None = None) -> Project:
+    """Of the running driver, which reads these data folders."""
     root = Path(__file__).resolve().parents[2]
-    return Project(root, Path.cwd(), code_of(root), packages_here())
+    data = {str(path): manifest_of(path) for path in inputs}
+    return Project(root, Path.cwd(), code_of(root), packages_here(), data, scratch)
+
+
+def manifest_of(folder: Path) -> str:
+    """Digest of a data folder's manifest, which has the digest of each of its files; "none" if it has none."""
+    try:
+        return hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest()[:16]
+    except FileNotFoundError:
+        return "none"
 
 
 def code_of(root: Path) -> dict[str, str]:
@@ -74,7 +87,7 @@ def enter(project: Project, node: str) -> None:
     """Go to the project's folder, its code first on the path.
 
     Raises:
-        ValueError: no such folder, other code or other packages here.
+        ValueError: no such folder, other code, other packages or other data here.
     """
     for place in (project.root / "stages", project.folder):
         if not place.is_dir():
@@ -96,6 +109,13 @@ def enter(project: Project, node: str) -> None:
             f"node {node} has {name} {packages[name]} and the driver {project.packages[name]}: install the same on "
             "every node, since results depend on it"
         )
+    for name, digest in project.data.items():
+        if (found := manifest_of(project.folder / name)) != digest:
+            raise ValueError(
+                f"node {node} has other data in {project.folder / name} than the driver (its manifest's digest is "
+                f"{found} there and {digest} here): the folder must lie on a file system that all nodes share, and "
+                "stay as it is until the run is over"
+            )
     os.chdir(project.folder)
     sys.path[:0] = [str(project.root)]
 
@@ -115,7 +135,22 @@ def check(project: Project, node: str, probe: Path) -> str | None:
             f"node {node} does not see what the driver writes into {project.folder}: the project must lie on a file "
             "system that all nodes share"
         )
-    return None
+    return None if project.scratch is None else scratch_fault(Path(project.scratch), node)
+
+
+def scratch_fault(folder: Path, node: str) -> str | None:
+    """One line if nothing can be written into `execution.scratch` here."""
+    why = "it may not be written to"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK | os.X_OK):
+            return None
+    except OSError as error:
+        why = str(error)
+    return (
+        f"execution.scratch is {folder}, which node {node} cannot use ({why}): name a folder on its own disk, or set "
+        "it to null"
+    )
 
 
 def run_trial(project: Project, beats: Path, seconds: float, main: str | None, work: bytes) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 from stages.workers.cluster import Cluster
@@ -43,8 +44,12 @@ class Wanted(Protocol):
     def address(self) -> str | None:
         """Of the Ray cluster."""
 
+    @property
+    def scratch(self) -> str | None:
+        """Folder on each machine's own disk."""
 
-def from_settings(execution: Wanted, preload: Sequence[str] = ()) -> Engine:
+
+def from_settings(execution: Wanted, preload: Sequence[str] = (), inputs: Sequence[Path] = ()) -> Engine:
     """The executor that `execution` asks for; `slots` of it is how many trials it runs at a time.
 
     On GPUs that is their number times `trials_per_gpu`, on CPUs `execution.slots`; on a cluster, as many of these as it
@@ -52,12 +57,13 @@ def from_settings(execution: Wanted, preload: Sequence[str] = ()) -> Engine:
 
     Args:
         preload: modules that every trial imports.
+        inputs: data folders that trials read.
 
     Raises:
         ValueError: no GPU or not those that are asked for, no such cluster, or an unknown engine.
     """
     if execution.engine == "ray":
-        return on_cluster(execution)
+        return on_cluster(execution, inputs)
     if execution.engine == "serial":
         if execution.devices is not None and (gpus := chosen_gpus(execution, preload)):
             os.environ[DEVICES] = gpus[0]
@@ -70,7 +76,7 @@ def from_settings(execution: Wanted, preload: Sequence[str] = ()) -> Engine:
     return Local(execution.slots, preload)
 
 
-def on_cluster(execution: Wanted) -> Cluster:
+def on_cluster(execution: Wanted, inputs: Sequence[Path]) -> Cluster:
     """The executor on the Ray cluster at `address`.
 
     Raises:
@@ -83,7 +89,8 @@ def on_cluster(execution: Wanted) -> Cluster:
             f"execution.devices is {list(execution.devices)} and execution.engine is 'ray', which gives out GPUs: "
             "set execution.devices to null, and limit a node's by CUDA_VISIBLE_DEVICES where Ray is started on it"
         )
-    return Cluster(execution.address, execution.slots, execution.device, execution.trials_per_gpu)
+    given = execution.address, execution.slots, execution.device, execution.trials_per_gpu
+    return Cluster(*given, inputs, execution.scratch)
 
 
 def chosen_gpus(execution: Wanted, preload: Sequence[str] = ()) -> list[str]:
