@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 import torch
+from pocket import WHOLE_RUN, copy_of_the_repository, dvc, ran, write_params
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell: processes of tests inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -26,3 +28,15 @@ def device(request: pytest.FixtureRequest) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         pytest.skip("torch sees no CUDA device")
     return torch.device(name)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished pocket pipeline, run by DVC; tests copy it and leave it as it is."""
+    folder = copy_of_the_repository(tmp_path_factory.mktemp("undisturbed") / "repository")
+    write_params(folder, WHOLE_RUN)
+    assert ran(dvc(folder, "repro")) == {
+        *("prepare", "teachers", "ensemble", "augment", "label", "tabulate", "assess", "draw", "page"),
+        *("students@mlp2-60k", "students@conv1-60k", "hard@conv2-180k"),
+    }
+    return folder

@@ -42,6 +42,11 @@ POCKET: dict[str, Any] = {
     "execution.engine": "serial",
 }
 
+WHOLE_RUN = {
+    "execution.engine": "local", "execution.slots": 2, "execution.checkpoint_seconds": 0, "students.final_seeds": 2
+}  # fmt: skip
+"""What the run that tests share has beside POCKET."""
+
 
 def composed(name: str) -> dict[str, Any]:
     """The parameters of a scale, from any folder."""

@@ -17,9 +17,6 @@ from pocket import ENVIRONMENT
 from ruamel.yaml import YAML
 
 INJECT = Path(__file__).with_name("inject")
-CHANGES = {
-    "execution.engine": "local", "execution.slots": 2, "execution.checkpoint_seconds": 0, "students.final_seeds": 2
-}  # fmt: skip
 
 
 def results(folder: Path) -> dict[str, bytes]:

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from harness import CHANGES, repro, repro_until_done, results, start, undone
-from pocket import ENVIRONMENT, dvc, write_params
+from harness import repro, repro_until_done, results, start, undone
+from pocket import ENVIRONMENT, WHOLE_RUN, dvc, write_params
 
 TEACHERS, CELL = "teachers", "students@mlp2-60k"
 STUDENTS = ("stages.students", "mimic", "--row", "mlp2", "--budget", "60k")
@@ -20,7 +20,7 @@ STUDENTS = ("stages.students", "mimic", "--row", "mlp2", "--budget", "60k")
 def interrupted(undisturbed: Path, tmp_path: Path, stage: str, point: str, number: int) -> Path:
     """A repository in which `stage` was killed at that point, one trial (or epoch) after another."""
     folder = undone(undisturbed, tmp_path / "repository", stage)
-    write_params(folder, {**CHANGES, "execution.slots": 1})
+    write_params(folder, {**WHOLE_RUN, "execution.slots": 1})
     code, output = repro(folder, f"{point} kill {number}", tmp_path / "fired")
     assert code != 0 and (tmp_path / "fired").exists(), output
     return folder
@@ -107,7 +107,7 @@ def test_other_params_and_other_code_have_other_work_folders(undisturbed: Path, 
     """What was found for one computation is never used for another, and is there when one comes back to it."""
     folder = interrupted(undisturbed, tmp_path, TEACHERS, "trial", 3)
     done = len(list(folder.glob("work/teachers/*/trials/*/result.json")))
-    write_params(folder, {**CHANGES, "teachers.training.max_epochs": 1})
+    write_params(folder, {**WHOLE_RUN, "teachers.training.max_epochs": 1})
     assert repro(folder)[0] == 0 and len(list(folder.glob("work/teachers/*/key.json"))) == 2
     with (folder / "stages/fit/schedule.py").open("a") as file:
         file.write("\n# other code\n")
@@ -228,7 +228,7 @@ def test_a_trial_that_runs_out_of_memory(undisturbed: Path, tmp_path: Path) -> N
 def test_trials_whose_loss_is_not_finite(undisturbed: Path, tmp_path: Path, lr: object, failed: str) -> None:
     folder = undone(undisturbed, tmp_path / "repository", "hard@conv2-180k")
     sweep = {"trials": 4, "start": 4, "lag": 1, "engine": "sobol"}
-    write_params(folder, {**CHANGES, "hard.space.lr": lr, "hard.sweep": sweep})
+    write_params(folder, {**WHOLE_RUN, "hard.space.lr": lr, "hard.sweep": sweep})
     code, output = repro(folder)
     journal = only(folder, "work/hard/conv2-180k/*/journal.jsonl")
     done = [e for e in map(json.loads, journal.read_text().splitlines()) if e.get("event") == "done"]
@@ -237,7 +237,7 @@ def test_trials_whose_loss_is_not_finite(undisturbed: Path, tmp_path: Path, lr: 
     if failed == "all":
         assert len(lost) == 4
         one_line(code, output, "all 4 trials failed", "space.lr")
-        write_params(folder, CHANGES)
+        write_params(folder, WHOLE_RUN)
         goes_on(folder, undisturbed)
     else:
         assert code == 0 and 1 <= len(lost) <= 3, output
