@@ -26,10 +26,13 @@ from stages.store.tensors import read_tensors
 from stages.store.test_logits import mean_logits, write_test_logits
 from stages.store.weights import load_weights
 from stages.store.work import fresh_folder, read_manifest, write_manifest
+from stages.workers.engines import from_settings
+from stages.workers.shares import shared_among
 
 PREPARED = Path("data/prepared")
 TEACHERS = Path("data/teachers")
 OUT = Path("data/ensemble")
+PRELOAD = ("stages.fit.evaluate", "stages.nets.teacher")
 METRICS = Path("metrics/ensemble.json")
 
 
@@ -67,28 +70,35 @@ def select(outputs: np.ndarray, labels: np.ndarray, members: int) -> tuple[list[
     return chosen, path
 
 
+def test_outputs(nets: list[Path], device_name: str, numerics: common.Numerics) -> tuple[dict[int, np.ndarray], int]:
+    """Place -> logits float32 (n, classes) of these nets for the test images, and their parameters all together."""
+    device = choose_device(device_name)
+    set_up_torch(numerics.threads, device)
+    images, found, count = torch.from_numpy(read_test(PREPARED)[0]), {}, 0
+    for place, source in enumerate(nets):
+        net = restore(source, described_teacher, *load_weights(source)).to(device).to(memory_format=torch.channels_last)
+        found[place] = logits(net, images, numerics.eval_batch, numerics.precision).cpu().numpy()
+        count += sum(p.numel() for p in net.parameters())
+    return found, count
+
+
 def main() -> None:
     """Run the stage."""
     params = read_params()
     numerics, execution = common.numerics(params), common.execution(params)
-    device = choose_device(execution.device)
-    set_up_torch(numerics.threads, device)
     trials = [entry["trial"] for entry in read_manifest(TEACHERS)["trials"]]
     files = [TEACHERS / f"{trial:03d}.validation.safetensors" for trial in trials]
     outputs = np.stack([read_tensors(path)[0]["logits"] for path in files]).astype(np.float64)
     labels = read_validation(PREPARED)[1]
     chosen, path = select(outputs, labels, ensemble(params).members)
 
-    out = fresh_folder(OUT)
-    images, labels, _ = read_test(PREPARED)
-    count, found = 0, {}
-    for place, candidate in enumerate(chosen):
-        source = TEACHERS / f"{trials[candidate]:03d}.safetensors"
+    nets = [TEACHERS / f"{trials[candidate]:03d}.safetensors" for candidate in chosen]
+    with from_settings(execution, PRELOAD, [PREPARED, TEACHERS]) as asked:
+        found, count = shared_among(asked, 0, 1, 1)[0].submit(test_outputs, nets, execution.device, numerics).result()
+
+    out, labels = fresh_folder(OUT), read_test(PREPARED)[1]
+    for place, source in enumerate(nets):
         link_or_copy(source, out / f"member-{place:02d}.safetensors")
-        net = restore(source, described_teacher, *load_weights(source)).to(device).to(memory_format=torch.channels_last)
-        part = logits(net, torch.from_numpy(images), numerics.eval_batch, numerics.precision)
-        found[place] = part.cpu().numpy()
-        count += sum(p.numel() for p in net.parameters())
     write_test_logits(out / "test.safetensors", {"members": found})
     accuracy = float((mean_logits(found).argmax(1) == labels).mean())
     members = [trials[candidate] for candidate in chosen]
