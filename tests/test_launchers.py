@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shlex
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -131,7 +134,7 @@ def submit(tmp_path: Path) -> Iterator[Callable[..., Job]]:
     """Run the script for a command on nodes that are all this machine; processes that are left are killed."""
     jobs = []
 
-    def run(command: str, ray: str | None = RAY, nodes: str = "n1,n2", **environment: str) -> Job:
+    def run(command: str, ray: str | None = RAY, nodes: str = "n1,n2", **environment: str | None) -> Job:
         folder, stand_ins = tmp_path, tmp_path / "stand-ins"
         stand_ins.mkdir(exist_ok=True)
         (folder / "dvc.yaml").touch()
@@ -147,8 +150,9 @@ def submit(tmp_path: Path) -> Iterator[Callable[..., Job]]:
             "PATH": f"{stand_ins}{os.pathsep}{ENVIRONMENT['PATH']}",
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")]),
         }  # fmt: skip
+        given = {name: value for name, value in {**ENVIRONMENT, **slurm, **environment}.items() if value is not None}
         process = subprocess.Popen(
-            ["bash", str(SCRIPT), *shlex.split(command)], env={**ENVIRONMENT, **slurm, **environment}, cwd=folder,
+            ["bash", str(SCRIPT), *shlex.split(command)], env=given, cwd=folder,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
         )  # fmt: skip
         jobs.append(Job(folder, process))
@@ -169,7 +173,7 @@ def python(work: str, *more: object) -> str:
 
 
 def test_a_job_runs_its_trials_on_all_its_nodes(submit: Callable[..., Job], tmp_path: Path) -> None:
-    """The whole life, with Ray."""
+    """The whole life, with Ray: two nodes of one CPU, trials on both, and nothing left."""
     pytest.importorskip("ray", reason="Ray is in the extra ray")
     started = time.monotonic()
     job = submit(python("trial", 0.2, ""), ray=None)
@@ -188,3 +192,186 @@ def test_a_job_runs_its_trials_on_all_its_nodes(submit: Callable[..., Job], tmp_
     folders = re.findall(r"/tmp/mimicnets-\w+", "".join(job.logs().values()))
     assert len(set(folders)) == 2 and not any(Path(folder).exists() for folder in folders)
     assert list((tmp_path / "disk").iterdir()) == []
+
+
+ENDS = {"cancelled": (signal.SIGTERM, 143), "early": (signal.SIGUSR1, 130)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["cancelled", "early", "failed"])
+def test_nothing_is_left_of_trials_that_are_under_way(how: str, submit: Callable[..., Job], tmp_path: Path) -> None:
+    """And a sweep that was stopped goes on in the next job."""
+    pytest.importorskip("ray", reason="Ray is in the extra ray")
+    job = submit(python("wait_for") if how != "failed" else "false", ray=None)
+    if how != "failed":
+        begun = tmp_path / "begun"
+        assert until(lambda: begun.is_file() and len(begun.read_text().splitlines()) == 2, 60), job.logs()
+        sent = time.monotonic()
+        job.process.send_signal(ENDS[how][0])
+    status, said = job.end()
+    assert status == (1 if how == "failed" else ENDS[how][1]), said
+    if how != "failed":
+        print(f"all was over {time.monotonic() - sent:.1f} s after the job was {how}")
+        trials = [int(line.split()[1]) for line in begun.read_text().splitlines()]
+        assert until(lambda: not any(session(pid) for pid in trials), 1), "a trial outlived the job"
+        (tmp_path / "go").touch()
+        status, said = submit(python("wait_for"), ray=None).end()
+        assert status == 0, said
+        assert sorted({int(line.split()[0]) for line in begun.read_text().splitlines()}) == list(range(6))
+
+
+# ------------------------------------------------------------------------------- Slurm: ends, with a stand-in for Ray
+
+
+@pytest.mark.parametrize(("command", "status"), [("true", 0), ("exit 7", 7), ("kill -9 $$", 137)])
+def test_the_status_is_that_of_the_command(command: str, status: int, submit: Callable[..., Job]) -> None:
+    ended, said = submit(f"bash -c '{command}'").end()
+    assert ended == status, said
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_interrupts_the_command(sent: signal.Signals, submit: Callable[..., Job], tmp_path: Path) -> None:
+    """With SIGINT for it and what it has started, as Ctrl-C; its own end is waited for."""
+    code = """import subprocess, sys, time
+child = "import time; print('on', flush=True)\\ntry: time.sleep(60)\\nexcept KeyboardInterrupt: time.sleep(0.5); print('off')"
+with open('said', 'w') as out:
+    try: subprocess.run([sys.executable, '-c', child], stdout=out)
+    except KeyboardInterrupt: time.sleep(1); open('stopped', 'w').close(); sys.exit(9)
+"""
+    job = submit(shlex.join([sys.executable, "-c", code.replace("\\\\", "\\")]))
+    assert until(lambda: (tmp_path / "said").is_file() and (tmp_path / "said").read_text() == "on\n", 20)
+    job.process.send_signal(sent)
+    ended, said = job.end()
+    assert (tmp_path / "stopped").exists() and (tmp_path / "said").read_text() == "on\noff\n"
+    assert ended == (9 if sent == signal.SIGUSR1 else 128 + sent), said
+
+
+def test_a_command_that_does_not_stop_is_killed(submit: Callable[..., Job], tmp_path: Path) -> None:
+    job = submit("bash -c 'trap \"\" INT; touch on; while :; do sleep 0.1; done'", MIMICNETS_STOP_SECONDS="1")
+    assert until((tmp_path / "on").exists, 20)
+    job.process.send_signal(signal.SIGTERM)
+    assert job.end()[0] == 143
+
+
+@pytest.mark.parametrize(("sent", "asked", "expected"), [
+    (signal.SIGUSR1, "1", True), (signal.SIGUSR1, "", False), (signal.SIGTERM, "1", False), (None, "1", False),
+])  # fmt: skip
+def test_only_a_job_whose_time_is_over_is_put_into_the_queue_again(
+    sent: signal.Signals | None, asked: str, expected: bool, submit: Callable[..., Job], tmp_path: Path
+) -> None:
+    job = submit("bash -c 'touch on; sleep 60'" if sent else "false", MIMICNETS_REQUEUE=asked)
+    if sent:
+        assert until((tmp_path / "on").exists, 20)
+        job.process.send_signal(sent)
+    job.end()
+    assert ("requeue 4711" in job.read("scontrol")) is expected
+
+
+def test_a_signal_before_the_cluster_is_up(submit: Callable[..., Job], tmp_path: Path) -> None:
+    job = submit("touch began", "#!/bin/bash\nexec sleep 60\n")
+    assert until(lambda: job.steps(), 20)
+    job.process.send_signal(signal.SIGUSR1)
+    ended, said = job.end()
+    assert ended == 1 and "the time is nearly over and the cluster is not up: ask for more time" in said
+    assert not (tmp_path / "began").exists()
+
+
+@pytest.mark.parametrize(("ray", "seconds"), [(BROKEN, "300"), ("#!/bin/bash\necho slow; sleep 60\n", "1")])
+def test_a_node_that_does_not_start(ray: str, seconds: str, submit: Callable[..., Job], tmp_path: Path) -> None:
+    ended, said = submit("touch began", ray, MIMICNETS_START_SECONDS=seconds).end()
+    assert ended == 1 and "no Ray on node n1; the end of" in said
+    assert ("no such option" if ray == BROKEN else "slow") in said
+    assert not (tmp_path / "began").exists()
+
+
+# ------------------------------------------------------------------------------------------------- Slurm: what is said
+
+
+def executed(job: Job, folder: Path) -> dict[str, Any]:
+    """MIMICNETS_EXECUTION of a job whose command has written it."""
+    status, said = job.end()
+    assert status == 0, said
+    return dict(json.loads((folder / "execution").read_text()))
+
+
+WRITE = "bash -c 'echo \"$MIMICNETS_EXECUTION\" >execution'"
+
+
+def test_what_the_nodes_are_started_with(submit: Callable[..., Job], tmp_path: Path) -> None:
+    job = submit(WRITE, nodes="n1,n2,n3", SLURM_GPUS_ON_NODE="4")
+    given = executed(job, tmp_path)
+    head, *others = job.read("ray").splitlines()
+    address = given["address"]
+    assert re.fullmatch(r"127\.0\.0\.1:2\d{4}|127\.0\.0\.1:3[01]\d{3}", address)
+    assert f"--head --node-ip-address=127.0.0.1 --port={address.split(':')[1]}" in head
+    assert [node for node, _ in job.steps()] == ["n1", "n2", "n3"] and len(others) == 2
+    assert all(line.endswith(f"--address={address}") for line in others)
+    assert all("--num-cpus=1 --num-gpus=4 " in line and line.startswith("start --block ") for line in [head, *others])
+    assert len(set(re.findall(r"--temp-dir=(\S+)", job.read("ray")))) == 3
+    assert list(job.logs()) == ["0-n1", "1-n2", "2-n3"]
+
+
+def test_gpus_where_a_step_is_not_told_their_number(submit: Callable[..., Job], tmp_path: Path) -> None:
+    job = submit("true", nodes="n1", SLURM_GPUS_ON_NODE="", CUDA_VISIBLE_DEVICES="0,3")
+    job.end()
+    assert "--num-gpus=2 " in job.read("ray")
+
+
+def test_settings_that_are_given_stay(submit: Callable[..., Job], tmp_path: Path) -> None:
+    mine = "{device: cuda, trials_per_gpu: 3, engine: local, address: x}"
+    given = executed(submit(WRITE, nodes="n1", MIMICNETS_EXECUTION=mine), tmp_path)
+    scratch = str(tmp_path / "disk/mimicnets-4711")
+    assert given["address"] != "x"
+    assert given == {"device": "cuda", "trials_per_gpu": 3, "engine": "ray", "scratch": scratch,
+                     "address": given["address"]}  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "expected"), [
+    ({"SLURM_TMPDIR": "disk"}, "disk"), ({"SLURM_TMPDIR": "", "TMPDIR": "disk"}, "disk"),
+    ({"TMPDIR": "/dev/shm"}, None), ({"MIMICNETS_SCRATCH": "/dev/shm"}, "/dev/shm"),
+    ({"MIMICNETS_SCRATCH": "", "TMPDIR": "disk"}, None), ({"TMPDIR": "nowhere"}, None), ({}, None),
+])  # fmt: skip
+def test_scratch_is_on_a_disk_of_the_node(
+    given: dict[str, str], expected: str | None, submit: Callable[..., Job], tmp_path: Path
+) -> None:
+    """Not in memory unless asked for."""
+    names = {name: str(tmp_path / value) if value else "" for name, value in given.items()}
+    unset = {name: None for name in ("SLURM_TMPDIR", "TMPDIR", "MIMICNETS_SCRATCH")}
+    found = executed(submit(WRITE, nodes="n1", **{**unset, **names}), tmp_path)
+    assert found.get("scratch") == (expected and str(tmp_path / expected / "mimicnets-4711"))
+
+
+def test_jobs_on_one_node_take_other_ports(submit: Callable[..., Job], tmp_path: Path) -> None:
+    """The second finds that of the first in use."""
+    port = executed(submit(WRITE, nodes="n1"), tmp_path)["address"].split(":")[1]
+    with socket.socket() as other:
+        other.bind(("", int(port)))
+        other.listen()
+        assert executed(submit(WRITE, nodes="n1"), tmp_path)["address"].split(":")[1] != port
+    assert executed(submit(WRITE, nodes="n1", SLURM_JOB_ID="4712"), tmp_path)["address"].split(":")[1] != port
+
+
+def test_the_secret_is_of_one_job_and_on_no_command_line(submit: Callable[..., Job], tmp_path: Path) -> None:
+    seen = []
+    for _ in range(2):
+        job = submit("bash -c 'echo $RAY_AUTH_TOKEN >token; cat /proc/[0-9]*/cmdline >lines; exec true'", nodes="n1",
+                     RAY_AUTH_TOKEN="mine")  # fmt: skip
+        assert job.end()[0] == 0
+        seen.append((tmp_path / "token").read_text().strip())
+        assert len(seen[-1]) == 64 and seen[-1].encode() not in (tmp_path / "lines").read_bytes()
+        assert seen[-1] not in "".join(job.logs().values())
+    assert seen[0] != seen[1]
+
+
+def test_a_job_that_was_submitted_elsewhere(submit: Callable[..., Job], tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    ended, said = submit("true", SLURM_SUBMIT_DIR=str(tmp_path / "elsewhere")).end()
+    assert ended == 1 and "is not the project's folder: submit from there" in said
+
+
+def test_the_script_has_no_fault_that_shellcheck_knows() -> None:
+    found = shutil.which("shellcheck")
+    if not found:
+        pytest.skip("no shellcheck")
+    done = subprocess.run([found, str(SCRIPT)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
