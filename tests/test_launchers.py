@@ -48,20 +48,17 @@ while :; do sleep 0.1; done
 """
 BROKEN = "#!/bin/bash\necho 'no such option' >&2\nexit 3\n"
 DRIVE = """
-import functools, json, os, sys
+import functools, os
 from pathlib import Path
 
-import cluster_jobs, search_jobs
+import cluster_jobs
 
-wanted = json.loads(os.environ["MIMICNETS_EXECUTION"])
-assert wanted["engine"] == "ray" and wanted["slots"] == 2, wanted
-
-import dataclasses
+from stages.settings.common import execution
+from stages.settings.read import read_params
 from stages.workers.engines import from_settings
 
 here = Path.cwd()
-execution = dataclasses.replace(search_jobs.execution("serial", 2), engine="ray", address=wanted["address"])
-with from_settings(execution) as executor:
+with from_settings(execution(read_params())) as executor:
     assert executor.slots == 2, executor.slots
     cluster_jobs.sweep(here, functools.partial(executor.submit, cluster_jobs.WORK, here, *MORE), 2, 6)
 (here / "token").write_text(os.environ["RAY_AUTH_MODE"] + os.environ["RAY_AUTH_TOKEN"])
@@ -138,6 +135,7 @@ def submit(tmp_path: Path) -> Iterator[Callable[..., Job]]:
         folder, stand_ins = tmp_path, tmp_path / "stand-ins"
         stand_ins.mkdir(exist_ok=True)
         (folder / "dvc.yaml").touch()
+        shutil.copyfile(ROOT / "params.yaml", folder / "params.yaml")
         (folder / "disk").mkdir(exist_ok=True)
         programs = {"srun": SRUN, "scontrol": SCONTROL} | ({"ray": ray} if ray else {})
         for name, text in programs.items():
@@ -223,29 +221,52 @@ def test_nothing_is_left_of_trials_that_are_under_way(how: str, submit: Callable
 # ------------------------------------------------------------------------------- Slurm: ends, with a stand-in for Ray
 
 
-@pytest.mark.parametrize(("command", "status"), [("true", 0), ("exit 7", 7), ("kill -9 $$", 137)])
+KILLED = pytest.param("kill -9 $$", 137, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize(("command", "status"), [("exit 7", 7), KILLED])
 def test_the_status_is_that_of_the_command(command: str, status: int, submit: Callable[..., Job]) -> None:
-    ended, said = submit(f"bash -c '{command}'").end()
+    ended, said = submit(f"bash -c '{command}'", nodes="n1").end()
     assert ended == status, said
 
 
-@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_interrupts_the_command(sent: signal.Signals, submit: Callable[..., Job], tmp_path: Path) -> None:
-    """With SIGINT for it and what it has started, as Ctrl-C; its own end is waited for."""
-    code = """import subprocess, sys, time
-child = "import time; print('on', flush=True)\\ntry: time.sleep(60)\\nexcept KeyboardInterrupt: time.sleep(0.5); print('off')"
-with open('said', 'w') as out:
-    try: subprocess.run([sys.executable, '-c', child], stdout=out)
-    except KeyboardInterrupt: time.sleep(1); open('stopped', 'w').close(); sys.exit(9)
+CHILD = """
+import time
+try:
+    print("on", flush=True)
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("off", flush=True)
 """
-    job = submit(shlex.join([sys.executable, "-c", code.replace("\\\\", "\\")]))
+PARENT = f"""
+import subprocess, sys, time
+with open("said", "w") as out:
+    try:
+        subprocess.run([sys.executable, "-c", {CHILD!r}], stdout=out)
+    except KeyboardInterrupt:
+        time.sleep(1)
+        open("stopped", "w").close()
+        sys.exit(9)
+"""
+MORE_SIGNALS = [pytest.param(sent, marks=pytest.mark.slow) for sent in (signal.SIGINT, signal.SIGHUP)]
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGUSR1, *MORE_SIGNALS])
+def test_a_signal_interrupts_the_command(sent: signal.Signals, submit: Callable[..., Job], tmp_path: Path) -> None:
+    """With SIGINT for it and what it has started, as Ctrl-C; its own end is waited for.
+
+    Only a job whose time is nearly over is put into the queue again, if that is asked for.
+    """
+    job = submit(shlex.join([sys.executable, "-c", PARENT]), nodes="n1", MIMICNETS_REQUEUE="1")
     assert until(lambda: (tmp_path / "said").is_file() and (tmp_path / "said").read_text() == "on\n", 20)
     job.process.send_signal(sent)
     ended, said = job.end()
     assert (tmp_path / "stopped").exists() and (tmp_path / "said").read_text() == "on\noff\n"
     assert ended == (9 if sent == signal.SIGUSR1 else 128 + sent), said
+    assert ("requeue 4711" in job.read("scontrol")) == (sent == signal.SIGUSR1)
 
 
+@pytest.mark.slow
 def test_a_command_that_does_not_stop_is_killed(submit: Callable[..., Job], tmp_path: Path) -> None:
     job = submit("bash -c 'trap \"\" INT; touch on; while :; do sleep 0.1; done'", MIMICNETS_STOP_SECONDS="1")
     assert until((tmp_path / "on").exists, 20)
@@ -253,18 +274,17 @@ def test_a_command_that_does_not_stop_is_killed(submit: Callable[..., Job], tmp_
     assert job.end()[0] == 143
 
 
-@pytest.mark.parametrize(("sent", "asked", "expected"), [
-    (signal.SIGUSR1, "1", True), (signal.SIGUSR1, "", False), (signal.SIGTERM, "1", False), (None, "1", False),
-])  # fmt: skip
-def test_only_a_job_whose_time_is_over_is_put_into_the_queue_again(
-    sent: signal.Signals | None, asked: str, expected: bool, submit: Callable[..., Job], tmp_path: Path
+@pytest.mark.slow
+@pytest.mark.parametrize("asked", ["1", ""])
+def test_nothing_is_put_into_the_queue_again_unasked(
+    asked: str, submit: Callable[..., Job], tmp_path: Path
 ) -> None:
-    job = submit("bash -c 'touch on; sleep 60'" if sent else "false", MIMICNETS_REQUEUE=asked)
-    if sent:
+    """Nor a command that failed by itself."""
+    job = submit("false" if asked else "bash -c 'touch on; sleep 60'", nodes="n1", MIMICNETS_REQUEUE=asked)
+    if not asked:
         assert until((tmp_path / "on").exists, 20)
-        job.process.send_signal(sent)
-    job.end()
-    assert ("requeue 4711" in job.read("scontrol")) is expected
+        job.process.send_signal(signal.SIGUSR1)
+    assert job.end()[0] and "requeue" not in job.read("scontrol")
 
 
 def test_a_signal_before_the_cluster_is_up(submit: Callable[..., Job], tmp_path: Path) -> None:
@@ -276,8 +296,13 @@ def test_a_signal_before_the_cluster_is_up(submit: Callable[..., Job], tmp_path:
     assert not (tmp_path / "began").exists()
 
 
-@pytest.mark.parametrize(("ray", "seconds"), [(BROKEN, "300"), ("#!/bin/bash\necho slow; sleep 60\n", "1")])
+SLOW = pytest.param("#!/bin/bash\necho slow; exec sleep 60\n", "1", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize(("ray", "seconds"), [(BROKEN, "300"), SLOW])
 def test_a_node_that_does_not_start(ray: str, seconds: str, submit: Callable[..., Job], tmp_path: Path) -> None:
+    (tmp_path / "work/slurm/4711").mkdir(parents=True)
+    (tmp_path / "work/slurm/4711/0-n1.log").write_text("Ray runtime started")  # in an earlier run of the job
     ended, said = submit("touch began", ray, MIMICNETS_START_SECONDS=seconds).end()
     assert ended == 1 and "no Ray on node n1; the end of" in said
     assert ("no such option" if ray == BROKEN else "slow") in said
@@ -326,6 +351,7 @@ def test_settings_that_are_given_stay(submit: Callable[..., Job], tmp_path: Path
                      "address": given["address"]}  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("given", "expected"), [
     ({"SLURM_TMPDIR": "disk"}, "disk"), ({"SLURM_TMPDIR": "", "TMPDIR": "disk"}, "disk"),
     ({"TMPDIR": "/dev/shm"}, None), ({"MIMICNETS_SCRATCH": "/dev/shm"}, "/dev/shm"),
@@ -341,6 +367,7 @@ def test_scratch_is_on_a_disk_of_the_node(
     assert found.get("scratch") == (expected and str(tmp_path / expected / "mimicnets-4711"))
 
 
+@pytest.mark.slow
 def test_jobs_on_one_node_take_other_ports(submit: Callable[..., Job], tmp_path: Path) -> None:
     """The second finds that of the first in use."""
     port = executed(submit(WRITE, nodes="n1"), tmp_path)["address"].split(":")[1]
