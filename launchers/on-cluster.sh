@@ -44,9 +44,9 @@ address, gpus, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
 ray.init(address, log_to_driver=False, logging_level="ERROR")
 request_resources(bundles=[{"GPU": 1}] * gpus)  # holds until the next request, whatever becomes of this process
 deadline = time.monotonic() + seconds
-while (found := ray.cluster_resources().get("GPU", 0)) < gpus:
+while (found := sum(int(node["Resources"].get("GPU", 0)) for node in ray.nodes() if node["Alive"])) < gpus:
     if time.monotonic() > deadline:
-        sys.exit(f"on-cluster.sh: the cluster has {found:.0f} GPUs of {gpus} after {seconds:.0f} s: see ray status")
+        sys.exit(f"on-cluster.sh: the cluster has {found} GPUs of {gpus} after {seconds:.0f} s: see ray status")
     time.sleep(2)
 END
 }
