@@ -344,7 +344,9 @@ def test_what_the_nodes_are_started_with(submit: Callable[..., Job], tmp_path: P
     assert [node for node, _ in job.steps()] == ["n1", "n2", "n3"] and len(others) == 2
     assert all(line.endswith(f"--address={address}") for line in others)
     assert all("--num-cpus=1 --num-gpus=4 " in line and line.startswith("start --block ") for line in [head, *others])
-    assert len(set(re.findall(r"--temp-dir=(\S+)", job.read("ray")))) == 3
+    folders = set(re.findall(r"--temp-dir=(\S+)", job.read("ray")))
+    assert len(folders) == 3 and not any(Path(folder).exists() for folder in folders)
+    assert list((tmp_path / "disk").iterdir()) == []
     assert list(job.logs()) == ["0-n1", "1-n2", "2-n3"]
 
 
