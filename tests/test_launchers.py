@@ -278,6 +278,16 @@ def test_a_signal_interrupts_the_command(sent: signal.Signals, submit: Callable[
     assert ("requeue 4711" in job.read("scontrol")) == (sent == signal.SIGUSR1)
 
 
+def test_a_job_that_was_put_into_the_queue_again_has_logs_of_its_own(
+    submit: Callable[..., Job], tmp_path: Path
+) -> None:
+    """What an earlier run of it has written does not tell that a node is up."""
+    assert submit("true", nodes="n1").end()[0] == 0
+    assert submit("true", nodes="n1", SLURM_RESTART_COUNT="2").end()[0] == 0
+    names = {path.parent.name for path in (tmp_path / "work/slurm").rglob("*.log")}
+    assert names == {"4711", "4711-2"}
+
+
 @pytest.mark.slow
 def test_a_command_that_does_not_stop_is_killed(submit: Callable[..., Job], tmp_path: Path) -> None:
     job = submit("bash -c 'trap \"\" INT; touch on; while :; do sleep 0.1; done'", MIMICNETS_STOP_SECONDS="1")
