@@ -137,7 +137,7 @@ def test_setup_and_test_are_the_command_of_the_readme() -> None:
     assert made == readme_command("test").replace(".[test]", ".[dev]")
     extras = PROJECT["project"]["optional-dependencies"]
     assert "mimicnets[test]" in extras["dev"]
-    assert {re.split(r"\W", each)[0] for each in extras["dev"]} == {"mimicnets", "mypy", "pre", "ray"}
+    assert {re.split(r"\W", each)[0] for each in extras["dev"]} == {"mimicnets", "mypy", "pre", "ray", "shellcheck"}
 
 
 def test_the_workflow_runs_the_targets_of_the_makefile() -> None:
