@@ -22,7 +22,8 @@ from typing import Any
 import cluster_jobs
 import pytest
 import search_jobs
-from pocket import ENVIRONMENT, ROOT, run_cell, run_to_labels, write_params
+from pocket import ENVIRONMENT, ROOT, copy_of_the_repository, dvc, ran, run_cell, run_to_labels, write_params
+from ruamel.yaml import YAML
 
 from stages import augment, label, prepare
 from stages.workers import cluster_task
@@ -528,32 +529,41 @@ def test_a_cluster_that_gets_a_node_again_goes_on(nodes: Nodes, here: Path) -> N
         assert until(lambda: executor._nodes.have() == 0)
 
 
+@contextlib.contextmanager
+def two_nodes(folder: Path) -> Iterator[Nodes]:
+    """A cluster of its own: a head without CPUs, and two nodes of one."""
+    made = Nodes(folder)
+    try:
+        for name in "ab":
+            made.ensure(name)
+        yield made
+    finally:
+        made.end()
+
+
 @pytest.mark.slow
 def test_a_head_that_dies_ends_the_run(here: Path) -> None:
     """In one line and with all trials; a run on another cluster goes on."""
-    for again in (False, True):
-        nodes = Nodes(here)
-        try:
-            for name in "ab":
-                nodes.ensure(name)
-            process = drive(here, nodes, waits=True)
-            assert until(lambda: len(begun(here)) == 2 + 2 * again, 60), process.kill() or process.communicate()
-            if again:
-                (here / "go").touch()
-                _, errors = process.communicate(timeout=120)
-                assert process.returncode == 0, errors
-                continue
-            pids = [int(line[1]) for line in begun(here)]
-            struck = time.monotonic()
-            nodes.kill("head")
-            assert until(lambda: process.poll() is not None, 120)
-            ended = time.monotonic() - struck
-            assert until(lambda: all(gone(pid) for pid in pids), 30)
-            print(f"driver ended {ended:.1f} s after its head, its trials {time.monotonic() - struck:.1f} s")
-            _, errors = process.communicate()
-            assert "the head of the Ray cluster at" in errors and "has not answered for 60 s" in errors, errors
-        finally:
-            nodes.end()
+    with two_nodes(here) as nodes:
+        process = drive(here, nodes)
+        assert until(lambda: len(begun(here)) == 2, 60), process.kill() or process.communicate()
+        struck = time.monotonic()
+        nodes.kill("head")
+        assert until(lambda: all(gone(int(line[1])) for line in begun(here)), 90)
+        print(f"trials ended {time.monotonic() - struck:.1f} s after their head")
+        assert until(lambda: process.poll() is not None, 60)
+        print(f"the driver ended {time.monotonic() - struck:.1f} s after its head")
+        _, errors = process.communicate()
+        assert errors.strip().splitlines()[-1] == (
+            f"OSError: the head of the Ray cluster at {nodes.address} has not answered for 60 s: finished trials are "
+            "kept; start the cluster again and run again"
+        )
+    with two_nodes(here) as nodes:
+        process = drive(here, nodes)
+        assert until(lambda: len(begun(here)) == 4, 60), process.kill() or process.communicate()
+        (here / "go").touch()
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
     assert sorted(int(line[0]) for line in begun(here, "ended")) == list(range(10))
 
 
@@ -635,3 +645,50 @@ def test_a_cell_has_the_same_bytes_as_in_one_process(nodes: Nodes, tmp_path: Pat
         files = [path for name in made for path in sorted((folder / name).rglob("*"))]
         written.append({path.relative_to(folder): path.read_bytes() for path in files if path.is_file()})
     assert len(written[0]) > 14 and written[0] == written[1]
+
+
+def in_folder(folder: Path) -> list[int]:
+    """Processes that work there: doors, DVC and trials."""
+    found = []
+    for pid in processes():
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{pid}/cwd").resolve().is_relative_to(folder):
+                found.append(pid)
+    return found
+
+
+def outcome(folder: Path) -> dict[str, Any]:
+    """All metrics, and the hashes of all outputs; the stages of dvc.lock are in the order in which they ran."""
+    metrics = {str(path.relative_to(folder)): path.read_bytes() for path in (folder / "metrics").rglob("*.*")}
+    return {**metrics, "dvc.lock": YAML(typ="safe").load(folder / "dvc.lock")}
+
+
+@pytest.mark.slow
+def test_ctrl_c_during_dvc_repro_leaves_nothing_and_loses_nothing(
+    nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in SECRET.items():
+        monkeypatch.setitem(ENVIRONMENT, name, value)
+    whole, stopped = (copy_of_the_repository(tmp_path / name) for name in ("whole", "stopped"))
+    write_params(whole)
+    dvc(whole, "repro")
+    write_params(stopped, {"execution.engine": "ray", "execution.address": nodes.address, "execution.slots": 2})
+    journals = lambda: list(stopped.glob("work/teachers/*/journal.jsonl"))  # noqa: E731
+    done = lambda: [] if not journals() else [  # noqa: E731
+        line for line in journals()[0].read_text().splitlines() if '"event":"done"' in line
+    ]
+    process = subprocess.Popen([sys.executable, "-m", "dvc", "repro"], cwd=stopped, env=ENVIRONMENT, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)  # fmt: skip
+    assert until(lambda: done() or process.poll() is not None, 120) and process.poll() is None
+    os.killpg(process.pid, signal.SIGINT)
+    sent = time.monotonic()
+    output, _ = process.communicate(timeout=60)
+    assert until(lambda: not in_folder(stopped), 30), in_folder(stopped)
+    print(f"nothing was left {time.monotonic() - sent:.1f} s after Ctrl-C")
+    assert process.returncode != 0 and "stopped; 'dvc repro' goes on where it was" in output, output
+    before = journals()[0].read_bytes()
+    assert 1 <= len(done()) < 4
+    assert "teachers" in ran(dvc(stopped, "repro"))
+    assert journals()[0].read_bytes().startswith(before), "it began anew"
+    assert outcome(stopped) == outcome(whole)
+    assert list((stopped / "work/beats").iterdir()) == []
