@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import os
 import random
-import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import search_jobs
 SPACE = {"lr": {"low": 1e-4, "high": 1e-1, "log": True}, "width": {"low": 4, "high": 64, "integer": True}}
 
 
-def sweep(folder: Path, submit: Any, slots: int, trials: int = 10) -> None:
+def sweep(folder: Path, submit: Any, slots: int, trials: int = 8) -> None:
     """The whole sweep of a test; goes on from what its journal holds."""
     from stages.search.journal import Journal
     from stages.search.propose import Settings
@@ -30,13 +29,15 @@ def sweep(folder: Path, submit: Any, slots: int, trials: int = 10) -> None:
     )  # fmt: skip
 
 
-def trial(folder: Path, seconds: float, fault: str, i: int, params: dict[str, Any], seed: int) -> dict[str, Any]:
-    """A trial of random length; trial 1 meets a fault the first time."""
+def trial(
+    folder: Path, seconds: float, faults: dict[int, int], i: int, params: dict[str, Any], seed: int
+) -> dict[str, Any]:
+    """A trial of random length; `faults` has what a trial meets the first time."""
     search_jobs.log(folder / "begun", f"{i} {os.getpid()} {node()}")
-    met = folder / f"met-{fault}"
-    if i == 1 and fault and not met.exists():
+    met = folder / f"met-{i}"
+    if i in faults and not met.exists():
         met.write_text(f"{time.monotonic()}", encoding="utf-8")
-        os.kill(os.getpid(), {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}[fault])
+        os.kill(os.getpid(), faults[i])
     time.sleep(random.random() * seconds)
     write(folder, i, params, seed)
     search_jobs.log(folder / "ended", f"{i} {os.getpid()} {time.monotonic()}")
@@ -79,7 +80,7 @@ def drive(folder: str, address: str, waits: bool) -> None:
     os.chdir(path)
     with Cluster(address, 2, patience=8) as executor:
         fn = functools.partial(executor.submit, wait_for, path) if waits else None
-        sweep(path, fn or functools.partial(executor.submit, trial, path, 0.0, ""), 2)
+        sweep(path, fn or functools.partial(executor.submit, trial, path, 0.0, {}), 2)
     (path / "finished").touch()
 
 
@@ -102,5 +103,7 @@ def no_memory() -> None:
     raise MemoryError("2 TiB")
 
 
-def die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+def die(folder: Path, number: int) -> None:
+    """Write down the process, and send it a signal."""
+    search_jobs.log(folder / "begun", f"0 {os.getpid()}")
+    os.kill(os.getpid(), number)

@@ -274,12 +274,12 @@ class Cluster(Executor):
                 self._again(ref, trial, token, node)
         elif now - trial.since > (self._grace if dead else self._patience):
             trial.kills += 1
+            if not dead:
+                trial.question = self._nodes.ask(node, cluster_task.kill, owner["pid"], owner["born"], self._beat)
             if trial.kills > RETRIES:
                 self._give_up(ref, trial)
             elif dead:
                 self._again(ref, trial, token, node)
-            else:
-                trial.question = self._nodes.ask(node, cluster_task.kill, owner["pid"], owner["born"], self._beat)
 
     def _again(self, ref: Any, trial: _Trial, token: str, *nodes: str) -> None:
         """Begin a trial elsewhere than on `nodes` and those that do not answer; forget its task and process `token`."""
