@@ -506,6 +506,29 @@ def test_a_node_that_freezes_with_the_patience_of_real_runs(plain: Any, nodes: N
     check_frozen(nodes, here, Cluster(nodes.address, 4), plain, 100)
 
 
+@pytest.mark.slow
+def test_a_node_of_which_only_ray_freezes(plain: dict[str, bytes], nodes: Nodes, here: Path) -> None:
+    """The head gives it up; trials that run there go on and count."""
+    nodes.ensure("c")
+    raylet = next(pid for pid in processes() if session(pid) == nodes.nodes["c"].pid
+                  and Path(f"/proc/{pid}/comm").read_text().strip() == "raylet")  # fmt: skip
+    executor = Cluster(nodes.address, 4, patience=8)
+    with sweeping(here, executor):
+        there = a_trial_on(nodes, "c", here)
+        struck = time.monotonic()
+        os.kill(raylet, signal.SIGSTOP)
+        try:
+            assert until(lambda: executor._nodes.dead(there[2]), 60)
+            print(f"a node whose raylet froze was given up after {time.monotonic() - struck:.1f} s")
+            time.sleep(15)
+            (here / "go").touch()
+            assert until(lambda: (here / "outputs" / there[0]).exists(), 10)
+        finally:
+            os.kill(raylet, signal.SIGCONT)
+    assert written(here) == plain
+    assert sorted(line[0] for line in begun(here)) == list("012345")
+
+
 def test_a_node_that_dies(plain: dict[str, bytes], nodes: Nodes, here: Path) -> None:
     """Its trials run again on the others."""
     nodes.ensure("c")
@@ -594,6 +617,20 @@ def test_a_head_that_dies_ends_the_run(here: Path) -> None:
         _, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors
     assert sorted(int(line[0]) for line in begun(here, "ended")) == list(range(8))
+
+
+def test_a_process_is_killed_if_it_is_the_same() -> None:
+    """And is gone before its parent has waited for it."""
+    process = subprocess.Popen(["sleep", "60"])
+    try:
+        since = cluster_task.born(process.pid)
+        assert since and cluster_task.kill(process.pid, f"{since}0", 1.0) and process.poll() is None
+        process.send_signal(signal.SIGSTOP)
+        assert cluster_task.kill(process.pid, since, 2.0)
+        assert Path(f"/proc/{process.pid}").exists() and cluster_task.born(process.pid) is None
+    finally:
+        process.kill()
+        process.wait()
 
 
 class Head:
