@@ -78,7 +78,7 @@ def drive(folder: str, address: str, waits: bool) -> None:
 
     path = Path(folder)
     os.chdir(path)
-    with Cluster(address, 2, patience=8) as executor:
+    with Cluster(address, 2, patience=4) as executor:
         fn = functools.partial(executor.submit, wait_for, path) if waits else None
         sweep(path, fn or functools.partial(executor.submit, trial, path, 0.0, {}), 2)
     (path / "finished").touch()

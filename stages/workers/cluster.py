@@ -227,8 +227,9 @@ class Cluster(Executor):
     def _forgive(self, seconds: float) -> None:
         """This process was stopped for so long, and so may the others have been: that silence counts not."""
         self._nodes.forgive(seconds)
-        for trial in self._flying.values():
-            trial.since += seconds
+        with self._lock:
+            for trial in self._flying.values():
+                trial.since += seconds
 
     def _look(self, now: float) -> None:
         """See to trials that give no signs of life, and whether any trial can.
@@ -274,12 +275,12 @@ class Cluster(Executor):
                 self._again(ref, trial, token, node)
         elif now - trial.since > (self._grace if dead else self._patience):
             trial.kills += 1
-            if not dead:
-                trial.question = self._nodes.ask(node, cluster_task.kill, owner["pid"], owner["born"], self._beat)
             if trial.kills > RETRIES:
                 self._give_up(ref, trial)
             elif dead:
                 self._again(ref, trial, token, node)
+            else:
+                trial.question = self._nodes.ask(node, cluster_task.kill, owner["pid"], owner["born"], self._beat)
 
     def _again(self, ref: Any, trial: _Trial, token: str, *nodes: str) -> None:
         """Begin a trial elsewhere than on `nodes` and those that do not answer; forget its task and process `token`."""
