@@ -33,7 +33,7 @@ SCRIPT, ON_CLUSTER = LAUNCHERS / "slurm.sbatch", LAUNCHERS / "on-cluster.sh"
 CLOUD = YAML(typ="safe").load(LAUNCHERS / "cloud.yaml")
 JOB = YAML(typ="safe").load(LAUNCHERS / "kubernetes.yaml")
 HEALTH = {"RAY_USAGE_STATS_ENABLED"} | {f"RAY_health_check_{name}" for name in ("period_ms", "timeout_ms",
-          "failure_threshold")} | {f"RAY_grpc_keepalive_{name}_ms" for name in ("time", "timeout")}  # fmt: skip
+          "failure_threshold")}  # fmt: skip
 SRUN = """#!/bin/bash
 while [[ ${1:-} == --* ]]; do
     case $1 in
@@ -186,7 +186,7 @@ def test_a_job_runs_its_trials_on_all_its_nodes(submit: Callable[..., Job], tmp_
     """The whole life, with Ray: two nodes of one CPU, trials on both, and nothing left."""
     pytest.importorskip("ray", reason="Ray is in the extra ray")
     started = time.monotonic()
-    job = submit(python("trial", 0.2, ""), ray=None)
+    job = submit(python("trial", 0.2, {}), ray=None)
     status, said = job.end()
     assert status == 0, said
     print(f"a cluster of two nodes, six trials, and the end: {time.monotonic() - started:.1f} s")
