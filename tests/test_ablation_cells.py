@@ -96,7 +96,7 @@ def test_fresh_epochs_are_those_that_augment_would_make_next(here: Path, tmp_pat
     params, source = read_params(), Fresh(made("fresh"), CPU)
     section = prepare_settings.augment(params)
     job = augment.Job(tmp_path, here / "data/prepared", params["seed"], section, common.images(params), "cpu")
-    augment_epochs.make_epochs(job, [section.epochs + 1])
+    augment_epochs.make_shards(job, [section.epochs + 1])
     wanted = read_tensors(shard_path(tmp_path, section.epochs + 1))[0]
     shard = source.shard(1)
     np.testing.assert_array_equal(shard.images, wanted["images"])

@@ -24,6 +24,7 @@ import cluster_jobs
 import pytest
 import search_jobs
 from pocket import ENVIRONMENT, ROOT, copy_of_the_repository, dvc, ran, run_cell, run_to_labels, write_params
+from processes import gone, processes, session, until
 from ruamel.yaml import YAML
 
 from stages import augment, label, prepare
@@ -115,31 +116,6 @@ def free_port() -> int:
             free.bind(("", port))
             return port
     raise OSError("no free port")
-
-
-def processes() -> list[int]:
-    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
-
-
-def session(pid: int) -> int:
-    try:
-        return os.getsid(pid)
-    except ProcessLookupError:
-        return 0
-
-
-def gone(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-
-
-def until(condition: Callable[[], Any], seconds: float = 30.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not (held := bool(condition())) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return held
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,7 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 from pocket import ENVIRONMENT, ROOT
+from processes import processes, session, until
 from ruamel.yaml import YAML
 
 from stages.settings.common import execution
@@ -102,7 +103,7 @@ class Job:
     def left(self) -> list[int]:
         """Processes of the script's session and of those of its nodes."""
         sessions = {self.process.pid, *(int(pid) for _, pid in self.steps())}
-        return [pid for pid in pids() if session(pid) in sessions]
+        return [pid for pid in processes() if session(pid) in sessions]
 
     def steps(self) -> list[list[str]]:
         """[node, process of srun], as started."""
@@ -116,26 +117,6 @@ class Job:
     def logs(self) -> dict[str, str]:
         """The output of each node."""
         return {path.stem: path.read_text() for path in sorted((self.folder / "work/slurm/4711").glob("*.log"))}
-
-
-def pids() -> list[int]:
-    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
-
-
-def session(pid: int) -> int:
-    """0 of a process that has ended."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-        return 0 if state in "ZX" else os.getsid(pid)
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-
-
-def until(condition: Callable[[], Any], seconds: float = 30.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not (held := bool(condition())) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return held
 
 
 @pytest.fixture

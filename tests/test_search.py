@@ -25,6 +25,7 @@ import search_jobs
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from processes import gone, until
 from scipy.stats import norm, qmc
 from threadpoolctl import threadpool_info, threadpool_limits
 
@@ -820,20 +821,6 @@ def begun(folder: Path) -> list[list[str]]:
     """[trial, pid, seed, params] of every begin of a trial."""
     path = folder / "begun"
     return [line.split(" ", 3) for line in path.read_text().splitlines()] if path.is_file() else []
-
-
-def until(condition: Callable[[], Any], seconds: float = 30.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not (held := bool(condition())) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return held
-
-
-def gone(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return True
 
 
 def finish(process: subprocess.Popen[str]) -> str:
