@@ -37,6 +37,7 @@ from stages.workers.executors import Local, Serial
 SECRET = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef" * 4}
 os.environ.update(SECRET)
 ray: Any = pytest.importorskip("ray", reason="Ray is in the extra ray")
+pytestmark = pytest.mark.ray
 TESTS = ROOT / "tests"
 HEALTH = {"RAY_health_check_period_ms": "3000", "RAY_health_check_timeout_ms": "10000",
           "RAY_health_check_failure_threshold": "3"}  # fmt: skip

@@ -163,6 +163,7 @@ def python(work: str, *more: object) -> str:
 # ----------------------------------------------------------------------------------------------------- Slurm: nodes
 
 
+@pytest.mark.ray
 def test_a_job_runs_its_trials_on_all_its_nodes(submit: Callable[..., Job], tmp_path: Path) -> None:
     """The whole life, with Ray: two nodes of one CPU, trials on both, and nothing left."""
     pytest.importorskip("ray", reason="Ray is in the extra ray")
@@ -188,6 +189,7 @@ def test_a_job_runs_its_trials_on_all_its_nodes(submit: Callable[..., Job], tmp_
 ENDS = {"cancelled": (signal.SIGTERM, 143), "early": (signal.SIGUSR1, 130)}
 
 
+@pytest.mark.ray
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["cancelled", "early", "failed"])
 def test_nothing_is_left_of_trials_that_are_under_way(how: str, submit: Callable[..., Job], tmp_path: Path) -> None:
@@ -455,6 +457,7 @@ def test_all_that_is_to_fill_in_is_listed_at_the_top(name: str) -> None:
     assert re.search(r"never (started|run on a cluster)", head)
 
 
+@pytest.mark.ray
 def test_ray_takes_the_configuration_for_a_cloud() -> None:
     """And no key that it does not know; nothing is asked of a cloud."""
     pytest.importorskip("ray", reason="Ray is in the extra ray")

@@ -78,7 +78,8 @@ def test_damaged_checkpoint(undisturbed: Path, tmp_path: Path, damage: str) -> N
     goes_on(folder, undisturbed)
 
 
-@pytest.mark.parametrize("stage", ["augment", pytest.param("label", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["augment", "label"])
 def test_damaged_shard_of_an_interrupted_run(undisturbed: Path, tmp_path: Path, stage: str) -> None:
     folder = interrupted(undisturbed, tmp_path, stage, "write:epoch-002", 1)
     shards = sorted(folder.glob(f"work/{stage}/*/epoch-*.safetensors"))
@@ -191,7 +192,8 @@ def test_no_space_left(undisturbed: Path, tmp_path: Path, stage: str, point: str
     goes_on(folder, undisturbed)
 
 
-@pytest.mark.parametrize("stage, size", [("augment", "400k"), pytest.param(CELL, "700k", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("stage, size", [("augment", "400k"), (CELL, "700k")])
 def test_a_disk_that_is_full(undisturbed: Path, tmp_path: Path, stage: str, size: str) -> None:
     """work/ on a file system of that size, for real."""
     folder = undone(undisturbed, tmp_path / "repository", stage)

@@ -35,7 +35,7 @@ POINTS = [
     ("tabulate", "write:metrics/table", 2),
     ("assess", "write:metrics/claims", 2),
 ]
-QUICK = {(TEACHERS, "write:checkpoint"), ("label", "write:epoch-")}
+QUICK = {(TEACHERS, "write:checkpoint")}
 CASES = [
     pytest.param(*case, marks=[] if case[:2] in QUICK else pytest.mark.slow, id=f"{case[0]}-{case[1]}")
     for case in POINTS
