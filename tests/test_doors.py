@@ -252,9 +252,9 @@ def test_chosen_hyperparameters_are_trained_again(
 
 
 class OnGPUs(Serial):
-    """As if trials ran on GPUs."""
+    """As if trials ran on a GPU."""
 
-    gpus = True
+    gpus = 1
 
 
 @pytest.mark.parametrize("door", ["teachers", "students"])

@@ -87,10 +87,10 @@ def test_behind_keeps_the_first_error_and_finishes_what_was_submitted() -> None:
 @pytest.mark.parametrize(
     ("work", "slots", "gpus", "expected"),
     [(0, 8, [], 1), (9, 8, [], 1), (19, 8, [], 1), (25, 8, [], 2), (1000, 8, [], 6), (1000, 1, [], 1), (1000, 4, [], 4),
-     (0, 4, ["0", "1"], 4), (0, 8, ["0"], 6), (0, 1, ["2"], 1)],
+     (0, 4, ["0", "1"], 2), (0, 8, ["0"], 1), (1000, 16, list("01234567"), 6), (0, 1, ["2"], 1)],
 )  # fmt: skip
 def test_processes_are_worth_their_start(work: int, slots: int, gpus: list[str], expected: int) -> None:
-    """Ten units of work are; on the GPUs that were chosen, each is. Of six epochs no more than six."""
+    """Ten units of work are; each GPU that was chosen gets one. Of six epochs no more than six."""
     with Local(slots, devices=gpus) as given:
         engine, processes = shared_among(given, work, 10, 6)
         assert processes == expected

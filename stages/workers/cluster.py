@@ -142,9 +142,9 @@ class Cluster(Executor):
         self._ray.shutdown()
 
     @property
-    def gpus(self) -> bool:
-        """Whether trials run on GPUs."""
-        return self._gpus
+    def gpus(self) -> int:
+        """GPUs on which trials run; 0 where they run on CPUs."""
+        return self._nodes.have() if self._gpus else 0
 
     def _slots(self, wanted: int, address: str) -> int:
         have = self._nodes.have()

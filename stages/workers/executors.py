@@ -31,7 +31,8 @@ class Serial(Executor):
     """Runs a trial when it is submitted, in this process."""
 
     slots = 1
-    gpus = False
+    gpus = 0
+    """Those that were given; what is seen by this process is not counted."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """A finished future."""
@@ -59,7 +60,7 @@ class Local(Executor):
     ) -> None:
         if slots < 1:
             raise ValueError(f"execution.slots is {slots}: allowed is 1 or more")
-        self.gpus = bool(devices)
+        self.gpus = len(devices)
         self.slots, self._patience, self._beat = slots, patience, min(BEAT_SECONDS, patience / 4)
         self._load: dict[str | None, int] = dict.fromkeys(devices or (None,), 0)
         self._context = multiprocessing.get_context("forkserver")

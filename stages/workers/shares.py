@@ -23,10 +23,10 @@ class Epochs(Protocol):
 def shared_among(engine: Engine, work: int, least: int, epochs: int) -> tuple[Engine, int]:
     """Where epochs are made and in how many processes, at most one for each epoch.
 
-    On CPUs there is none for less than `least` units of work; where one process of its own would gain nothing, this
-    one does the work itself.
+    On GPUs there is one for each, which fills it; on CPUs there is none for less than `least` units of work. Where one
+    process of its own would gain nothing, this one does the work itself.
     """
-    wanted = engine.slots if engine.gpus else min(engine.slots, work // least)
+    wanted = engine.gpus or min(engine.slots, work // least)
     processes = max(1, min(wanted, epochs))
     alone = isinstance(engine, Local) and processes == 1 and not engine.gpus
     return (Serial() if alone else engine), processes
