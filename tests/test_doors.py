@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from pocket import pocket_params, table, write_params
 from pocket import run_cell as cell
 
@@ -249,6 +250,16 @@ def test_chosen_hyperparameters_are_trained_again(
         [100 * float(line["test_accuracy"]) for line in table(folder / "metrics/students/conv1-60k.retrained.csv")]
     )
     assert claims["conv_gap"]["effects"]["60k"]["value_pct"] == pytest.approx(-value, abs=1e-3)
+
+
+def test_test_outputs_of_members_are_in_the_order_of_their_files(finished: Path) -> None:
+    images = torch.from_numpy(read_test(finished / "data/prepared")[0])
+    outputs = read_test_logits(finished / "data/ensemble/test.safetensors")["members"]
+    members = label.load_members(finished / "data/ensemble", torch.device("cpu"))
+    assert list(outputs) == list(range(len(members))) and len(members) == 2
+    for place, net in enumerate(members):
+        assert np.allclose(outputs[place], net.eval()(images).detach().numpy(), atol=1e-4)
+    assert not np.allclose(outputs[0], outputs[1], atol=1e-2)
 
 
 class OnGPUs(Serial):
