@@ -25,7 +25,7 @@ pocket: ## run the pipeline in a pocket-sized copy at FOLDER (a minute or two of
 	python -m tools.pocket $(FOLDER) && cd $(FOLDER) && dvc repro
 
 smoke: ## run the pipeline at the scale smoke (five minutes on two cores)
-	python -m stages.scale smoke && dvc repro
+	python -m commands.scale smoke && dvc repro
 
 bench: ## run the quick version of every benchmark
 	set -e; for name in $(BENCHMARKS); do python -m benchmarks.$$name --quick; done

@@ -1,1 +1,3 @@
-"""Timings beside what a user would otherwise use: `python -m benchmarks.NAME [--quick] [--json FILE]`."""
+"""Timings beside what a user would otherwise use: `python -m benchmarks.NAME [--quick] [--json
+FILE]`.
+"""

@@ -1,9 +1,10 @@
 """What one augmented view costs: HSV jitter, mirror, crop and rescaling, on a CPU with one thread.
 
-`stages.images.views.Views` in float64 beside the same operation image by image (scipy and scikit-image; the uint8
-results are compared and must be equal) and beside what torchvision and kornia offer. Images are random bytes of
-32 x 32 px, crops 24 to 32 px, draws are those of `stages.images.draws`; whatever draws for itself is seeded. All but
-torchvision's per-image form take whole batches of images that are in memory.
+`stages.images.views.Views` in float64 beside the same operation image by image (scipy and
+scikit-image; the uint8 results are compared and must be equal) and beside what torchvision and
+kornia offer. Images are random bytes of 32 x 32 px, crops 24 to 32 px, draws are those of
+`stages.images.draws`; whatever draws for itself is seeded. All but torchvision's per-image form
+take whole batches of images that are in memory.
 """
 
 from __future__ import annotations
@@ -25,7 +26,11 @@ from stages.images.views import Views
 SIZE, CROP_MIN, BATCH = 32, 24, 256
 JITTER = Jitter(hue=0.06, saturation=0.26, value=0.20, saturation_scale=0.21, value_scale=0.13)
 UNIT = "images per CPU-second"
-OURS, AGAIN, NAIVE = "ours, HSV planes kept", "ours, HSV made again for each chunk", "scipy + skimage, per image"
+OURS, AGAIN, NAIVE = (
+    "ours, HSV planes kept",
+    "ours, HSV made again for each chunk",
+    "scipy + skimage, per image",
+)
 TV_IMAGE, TV_BATCH = "torchvision v2, per PIL image", "torchvision v2, per batch"
 KORNIA, KORNIA_CLASSES = "kornia functions, batched", "kornia.augmentation, batched"
 OWN_JITTER = "jitter of brightness, saturation and hue by factors only, in an order of its own"
@@ -41,7 +46,9 @@ Function = Callable[[], int]
 
 
 def naive(image: np.ndarray, crop: np.ndarray, factors: np.ndarray) -> np.ndarray:
-    """One view as its definition reads: uint8 (s, s, 3) of `image`, `crop` = (mirror, size, x, y) and five factors."""
+    """One view as its definition reads: uint8 (s, s, 3) of `image`, `crop` = (mirror, size, x, y)
+    and five factors.
+    """
     from skimage import color
 
     d_h, d_s, d_v, a_s, a_v = factors
@@ -68,7 +75,9 @@ def torchvision_alternatives(images: np.ndarray, count: int) -> dict[str, Functi
         [
             v2.ColorJitter(brightness=JITTER.value, saturation=JITTER.saturation, hue=JITTER.hue),
             v2.RandomHorizontalFlip(),
-            v2.RandomResizedCrop(SIZE, scale=(smallest, 1.0), ratio=(1.0, 1.0), interpolation=bicubic),
+            v2.RandomResizedCrop(
+                SIZE, scale=(smallest, 1.0), ratio=(1.0, 1.0), interpolation=bicubic
+            ),
         ]
     )
     pictures = [Image.fromarray(image) for image in images[:count]]
@@ -89,7 +98,9 @@ def torchvision_alternatives(images: np.ndarray, count: int) -> dict[str, Functi
 
 
 def kornia_views(images: Tensor, crops: Tensor, factors: Tensor) -> Tensor:
-    """Views uint8 (n, 3, s, s) of uint8 (n, 3, s, s) by kornia's functions, with the draws of ours."""
+    """Views uint8 (n, 3, s, s) of uint8 (n, 3, s, s) by kornia's functions, with the draws of
+    ours.
+    """
     from kornia.color import hsv_to_rgb, rgb_to_hsv
     from kornia.geometry.transform import crop_and_resize
 
@@ -102,7 +113,9 @@ def kornia_views(images: Tensor, crops: Tensor, factors: Tensor) -> Tensor:
     rgb = torch.where(mirror[:, None, None, None] == 1, rgb.flip(3), rgb)
     right, bottom = x + size - 1, y + size - 1
     boxes = torch.stack([x, y, right, y, right, bottom, x, bottom], 1).view(-1, 4, 2).float()
-    views = crop_and_resize(rgb, boxes, (SIZE, SIZE), mode="bicubic", padding_mode="border", align_corners=True)
+    views = crop_and_resize(
+        rgb, boxes, (SIZE, SIZE), mode="bicubic", padding_mode="border", align_corners=True
+    )
     return views.clamp_(0, 1).mul_(255.0).round_().to(torch.uint8)
 
 
@@ -118,12 +131,18 @@ def kornia_alternatives(images: np.ndarray, draws: np.ndarray) -> dict[str, Func
         classes.ColorJiggle(brightness=JITTER.value, saturation=JITTER.saturation, hue=JITTER.hue),
         classes.RandomHorizontalFlip(),
         classes.RandomResizedCrop(
-            (SIZE, SIZE), scale=(smallest, 1.0), ratio=(1.0, 1.0), resample="BICUBIC", cropping_mode="resample"
+            (SIZE, SIZE),
+            scale=(smallest, 1.0),
+            ratio=(1.0, 1.0),
+            resample="BICUBIC",
+            cropping_mode="resample",
         ),
     )
 
     def functions() -> int:
-        for batch in zip(tensors.split(BATCH), crops.split(BATCH), factors.split(BATCH), strict=True):
+        for batch in zip(
+            tensors.split(BATCH), crops.split(BATCH), factors.split(BATCH), strict=True
+        ):
             kornia_views(*batch)
         return len(tensors)
 
@@ -136,22 +155,33 @@ def kornia_alternatives(images: np.ndarray, draws: np.ndarray) -> dict[str, Func
 
 
 def measure(arguments: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
-    """Rows of all peers, and how many values of the naive reference differ from ours (none, or it fails)."""
+    """Rows of all peers, and how many values of the naive reference differ from ours (none, or it
+    fails).
+    """
     torch.set_num_threads(1)
     torch.manual_seed(0)
     count, few, turns = (1024, 64, 5) if arguments.quick else (2048, 256, 9)
     images = np.random.default_rng(0).integers(0, 256, (count, SIZE, SIZE, 3), dtype=np.uint8)
-    index, draws = order(0, 0, "benchmark", count), draw(0, 0, "benchmark", count, size_px=SIZE, crop_min=CROP_MIN)
+    index, draws = (
+        order(0, 0, "benchmark", count),
+        draw(0, 0, "benchmark", count, size_px=SIZE, crop_min=CROP_MIN),
+    )
     crops, factors = draws[:, 5:].astype(np.int64), JITTER.factors(draws)
-    kept, again = (Views(images, "cpu", JITTER, CROP_MIN, resident_bytes=size) for size in (2**30, 0))
+    kept, again = (
+        Views(images, "cpu", JITTER, CROP_MIN, resident_bytes=size) for size in (2**30, 0)
+    )
 
     def reference() -> np.ndarray:
         return np.stack([naive(images[index[i]], crops[i], factors[i]) for i in range(few)])
 
     found = kept(index, draws).numpy()
-    differing = int((found[:few] != reference()).sum()) + int((found != again(index, draws).numpy()).sum())
+    differing = int((found[:few] != reference()).sum()) + int(
+        (found != again(index, draws).numpy()).sum()
+    )
     if differing:
-        raise ValueError(f"{differing} values of ours differ from scipy and scikit-image: see tests/test_images.py")
+        raise ValueError(
+            f"{differing} values of ours differ from scipy and scikit-image: see tests/test_images.py"
+        )
     alternatives: dict[str, Function] = {
         OURS: lambda: len(kept(index, draws)),
         AGAIN: lambda: len(again(index, draws)),
@@ -163,7 +193,12 @@ def measure(arguments: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
     costs = interleaved(alternatives, turns)
     rows = compare("augmented views, 32 px", OURS, costs, UNIT, notes=NOTES)
     compared = few * SIZE * SIZE * 3
-    return rows, {"threads": 1, "images": count, "values_compared": compared, "values_differing": differing}
+    return rows, {
+        "threads": 1,
+        "images": count,
+        "values_compared": compared,
+        "values_differing": differing,
+    }
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
-"""What DVC itself costs on this pipeline: a `dvc repro` with nothing to do, and one after an edit of one net's boxes.
+"""What DVC itself costs on this pipeline: a `dvc repro` with nothing to do, and one after an edit
+of one net's boxes.
 
-A temporary git repository gets what git would clone, with the paper's parameters and rows x budgets such that dvc.yaml
-expands to 44 stages (27 mimic nets, 8 nets on hard labels, 9 others; --quick: 17). Nothing is trained. DVC's own time
-is measured, so the word `python` in the stages' commands means a shell script there, which writes small files in the
-place of every output, as many as the paper's scale has; dvc.yaml with its commands, dependencies and parameters is
-byte for byte the project's. `dvc commit --force` then records that state: the same dvc.lock as `dvc repro` writes.
+A temporary git repository gets what git would clone, with the paper's parameters and rows x budgets
+such that dvc.yaml expands to 44 stages (27 mimic nets, 8 nets on hard labels, 9 others; --quick:
+17). Nothing is trained. DVC's own time is measured, so the word `python` in the stages' commands
+means a shell script there, which writes small files in the place of every output, as many as the
+paper's scale has; dvc.yaml with its commands, dependencies and parameters is byte for byte the
+project's. `dvc commit --force` then records that state: the same dvc.lock as `dvc repro` writes.
 
 "dvc repro, nothing to do" checks every dependency, parameter and output of every stage and runs none. Beside it:
 `dvc repro` with ruamel.yaml as pip installs it without the extra `oldlibyaml` (its reader in Python; DVC reads dvc.lock
@@ -34,7 +36,7 @@ import ruamel.yaml.main
 from ruamel.yaml import YAML
 
 from benchmarks.measure import ROOT, Cost, Row, compare, interleaved, main
-from stages.scale import compose
+from commands.scale import compose
 
 Run = Callable[[], int]
 REPORTS = ("tabulate", "assess", "draw", "page")
@@ -43,9 +45,13 @@ OURS, NO_C, STATUS = "dvc repro", "ruamel.yaml without its C reader", "dvc statu
 ALL, FLOOR, COMMANDS = "dvc repro --all-pipelines", "imports of DVC alone", "commands"
 EDITED = "conv1"  # the row of hard_rows whose boxes are edited: it has one budget, so one cell
 FILES = {  # in each output folder at the paper's scale; in those not named here two, a cell's weights and its log
-    "data/prepared": 4, "data/teachers": 260, "data/ensemble": 17, "data/augmented": 161, "data/samples": 1,
+    "data/prepared": 4,
+    "data/teachers": 260,
+    "data/ensemble": 17,
+    "data/augmented": 161,
+    "data/samples": 1,
     "data/logits": 161,
-}  # fmt: skip
+}
 NOTES = {
     NO_C: "the same command; what it costs where the extra oldlibyaml of ruamel.yaml is not installed",
     STATUS: "checks the same, locks no stage, would run nothing",
@@ -69,13 +75,15 @@ class Stage:
     outs: tuple[str, ...]
 
 
-# ------------------------------------------------------------------------------------------------- the pipeline
+# ------------------------------------------------------------------------------------ the pipeline
 
 
 def parameters(quick: bool) -> Any:
-    """The paper's scale with 9 rows x 3 budgets of mimic nets and 8 nets on hard labels; quick: 2 x 3 and 2.
+    """The paper's scale with 9 rows x 3 budgets of mimic nets and 8 nets on hard labels; quick: 2 x
+    3 and 2.
 
-    Comments are kept: they are part of what DVC reads. The result passes `stages.settings.whole.check`.
+    Comments are kept: they are part of what DVC reads. The result passes
+    `stages.settings.whole.check`.
     """
     params = YAML().load(compose("paper"))
     params["students"]["budgets"] = list(params["students"]["budgets"])[:3]
@@ -88,13 +96,19 @@ def parameters(quick: bool) -> Any:
 
 
 def expand(pipeline: Mapping[str, Any], params: Mapping[str, Any]) -> list[Stage]:
-    """The stages of dvc.yaml, one for each cell of a matrix of row and budget; in the order of the file."""
+    """The stages of dvc.yaml, one for each cell of a matrix of row and budget; in the order of the
+    file.
+    """
     found = []
     for name, stage in pipeline.items():
         for item in _cells(stage.get("matrix"), params):
-            outs = [_path(out) for kind in ("outs", "metrics", "plots") for out in stage.get(kind, [])]
+            outs = [
+                _path(out) for kind in ("outs", "metrics", "plots") for out in stage.get(kind, [])
+            ]
             address = f"{name}@{'-'.join(item.values())}" if item else name
-            found.append(Stage(address, _fill(stage["cmd"], item), tuple(_fill(out, item) for out in outs)))
+            found.append(
+                Stage(address, _fill(stage["cmd"], item), tuple(_fill(out, item) for out in outs))
+            )
     return found
 
 
@@ -118,7 +132,8 @@ def _fill(text: str, item: Mapping[str, str]) -> str:
 
 
 def stand_in(stages: Sequence[Stage]) -> str:
-    """A shell script to be called as `python`: it writes the outputs of the stage whose command it was given.
+    """A shell script to be called as `python`: it writes the outputs of the stage whose command it
+    was given.
 
     Their content depends on the command and on params.yaml, as that of the real outputs does.
     """
@@ -142,7 +157,7 @@ def _write(out: str) -> str:
     return f"file {out}" if is_file else f"folder {out} {FILES.get(out, 2)}"
 
 
-# ----------------------------------------------------------------------------------------------- the repository
+# ---------------------------------------------------------------------------------- the repository
 
 
 class Repository:
@@ -162,12 +177,16 @@ class Repository:
         script.write_text(stand_in(self.stages), encoding="utf-8")
         script.chmod(0o755)
         # Found before the C reader, and says that there is none.
-        (root / "python_reader" / "_ruamel_yaml.py").write_text("raise ModuleNotFoundError(__name__)\n")
+        (root / "python_reader" / "_ruamel_yaml.py").write_text(
+            "raise ModuleNotFoundError(__name__)\n"
+        )
         self._apart = root / "apart"
         self._environment = _environment(root)
         self._no_c = {
             **self._environment,
-            "PYTHONPATH": os.pathsep.join(filter(None, (str(root / "python_reader"), os.environ.get("PYTHONPATH")))),
+            "PYTHONPATH": os.pathsep.join(
+                filter(None, (str(root / "python_reader"), os.environ.get("PYTHONPATH")))
+            ),
         }
         self._finish()
 
@@ -191,19 +210,31 @@ class Repository:
         for folder in (self._folder, self._apart):
             (folder / "params.yaml").write_text(text.getvalue(), encoding="utf-8")
 
-    def _call(self, *words: str, environment: dict[str, str] | None = None, folder: Path | None = None) -> str:
+    def _call(
+        self, *words: str, environment: dict[str, str] | None = None, folder: Path | None = None
+    ) -> str:
         done = subprocess.run(
-            words, cwd=folder or self._folder, env=environment or self._environment, capture_output=True, text=True
+            words,
+            cwd=folder or self._folder,
+            env=environment or self._environment,
+            capture_output=True,
+            text=True,
         )
         if done.returncode:
-            raise OSError(f"{' '.join(words)} failed with {done.returncode}:\n{done.stdout}{done.stderr}")
+            raise OSError(
+                f"{' '.join(words)} failed with {done.returncode}:\n{done.stdout}{done.stderr}"
+            )
         return done.stdout
 
-    def repro(self, *options: str, c_reader: bool = True, expected: frozenset[str] = frozenset()) -> int:
+    def repro(
+        self, *options: str, c_reader: bool = True, expected: frozenset[str] = frozenset()
+    ) -> int:
         """`dvc repro`; OSError unless it ran exactly the stages `expected`. Returns 1: one run."""
         environment = self._environment if c_reader else self._no_c
         output = self._call(sys.executable, "-m", "dvc", "repro", *options, environment=environment)
-        ran = frozenset(line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage"))
+        ran = frozenset(
+            line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")
+        )
         if ran != expected:
             raise OSError(f"dvc repro ran {sorted(ran)}, wanted {sorted(expected)}")
         return 1
@@ -217,7 +248,9 @@ class Repository:
 
     def imports(self) -> int:
         """Start Python and import what every `dvc repro` needs. Returns 1."""
-        self._call(sys.executable, "-c", "import dvc.cli, dvc.commands.repro, dvc.repo.reproduce, networkx")
+        self._call(
+            sys.executable, "-c", "import dvc.cli, dvc.commands.repro, dvc.repo.reproduce, networkx"
+        )
         return 1
 
     @property
@@ -226,7 +259,9 @@ class Repository:
         return [s for s in self.stages if s.name.startswith(f"hard@{EDITED}-") or s.name in REPORTS]
 
     def edit(self) -> None:
-        """Another box for one net on hard labels, one that no run has seen: else DVC restores the old outputs."""
+        """Another box for one net on hard labels, one that no run has seen: else DVC restores the
+        old outputs.
+        """
         self._edits += 1
         (boxes,) = self._params["hard_rows"][EDITED]["boxes"].values()
         boxes[0][0] += 1
@@ -235,7 +270,9 @@ class Repository:
     def repro_edited(self, *options: str, c_reader: bool = True) -> int:
         """`edit` and `dvc repro`. Returns 1."""
         self.edit()
-        return self.repro(*options, c_reader=c_reader, expected=frozenset(s.name for s in self.touched))
+        return self.repro(
+            *options, c_reader=c_reader, expected=frozenset(s.name for s in self.touched)
+        )
 
     def commands(self) -> int:
         """The commands of `touched` without DVC, in a folder of their own. Returns 1."""
@@ -247,17 +284,25 @@ class Repository:
 def _tracked() -> list[str]:
     """Files that git would clone; not those that the pipeline makes."""
     listed = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    names = subprocess.run(
+        listed, cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\0")
     made = ("dvc.lock", "params.yaml", "metrics/", "plots/")
-    return [name for name in names if name and not name.startswith(made) and (ROOT / name).is_file()]
+    return [
+        name for name in names if name and not name.startswith(made) and (ROOT / name).is_file()
+    ]
 
 
 def _environment(root: Path) -> dict[str, str]:
     """As the user's, but with nothing of the user's own DVC and git settings; one thread."""
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("DVC_", "GIT_"))}
+    inherited = {
+        key: value for key, value in os.environ.items() if not key.startswith(("DVC_", "GIT_"))
+    }
     return {
         **inherited,
-        "PATH": os.pathsep.join((str(root / "commands"), str(Path(sys.executable).parent), os.environ["PATH"])),
+        "PATH": os.pathsep.join(
+            (str(root / "commands"), str(Path(sys.executable).parent), os.environ["PATH"])
+        ),
         "DVC_NO_ANALYTICS": "1",
         "DVC_GLOBAL_CONFIG_DIR": str(root / "settings"),
         "DVC_SYSTEM_CONFIG_DIR": str(root / "settings"),
@@ -267,12 +312,15 @@ def _environment(root: Path) -> dict[str, str]:
     }
 
 
-# -------------------------------------------------------------------------------------------------- measurement
+# ------------------------------------------------------------------------------------- measurement
 
 
 def without(costs: Mapping[str, Sequence[Cost]], name: str) -> dict[str, list[Cost]]:
     """The other costs, each less the median cost of `name`."""
-    cpu_s, wall_s = (statistics.median(getattr(cost, clock) for cost in costs[name]) for clock in ("cpu_s", "wall_s"))
+    cpu_s, wall_s = (
+        statistics.median(getattr(cost, clock) for cost in costs[name])
+        for clock in ("cpu_s", "wall_s")
+    )
     return {
         other: [Cost(cost.cpu_s - cpu_s, cost.wall_s - wall_s) for cost in found]
         for other, found in costs.items()
@@ -300,7 +348,9 @@ def seconds(costs: Mapping[str, Sequence[Cost]], stages: int) -> dict[str, Any]:
     }
 
 
-def _alternatives(repository: Repository, c_reader: bool, quick: bool) -> tuple[dict[str, Run], dict[str, Run]]:
+def _alternatives(
+    repository: Repository, c_reader: bool, quick: bool
+) -> tuple[dict[str, Run], dict[str, Run]]:
     """With nothing to do, and after an edit."""
     idle: dict[str, Run] = {OURS: repository.repro}
     edited: dict[str, Run] = {OURS: repository.repro_edited}
@@ -310,14 +360,20 @@ def _alternatives(repository: Repository, c_reader: bool, quick: bool) -> tuple[
     if not quick:
         idle[ALL] = partial(repository.repro, "--all-pipelines")
         edited[ALL] = partial(repository.repro_edited, "--all-pipelines")
-    return {**idle, STATUS: repository.status, FLOOR: repository.imports}, {**edited, COMMANDS: repository.commands}
+    return {**idle, STATUS: repository.status, FLOOR: repository.imports}, {
+        **edited,
+        COMMANDS: repository.commands,
+    }
 
 
 def measure(arguments: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
     """Rows of both cases, and the absolute seconds."""
     c_reader = ruamel.yaml.main.CParser is not None
     if not c_reader:
-        print(f"no row beside {NO_C!r}: it is not here, see the extra oldlibyaml of ruamel.yaml", file=sys.stderr)
+        print(
+            f"no row beside {NO_C!r}: it is not here, see the extra oldlibyaml of ruamel.yaml",
+            file=sys.stderr,
+        )
     with tempfile.TemporaryDirectory(prefix="mimicnets-dag-") as folder:
         repository = Repository(Path(folder).resolve(), parameters(arguments.quick))
         count = len(repository.stages)
@@ -328,7 +384,11 @@ def measure(arguments: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
     case = f"dvc repro, one net's boxes edited, {count} stages, less its commands"
     rows += compare(case, OURS, one_cell, UNIT, notes=NOTES)
     more = {"yaml_reader": "C" if c_reader else "Python", "files_per_folder": FILES}
-    return rows, {**more, "no_op_seconds": seconds(no_op, count), "one_cell_seconds": seconds(one_cell, count)}
+    return rows, {
+        **more,
+        "no_op_seconds": seconds(no_op, count),
+        "one_cell_seconds": seconds(one_cell, count),
+    }
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""How cost grows with images, epochs, parameters, trials and cells: measured points and a power law through them.
+"""How cost grows with images, epochs, parameters, trials and cells: measured points and a power law
+through them.
 
-Each alternative of `benchmarks.measure` is one size; sizes take turns. Through the medians goes a power law, fitted by
-least squares on logarithms: cost ~ size ** exponent. A row's ratio is the cost of growth in proportion over ours from
-the smallest to the largest size, so above 1 we grow more slowly than in proportion. CPU-seconds on one thread; with
-`--device cuda` training and views run there, by the clock. `--plot` draws every case on logarithmic axes.
+Each alternative of `benchmarks.measure` is one size; sizes take turns. Through the medians goes a
+power law, fitted by least squares on logarithms: cost ~ size ** exponent. A row's ratio is the cost
+of growth in proportion over ours from the smallest to the largest size, so above 1 we grow more
+slowly than in proportion. CPU-seconds on one thread; with `--device cuda` training and views run
+there, by the clock. `--plot` draws every case on logarithmic axes.
 
 - images: an epoch of training of a 100k conv2, an epoch of views, the bytes of one stored epoch.
 - epochs: storing and reading that many epochs, their bytes.
@@ -32,16 +34,17 @@ from ruamel.yaml import YAML
 
 from benchmarks import dag, measure, rates, search, train
 from benchmarks.measure import Cost, Row
-from stages.fit.device import choose_device, set_up_torch
+from commands.scale import compose
 from stages.fit.loop import Recipe, Steps
 from stages.fit.step import SGD
-from stages.nets.budget import forward_macs, parse_budget, plan
+from stages.nets.budget import forward_macs, plan
 from stages.nets.families import FAMILIES, Plan
 from stages.nets.initial import glorot_
 from stages.nets.student import build_student
 from stages.report.tables import millions
-from stages.scale import compose
+from stages.runtime.device import choose_device, set_up_torch
 from stages.search.propose import Settings, ask, sobol_point
+from stages.settings.budgets import parse_budget
 from stages.settings.students import row
 from stages.store.weights import save_weights
 
@@ -78,24 +81,42 @@ class Growth:
 
 
 def power_law(sizes: Sequence[float], costs: Sequence[float]) -> tuple[float, float, float]:
-    """Exponent, factor and r2 of costs ~ factor * sizes ** exponent, by least squares on the logarithms."""
+    """Exponent, factor and r2 of costs ~ factor * sizes ** exponent, by least squares on the
+    logarithms.
+    """
     x, y = np.log(sizes), np.log(costs)
     exponent, offset = np.polyfit(x, y, 1)
-    rest, spread = float(((y - offset - exponent * x) ** 2).sum()), float(((y - y.mean()) ** 2).sum())
+    rest, spread = (
+        float(((y - offset - exponent * x) ** 2).sum()),
+        float(((y - y.mean()) ** 2).sum()),
+    )
     return float(exponent), math.exp(offset), 1.0 - rest / spread if spread else 1.0
 
 
-def growth(case: str, size: str, cost: str, turns: Mapping[float, Sequence[float]], **more: Any) -> Growth:
+def growth(
+    case: str, size: str, cost: str, turns: Mapping[float, Sequence[float]], **more: Any
+) -> Growth:
     """From the costs of every turn at every size, sizes rising."""
     sizes = list(turns)
     points = [(x, statistics.median(turns[x]), min(turns[x]), max(turns[x])) for x in sizes]
     exponent, _, r2 = power_law(sizes, [point[1] for point in points])
     factor = sizes[-1] / sizes[0]
-    ratios = [factor / (last / first) for first, last in zip(turns[sizes[0]], turns[sizes[-1]], strict=True)]
+    ratios = [
+        factor / (last / first)
+        for first, last in zip(turns[sizes[0]], turns[sizes[-1]], strict=True)
+    ]
     return Growth(case, size, cost, points, exponent, r2, ratios, more)
 
 
-def timed(case: str, size: str, sized: Sized, turns: int, wall: bool = False, warm: bool = True, **more: Any) -> Growth:
+def timed(
+    case: str,
+    size: str,
+    sized: Sized,
+    turns: int,
+    wall: bool = False,
+    warm: bool = True,
+    **more: Any,
+) -> Growth:
     """`turns` of every size, after one that is not counted where it has to be warm."""
     named = {str(x): run for x, run in sized.items()}
     for run in named.values() if warm else ():
@@ -117,9 +138,17 @@ def as_row(found: Growth) -> Row:
         more += f", operations grow with exponent {found.more['operations_exponent']:.2f}"
     ratios = found.ratios
     return Row(
-        found.case, PROPORTIONAL, statistics.median(ratios), min(ratios), max(ratios), f"times the {found.cost}",
-        len(ratios), last[1] / first[1], last[0] / first[0], note=more,
-    )  # fmt: skip
+        found.case,
+        PROPORTIONAL,
+        statistics.median(ratios),
+        min(ratios),
+        max(ratios),
+        f"times the {found.cost}",
+        len(ratios),
+        last[1] / first[1],
+        last[0] / first[0],
+        note=more,
+    )
 
 
 def one(work: Callable[[], int]) -> int:
@@ -128,7 +157,7 @@ def one(work: Callable[[], int]) -> int:
     return 1
 
 
-# ----------------------------------------------------------------------------------------------------- training
+# ---------------------------------------------------------------------------------------- training
 
 
 def net_plan(family: str, budget: str) -> Plan:
@@ -139,7 +168,9 @@ def net_plan(family: str, budget: str) -> Plan:
     return plan(family, parse_budget(budget), middle, None if boxes is None else boxes[budget])
 
 
-def trainer(made: Plan, device: torch.device) -> Callable[[np.ndarray, np.ndarray], Callable[[], int]]:
+def trainer(
+    made: Plan, device: torch.device
+) -> Callable[[np.ndarray, np.ndarray], Callable[[], int]]:
     """From images and logits to an epoch of training on them; all epochs train one net."""
     net = build_student(made)
     glorot_(net, 1.0, torch.Generator().manual_seed(0))
@@ -153,7 +184,9 @@ def trainer(made: Plan, device: torch.device) -> Callable[[np.ndarray, np.ndarra
 
         def epoch() -> int:
             if not math.isfinite(steps.run(recipe.lr, pixels, targets)):
-                raise ValueError(f"the loss of {made.family} is not finite: its speed may differ; lower the rate")
+                raise ValueError(
+                    f"the loss of {made.family} is not finite: its speed may differ; lower the rate"
+                )
             return 1
 
         return epoch
@@ -164,8 +197,15 @@ def trainer(made: Plan, device: torch.device) -> Callable[[np.ndarray, np.ndarra
 def by_images(device: torch.device, quick: bool, folder: Path) -> list[Growth]:
     """An epoch of training, of views, of the transfer set."""
     cuda, turns = device.type == "cuda", 2 if quick else 7
-    sizes = [2500, 5000, 10_000, 20_000, 40_000] if cuda else [256, 512, 1024, 2048, *([] if quick else [4096])]
-    task, on = train.make_task("mlp1 1M", sizes[-1], device, 128), trainer(net_plan("conv2", "100k"), device)
+    sizes = (
+        [2500, 5000, 10_000, 20_000, 40_000]
+        if cuda
+        else [256, 512, 1024, 2048, *([] if quick else [4096])]
+    )
+    task, on = (
+        train.make_task("mlp1 1M", sizes[-1], device, 128),
+        trainer(net_plan("conv2", "100k"), device),
+    )
     epochs = {n: on(task.images[:n], task.logits[:n]) for n in sizes}
     found = [timed("training an epoch, images", "images", epochs, turns, cuda)]
     sizes = sizes if cuda else [500, 1000, 2000, 4000, *([] if quick else [8000])]
@@ -195,14 +235,17 @@ def by_parameters(device: torch.device, quick: bool, folder: Path) -> list[Growt
     return [*found, growth("weights of conv2, parameters", "parameters", "bytes", sizes_on_disk)]
 
 
-# ------------------------------------------------------------------------------------------------ storage, search
+# --------------------------------------------------------------------------------- storage, search
 
 
 def by_epochs(quick: bool, folder: Path) -> list[Growth]:
     """Storing and reading epochs of the transfer set."""
     images, turns, sizes = (500, 3, [1, 2, 4, 8]) if quick else (2000, 7, [1, 2, 4, 8, 16, 32])
     works = {n: rates.storing(folder / "epochs", images, n) for n in sizes}
-    cases = {"store write": "storing the transfer set, epochs", "store read": "reading the transfer set, epochs"}
+    cases = {
+        "store write": "storing the transfer set, epochs",
+        "store read": "reading the transfer set, epochs",
+    }
     found = [
         timed(case, "epochs", {n: partial(one, work[name]) for n, work in works.items()}, turns)
         for name, case in cases.items()
@@ -212,7 +255,9 @@ def by_epochs(quick: bool, folder: Path) -> list[Growth]:
 
 
 def by_trials(quick: bool) -> Growth:
-    """One suggestion after n results of the noisy 18-d function of `benchmarks.search`; each turn another search."""
+    """One suggestion after n results of the noisy 18-d function of `benchmarks.search`; each turn
+    another search.
+    """
     problem = search.PROBLEMS[-1]
     sizes, begun = [16, 32, 64, 128], dict.fromkeys((16, 32, 64, 128), 0)
     space, settings = problem.space(), Settings("gpyopt", sizes[0], 1)
@@ -221,7 +266,9 @@ def by_trials(quick: bool) -> Growth:
         seed = begun[n]
         begun[n] += 1
         points = [sobol_point(space, seed, i) for i in range(n)]
-        done = [(point, problem.observe(space.encode(point), seed, i)) for i, point in enumerate(points)]
+        done = [
+            (point, problem.observe(space.encode(point), seed, i)) for i, point in enumerate(points)
+        ]
 
         def once() -> int:
             ask(space, settings, seed, n, done, [])
@@ -241,20 +288,34 @@ def by_cells(folder: Path) -> Growth:
     for rows, budgets, hard in ((2, 1, 1), (3, 3, 2), (6, 3, 4), (9, 3, 8)):
         params = dag.parameters(quick=False)
         students, labelled = params["students"], params["hard"]
-        students["rows"], students["budgets"] = list(students["rows"])[:rows], list(students["budgets"])[:budgets]
+        students["rows"], students["budgets"] = (
+            list(students["rows"])[:rows],
+            list(students["budgets"])[:budgets],
+        )
         labelled["rows"] = list(labelled["rows"])[:hard]
         made = dag.Repository((folder / f"cells-{rows}").resolve(), params)
         repositories[len(made.stages)] = made
     sized = {stages: made.repro for stages, made in repositories.items()}
-    floor = statistics.median(measure.timed(made.imports).cpu_s for made in [*repositories.values()] * 2)
-    return timed("dvc repro with nothing to do, stages", "stages", sized, 3, warm=False, imports_alone_s=floor)
+    floor = statistics.median(
+        measure.timed(made.imports).cpu_s for made in [*repositories.values()] * 2
+    )
+    return timed(
+        "dvc repro with nothing to do, stages",
+        "stages",
+        sized,
+        3,
+        warm=False,
+        imports_alone_s=floor,
+    )
 
 
-# ------------------------------------------------------------------------------------------------------- output
+# ------------------------------------------------------------------------------------------ output
 
 
 def draw(found: Sequence[Growth], path: Path) -> None:
-    """Small multiples, one a case: points, their power law, and growth in proportion from the first point."""
+    """Small multiples, one a case: points, their power law, and growth in proportion from the first
+    point.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -262,7 +323,9 @@ def draw(found: Sequence[Growth], path: Path) -> None:
 
     across = 4
     down = math.ceil(len(found) / across)
-    figure, axes = plt.subplots(down, across, figsize=(3.3 * across, 2.8 * down), squeeze=False, layout="constrained")
+    figure, axes = plt.subplots(
+        down, across, figsize=(3.3 * across, 2.8 * down), squeeze=False, layout="constrained"
+    )
     for axis, each in zip(axes.flat, found, strict=False):
         panel(axis, each)
     for axis in axes.flat[len(found) :]:
@@ -275,14 +338,25 @@ def draw(found: Sequence[Growth], path: Path) -> None:
 
 def panel(axis: Any, each: Growth) -> None:
     """One case."""
-    sizes, middle, low, high = (np.array(column, float) for column in zip(*each.points, strict=True))
+    sizes, middle, low, high = (
+        np.array(column, float) for column in zip(*each.points, strict=True)
+    )
     exponent, factor, _ = power_law(list(sizes), list(middle))
     axis.plot(sizes, middle[0] * sizes / sizes[0], ":", color="0.6", label="in proportion")
     axis.plot(sizes, factor * sizes**exponent, "-", color="C0", lw=1, label="power law")
-    axis.errorbar(sizes, middle, [middle - low, high - middle], fmt="o", ms=4, color="C0", capsize=2, lw=1)
+    axis.errorbar(
+        sizes, middle, [middle - low, high - middle], fmt="o", ms=4, color="C0", capsize=2, lw=1
+    )
     axis.set(xscale="log", yscale="log", xlabel=each.size, ylabel=each.cost)
-    axis.set_xticks(sizes, [f"{x:.0f}" if x < 10_000 else millions(float(f"{x:.3g}")) for x in sizes], fontsize=7)
-    axis.set_yticks([middle[0], middle[-1]], [f"{y:.2g}" if y < 1000 else millions(y) for y in (middle[0], middle[-1])])
+    axis.set_xticks(
+        sizes,
+        [f"{x:.0f}" if x < 10_000 else millions(float(f"{x:.3g}")) for x in sizes],
+        fontsize=7,
+    )
+    axis.set_yticks(
+        [middle[0], middle[-1]],
+        [f"{y:.2g}" if y < 1000 else millions(y) for y in (middle[0], middle[-1])],
+    )
     axis.tick_params(axis="y", labelsize=7)
     axis.minorticks_off()
     axis.set_title(f"{each.case.split(',')[0]}\n{each.size} ^ {exponent:.2f}", fontsize=9)
@@ -294,7 +368,11 @@ def run(arguments: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
     set_up_torch(1, device)
     place = Path(tempfile.mkdtemp(prefix="growth-"))
     try:
-        found = [*by_images(device, quick, place), *by_epochs(quick, place), *by_parameters(device, quick, place)]
+        found = [
+            *by_images(device, quick, place),
+            *by_epochs(quick, place),
+            *by_parameters(device, quick, place),
+        ]
         found.append(by_trials(quick))
         if not quick:
             found.append(by_cells(place))
@@ -303,7 +381,10 @@ def run(arguments: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
     if arguments.plot:
         draw(found, arguments.plot)
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU, 1 thread"
-    return [as_row(each) for each in found], {"device": where, "growth": [asdict(each) for each in found]}
+    return [as_row(each) for each in found], {
+        "device": where,
+        "growth": [asdict(each) for each in found],
+    }
 
 
 def options(parser: argparse.ArgumentParser) -> None:

@@ -1,8 +1,8 @@
 """Interleaved timings of alternatives, a small table and a JSON file; used by every benchmark.
 
-All alternatives of a case run in one process and take turns, so that a busy machine is busy for all of them. A
-ratio is their cost divided by ours within one turn: above 1 we are ahead. Reported are its median over the turns,
-the lowest and the highest.
+All alternatives of a case run in one process and take turns, so that a busy machine is busy for all
+of them. A ratio is their cost divided by ours within one turn: above 1 we are ahead. Reported are
+its median over the turns, the lowest and the highest.
 """
 
 from __future__ import annotations
@@ -26,10 +26,21 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from stages.store.environment import processor
+from stages.runtime.environment import processor
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("torch", "torchvision", "numpy", "scipy", "dvc", "GPyOpt", "kornia", "optuna", "botorch", "scikit-image")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "scipy",
+    "dvc",
+    "GPyOpt",
+    "kornia",
+    "optuna",
+    "botorch",
+    "scikit-image",
+)
 
 
 @dataclass(frozen=True)
@@ -52,7 +63,8 @@ class Row:
     Attributes:
         case: what was done, by us.
         peer: what a user would otherwise use.
-        ratio, low, high: their cost over ours, the median, lowest and highest of n turns; above 1 we are ahead.
+        ratio, low, high: their cost over ours, the median, lowest and highest of n turns; above 1
+        we are ahead.
         unit: what is compared, e.g. "images per CPU-second".
         n: turns.
         ours, theirs: medians of the two in `unit`.
@@ -75,7 +87,10 @@ class Row:
 
 def cpu_seconds() -> float:
     """Processor time of this process and of those children that have ended."""
-    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    own, children = (
+        resource.getrusage(resource.RUSAGE_SELF),
+        resource.getrusage(resource.RUSAGE_CHILDREN),
+    )
     return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
 
 
@@ -86,13 +101,15 @@ def timed(work: Callable[[], int]) -> Cost:
     return Cost((cpu_seconds() - cpu) / units, (time.perf_counter() - wall) / units)
 
 
-def interleaved(alternatives: Mapping[str, Callable[[], int | Cost]], turns: int) -> dict[str, list[Cost]]:
+def interleaved(
+    alternatives: Mapping[str, Callable[[], int | Cost]], turns: int
+) -> dict[str, list[Cost]]:
     """Costs per unit of work of every alternative, `turns` of each, in turn; the order rotates.
 
     Args:
-        alternatives: name to a function that does some work and returns how many units it did, or what it cost
-            where it did the work elsewhere (see `processes`). Whatever an alternative needs before (a first run,
-            imports) must be done before.
+        alternatives: name to a function that does some work and returns how many units it did, or
+            what it cost where it did the work elsewhere (see `processes`). Whatever an alternative
+            needs before (a first run, imports) must be done before.
         turns: at least 1.
     """
     names, found = list(alternatives), {name: [] for name in alternatives}
@@ -119,9 +136,11 @@ def _cost(work: Callable[[], int | Cost]) -> Cost:
 
 @contextmanager
 def processes(
-    makers: Mapping[str, Callable[[], Callable[[], int]]], preload: Sequence[str] = (), cuda: bool = False,
+    makers: Mapping[str, Callable[[], Callable[[], int]]],
+    preload: Sequence[str] = (),
+    cuda: bool = False,
     made: dict[str, Cost] | None = None,
-) -> Iterator[dict[str, Callable[[], Cost]]]:  # fmt: skip
+) -> Iterator[dict[str, Callable[[], Cost]]]:
     """Alternatives that live in processes of their own, for `interleaved`.
 
     Args:
@@ -139,7 +158,9 @@ def processes(
             workers.append(context.Process(target=_serve, args=(other, make, cuda), daemon=True))
             workers[-1].start()
             other.close()
-            cost = pipes[name].recv()  # made; one after the other, so that they do not disturb each other
+            cost = pipes[
+                name
+            ].recv()  # made; one after the other, so that they do not disturb each other
             if made is not None:
                 made[name] = cost
 
@@ -173,10 +194,17 @@ def _serve(pipe: Connection, make: Callable[[], Callable[[], int]], cuda: bool) 
 
 
 def compare(
-    case: str, ours: str, costs: Mapping[str, list[Cost]], unit: str, *, wall: bool = False,
+    case: str,
+    ours: str,
+    costs: Mapping[str, list[Cost]],
+    unit: str,
+    *,
+    wall: bool = False,
     notes: Mapping[str, str] | None = None,
-) -> list[Row]:  # fmt: skip
-    """One row for each peer of `ours`; by processor time, or by the clock where `wall` (on a GPU)."""
+) -> list[Row]:
+    """One row for each peer of `ours`; by processor time, or by the clock where `wall` (on a
+    GPU).
+    """
 
     def of(name: str, clock: bool) -> list[float]:
         return [cost.wall_s if clock else cost.cpu_s for cost in costs[name]]
@@ -189,10 +217,18 @@ def compare(
         clocks = [b / a for a, b in zip(of(ours, True), of(peer, True), strict=True)]
         rows.append(
             Row(
-                case, peer, statistics.median(ratios), min(ratios), max(ratios), unit, len(ratios),
-                1 / statistics.median(of(ours, wall)), 1 / statistics.median(of(peer, wall)),
-                statistics.median(clocks), (notes or {}).get(peer, ""),
-            )  # fmt: skip
+                case,
+                peer,
+                statistics.median(ratios),
+                min(ratios),
+                max(ratios),
+                unit,
+                len(ratios),
+                1 / statistics.median(of(ours, wall)),
+                1 / statistics.median(of(peer, wall)),
+                statistics.median(clocks),
+                (notes or {}).get(peer, ""),
+            )
         )
     return rows
 
@@ -219,7 +255,9 @@ def environment(**more: Any) -> dict[str, Any]:
 
 def _git(*words: str) -> str:
     try:
-        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            ["git", *words], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return ""
 
@@ -228,12 +266,23 @@ def table(rows: Sequence[Row]) -> str:
     """The rows as a Markdown table."""
     head = ("case", "beside", "ratio", "low .. high", "ours", "theirs", "unit", "n")
     cells = [
-        (r.case, r.peer, f"{r.ratio:.3g}", f"{r.low:.3g} .. {r.high:.3g}", f"{r.ours:.4g}", f"{r.theirs:.4g}", r.unit,
-         str(r.n))
+        (
+            r.case,
+            r.peer,
+            f"{r.ratio:.3g}",
+            f"{r.low:.3g} .. {r.high:.3g}",
+            f"{r.ours:.4g}",
+            f"{r.theirs:.4g}",
+            r.unit,
+            str(r.n),
+        )
         for r in rows
-    ]  # fmt: skip
+    ]
     widths = [max(len(line[k]) for line in [head, *cells]) for k in range(len(head))]
-    lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |" for line in [head, *cells]]
+    lines = [
+        "| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |"
+        for line in [head, *cells]
+    ]
     lines.insert(1, "|" + "|".join("-" * (w + 2) for w in widths) + "|")
     notes = dict.fromkeys(f"- {r.peer}: {r.note}" for r in rows if r.note)
     return "\n".join([*lines, *([""] if notes else []), *notes])
@@ -253,16 +302,25 @@ def main(
         measure: takes the arguments; returns rows, and what belongs into "environment" besides.
         options: adds arguments of this benchmark's own.
     """
-    parser = argparse.ArgumentParser(prog=f"python -m benchmarks.{name}", description=about.split("\n\n")[0])
-    parser.add_argument("--quick", action="store_true", help="end within a minute: fewer turns, less work")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write environment and rows there")
+    parser = argparse.ArgumentParser(
+        prog=f"python -m benchmarks.{name}", description=about.split("\n\n")[0]
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="end within a minute: fewer turns, less work"
+    )
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write environment and rows there"
+    )
     options(parser)
     arguments = parser.parse_args()
     before = environment()
     try:
         rows, more = measure(arguments)
     except ModuleNotFoundError as error:
-        print(f"error: {error}: install the benchmarks' peers with pip install '.[bench]'", file=sys.stderr)
+        print(
+            f"error: {error}: install the benchmarks' peers with pip install '.[bench]'",
+            file=sys.stderr,
+        )
         raise SystemExit(1) from None
     print(table(rows))
     if arguments.json:

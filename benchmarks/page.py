@@ -1,6 +1,8 @@
-"""Fill the tables of docs/benchmarks.md from the JSON files in docs/results/benchmarks: `python -m benchmarks.page`.
+"""Fill the tables of docs/benchmarks.md from the JSON files in docs/results/benchmarks: `python -m
+benchmarks.page`.
 
-A table stands between `<!-- NAME -->` and `<!-- /NAME -->`, where NAME.json is a file that a benchmark has written.
+A table stands between `<!-- NAME -->` and `<!-- /NAME -->`, where NAME.json is a file that a
+benchmark has written.
 """
 
 from __future__ import annotations
@@ -21,20 +23,32 @@ TABLE = re.compile(r"<!-- (?P<name>[\w-]+) -->\n.*?<!-- /(?P=name) -->", re.DOTA
 def facts(environment: dict[str, Any]) -> str:
     """One line on where and with what it was measured."""
     packages = environment["packages"]
-    shown = ", ".join(f"{name} {packages[name]}" for name in ("torch", "numpy", "dvc") if name in packages)
+    shown = ", ".join(
+        f"{name} {packages[name]}" for name in ("torch", "numpy", "dvc") if name in packages
+    )
     device = environment.get("device", environment["processor"])
     where = environment["processor"] if str(device).startswith(("CPU", "cpu")) else device
     return f"{where}, {environment['cores']} cores, {shown}; load before the run {environment['load_before']:.1f}"
 
 
 def growth(found: list[dict[str, Any]]) -> str:
-    """What `benchmarks.growth` found, one line a case: both ends, and the exponent of the power law between."""
-    lines = ["| cost | grows with | from | to | exponent | r2 |", "| --- | --- | --- | --- | ---: | ---: |"]
+    """What `benchmarks.growth` found, one line a case: both ends, and the exponent of the power law
+    between.
+    """
+    lines = [
+        "| cost | grows with | from | to | exponent | r2 |",
+        "| --- | --- | --- | --- | ---: | ---: |",
+    ]
     for each in found:
         scale, unit = (1e6, "MB") if each["cost"] == "bytes" else (1, each["cost"])
-        ends = [f"{y / scale:.3g} {unit} at {x:,.0f}" for x, y, *_ in (each["points"][0], each["points"][-1])]
+        ends = [
+            f"{y / scale:.3g} {unit} at {x:,.0f}"
+            for x, y, *_ in (each["points"][0], each["points"][-1])
+        ]
         law = f"{each['exponent']:.2f} | {each['r2']:.3f}"
-        lines.append(f"| {each['case'].split(',')[0]} | {each['size']} | {ends[0]} | {ends[1]} | {law} |")
+        lines.append(
+            f"| {each['case'].split(',')[0]} | {each['size']} | {ends[0]} | {ends[1]} | {law} |"
+        )
     return "\n".join(lines)
 
 

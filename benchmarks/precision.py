@@ -1,10 +1,13 @@
-"""How well bfloat16 agrees with float32, and on CUDA captured steps with eager ones: loss curves of small real runs.
+"""How well bfloat16 agrees with float32, and on CUDA captured steps with eager ones: loss curves of
+small real runs.
 
-Students of the smoke scale's sizes learn fixed logits and a small teacher learns labels, on embedded images (cluttered
-digits), the same seeds and batches for both. A row's ratio is the best validation accuracy in bf16 over that in fp32,
-the median, lowest and highest over the seeds: 1 is agreement. Runs that differ in the last bits of one step drift
-apart, as two seeds do, so "environment" holds two measures more: the largest relative difference of an epoch's loss
-in the first epochs, and the mean difference of the accuracies beside their deviation between seeds; and the curves.
+Students of the smoke scale's sizes learn fixed logits and a small teacher learns labels, on
+embedded images (cluttered digits), the same seeds and batches for both. A row's ratio is the best
+validation accuracy in bf16 over that in fp32, the median, lowest and highest over the seeds: 1 is
+agreement. Runs that differ in the last bits of one step drift apart, as two seeds do, so
+"environment" holds two measures more: the largest relative difference of an epoch's loss in the
+first epochs, and the mean difference of the accuracies beside their deviation between seeds; and
+the curves.
 """
 
 from __future__ import annotations
@@ -20,7 +23,6 @@ from torch import Tensor
 
 from benchmarks import measure
 from benchmarks.measure import Row
-from stages.fit.device import check_precision, choose_device, set_up_torch
 from stages.fit.loop import Outcome, Recipe, train
 from stages.images.sources.digits import cluttered_digits
 from stages.nets.budget import plan
@@ -28,6 +30,7 @@ from stages.nets.families import control_names
 from stages.nets.initial import glorot_
 from stages.nets.student import build_student
 from stages.nets.teacher import build_teacher
+from stages.runtime.device import check_precision, choose_device, set_up_torch
 
 TRAIN, VALIDATION, FIRST = 600, 400, 3
 RECIPE = Recipe("l2_on_logits", 3e-4, 0.9, 0.0, 16, 1)
@@ -50,14 +53,18 @@ def net_of(case: str, seed: int) -> torch.nn.Module:
 
 
 def targets_of(case: str, labels: np.ndarray) -> Tensor:
-    """Labels for a teacher; for a student logits of the size that an ensemble's have here (deviation about 4)."""
+    """Labels for a teacher; for a student logits of the size that an ensemble's have here
+    (deviation about 4).
+    """
     if CASES[case][0] is None:
         return torch.from_numpy(labels)
     noise = np.random.default_rng(7).normal(0, 1, (len(labels), 10))
     return torch.from_numpy((noise + 12 * np.eye(10)[labels] - 4).astype(np.float32))
 
 
-def fit(case: str, seed: int, epochs: int, precision: str, device: torch.device, graphs: bool = False) -> Outcome:
+def fit(
+    case: str, seed: int, epochs: int, precision: str, device: torch.device, graphs: bool = False
+) -> Outcome:
     """One run: loss of every epoch and the lowest validation error."""
     learnt = cluttered_digits(0, TRAIN, VALIDATION, 10)[0]
     everything, labels = torch.from_numpy(learnt.images).to(device), learnt.labels
@@ -77,7 +84,17 @@ def row(case: str, peer: str, ours: list[Outcome], theirs: list[Outcome]) -> Row
     """Best validation accuracies beside each other, one pair a seed."""
     pairs = [(1 - a.value, 1 - b.value) for a, b in zip(ours, theirs, strict=True)]
     ratios, (a, b) = [x / y for x, y in pairs], map(statistics.median, zip(*pairs, strict=True))
-    return Row(case, peer, statistics.median(ratios), min(ratios), max(ratios), "validation accuracy", len(pairs), a, b)
+    return Row(
+        case,
+        peer,
+        statistics.median(ratios),
+        min(ratios),
+        max(ratios),
+        "validation accuracy",
+        len(pairs),
+        a,
+        b,
+    )
 
 
 def facts(ours: list[Outcome], theirs: list[Outcome]) -> dict[str, Any]:
@@ -85,7 +102,9 @@ def facts(ours: list[Outcome], theirs: list[Outcome]) -> dict[str, Any]:
     pairs = [(np.array(a.losses), np.array(b.losses)) for a, b in zip(ours, theirs, strict=True)]
     accuracies = [(1 - a.value, 1 - b.value) for a, b in zip(ours, theirs, strict=True)]
     return {
-        "largest_relative_difference_first_epochs": _apart([(a[:FIRST], b[:FIRST]) for a, b in pairs]),
+        "largest_relative_difference_first_epochs": _apart(
+            [(a[:FIRST], b[:FIRST]) for a, b in pairs]
+        ),
         "largest_relative_difference": _apart(pairs),
         "mean_accuracy_difference": statistics.mean(a - b for a, b in accuracies),
         "deviation_between_seeds": statistics.stdev(b for _, b in accuracies),
@@ -105,7 +124,10 @@ def run(arguments: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
     seeds, epochs = (range(2), 3) if arguments.quick else (range(5), 16)
     rows, agreement = [], {}
     for case in CASES:
-        fp32, bf16 = ([fit(case, s, epochs, precision, device) for s in seeds] for precision in ("fp32", "bf16"))
+        fp32, bf16 = (
+            [fit(case, s, epochs, precision, device) for s in seeds]
+            for precision in ("fp32", "bf16")
+        )
         rows.append(row(f"{case}, bf16", "fp32", bf16, fp32))
         agreement[case] = facts(bf16, fp32)
         if device.type == "cuda":

@@ -1,13 +1,16 @@
-"""Rates of this device for each kind of work, from which `python -m stages.scale NAME --cost` predicts hours.
+"""Rates of this device for each kind of work, from which `python -m commands.scale NAME --cost`
+predicts hours.
 
-Timed is the project's own code: `fit.loop.Steps` on the mid-box nets of `benchmarks.train` in batches of 128,
-`fit.evaluate.logits` of a teacher on batches of 1000, `images.views.Views`, and the shards of `stages.store`. Rates
-are per CPU-second of one thread; on CUDA per second on the clock, but for the shards, which the host reads and writes
-there too. "train conv" gives conv2, conv4 and the teacher equal numbers of operations. Files are in the page cache, and
-waiting for a disk is not counted.
+Timed is the project's own code: `fit.loop.Steps` on the mid-box nets of `benchmarks.train` in
+batches of 128, `fit.evaluate.logits` of a teacher on batches of 1000, `images.views.Views`, and the
+shards of `stages.store`. Rates are per CPU-second of one thread; on CUDA per second on the clock,
+but for the shards, which the host reads and writes there too. "train conv" gives conv2, conv4 and
+the teacher equal numbers of operations. Files are in the page cache, and waiting for a disk is not
+counted.
 
-`--write` puts the entry of this device into stages/report/rates.json in the place of the one of that name. A GPU's
-entry also replaces what was assumed for it. Rows compare bf16 with fp32, where the device has both.
+`--write` puts the entry of this device into commands/sizing/rates.json in the place of the one of
+that name. A GPU's entry also replaces what was assumed for it. Rows compare bf16 with fp32, where
+the device has both.
 """
 
 from __future__ import annotations
@@ -29,18 +32,20 @@ import torch
 
 from benchmarks import measure, store, train
 from benchmarks.measure import Cost, Row
-from stages.fit.device import check_precision, choose_device, set_up_torch
+from commands.sizing.cost import FLOPS_PER_MAC, PER_CORE, RATES, TRAINING_PASSES, Device, devices
 from stages.fit.evaluate import logits
 from stages.images.draws import draw, order
 from stages.images.views import Views
-from stages.report.cost import FLOPS_PER_MAC, PER_CORE, RATES, TRAINING_PASSES, Device, devices
+from stages.runtime.device import check_precision, choose_device, set_up_torch
+from stages.store.epoch import read_epoch, read_targets
 from stages.store.shards import images_hash, shard_path, write_images, write_logits
-from stages.store.transfer import read_epoch, read_targets
 
 TRAINED = {"train conv": ("conv2 1M", "conv4 1M", "teacher 7.6M"), "train mlp": ("mlp1 1M",)}
 LABELLED, EVAL_BATCH = "teacher 7.6M", 1000
 Works = dict[str, Callable[[], int]]
-"""Name of an alternative to a function that does some work and returns how many operations, images or bytes."""
+"""Name of an alternative to a function that does some work and returns how many operations, images
+or bytes.
+"""
 
 
 def device_name(device: torch.device) -> str:
@@ -49,7 +54,9 @@ def device_name(device: torch.device) -> str:
         return f"one {torch.cuda.get_device_name(device)}"
     flags, known = _flags(), {"AVX-512": "avx512f", "bf16": "avx512_bf16", "AMX": "amx_bf16"}
     able = [name for name, flag in known.items() if flag in flags]
-    return f"{PER_CORE}{measure.environment()['processor']}" + (f" ({', '.join(able)})" if able else "")
+    return f"{PER_CORE}{measure.environment()['processor']}" + (
+        f" ({', '.join(able)})" if able else ""
+    )
 
 
 def _flags() -> list[str]:
@@ -91,7 +98,9 @@ def labelling(precision: str, device: torch.device, images: int) -> Callable[[],
 
 
 def viewing(device: torch.device, images: int) -> Callable[[], int]:
-    """Images of one augmented epoch, back on the host, their planes held as in the stage augment."""
+    """Images of one augmented epoch, back on the host, their planes held as in the stage
+    augment.
+    """
     originals = train.make_task("mlp1 1M", images, device, 128).images
     views = Views(originals, device, store.JITTER)
     index, draws = order(0, 0, "benchmark", images), draw(0, 0, "benchmark", images)
@@ -99,13 +108,20 @@ def viewing(device: torch.device, images: int) -> Callable[[], int]:
 
 
 def storing(folder: Path, images: int, epochs: int = 1) -> Works:
-    """Bytes of some epochs of the transfer set, written and read: images, index, labels, draws and logits."""
+    """Bytes of some epochs of the transfer set, written and read: images, index, labels, draws and
+    logits.
+    """
     arrays, _ = store.epoch_arrays(images)
-    facts, pixels = {name: array for name, array in arrays.items() if name != "logits"}, images_hash(arrays["images"])
+    facts, pixels = (
+        {name: array for name, array in arrays.items() if name != "logits"},
+        images_hash(arrays["images"]),
+    )
     both = folder / "images", folder / "logits"
 
     def size() -> int:
-        return sum(shard_path(place, epoch).stat().st_size for place in both for epoch in range(epochs))
+        return sum(
+            shard_path(place, epoch).stat().st_size for place in both for epoch in range(epochs)
+        )
 
     def write() -> int:
         for epoch in range(epochs):
@@ -124,7 +140,9 @@ def storing(folder: Path, images: int, epochs: int = 1) -> Works:
 def works(device: torch.device, folder: Path, quick: bool) -> Works:
     """Everything that is timed, run once: kernels are chosen and files are there."""
     cuda = device.type == "cuda"
-    conv, mlp, many = (16_384, 40_960, 40_000) if cuda else (128, 2048, 1000) if quick else (256, 8192, 4000)
+    conv, mlp, many = (
+        (16_384, 40_960, 40_000) if cuda else (128, 2048, 1000) if quick else (256, 8192, 4000)
+    )
     label = 16_000 if cuda else 200 if quick else EVAL_BATCH
     found: Works = {}
     for precision in precisions(device):
@@ -140,33 +158,50 @@ def works(device: torch.device, folder: Path, quick: bool) -> Works:
 
 
 def rates(costs: Mapping[str, list[Cost]], cuda: bool) -> dict[str, list[float]]:
-    """Amount a second of each turn; nets that share a rate count for equal numbers of operations."""
+    """Amount a second of each turn; nets that share a rate count for equal numbers of
+    operations.
+    """
     seconds: dict[str, list[list[float]]] = {}
     for name, turns in costs.items():
         work, _, rest = name.partition(", ")
         key = f"{work} {rest.split()[-1]}" if rest else name
         clock = cuda and not name.startswith("store")
         seconds.setdefault(key, []).append([cost.wall_s if clock else cost.cpu_s for cost in turns])
-    return {key: [1 / statistics.mean(turn) for turn in zip(*each, strict=True)] for key, each in seconds.items()}
+    return {
+        key: [1 / statistics.mean(turn) for turn in zip(*each, strict=True)]
+        for key, each in seconds.items()
+    }
 
 
-def entry(found: Mapping[str, list[float]], device: torch.device, turns: int, load: float) -> Device:
+def entry(
+    found: Mapping[str, list[float]], device: torch.device, turns: int, load: float
+) -> Device:
     """This device for rates.json: medians, to three digits."""
     options = " --device cuda" if device.type == "cuda" else ""
-    how = f"`python -m benchmarks.rates{options} --write`, load {load:.1f} on {os.cpu_count()} cores"
+    how = (
+        f"`python -m benchmarks.rates{options} --write`, load {load:.1f} on {os.cpu_count()} cores"
+    )
     medians = {key: float(f"{statistics.median(each):.3g}") for key, each in found.items()}
     return Device(device_name(device), torch.__version__.split("+")[0], how, turns, True, medians)
 
 
 def write(new: Device, path: Path = RATES) -> None:
-    """Put an entry in the place of the one of that name, and of what is assumed for a device that it names."""
+    """Put an entry in the place of the one of that name, and of what is assumed for a device that
+    it names.
+    """
 
     def same(old: Device) -> bool:
-        return old.device == new.device or (not old.measured and old.device.split()[-1] in new.device.split())
+        return old.device == new.device or (
+            not old.measured and old.device.split()[-1] in new.device.split()
+        )
 
     kept = [old for old in devices(path) if not same(old)]
-    listed = sorted([*kept, new], key=lambda device: (not device.device.startswith(PER_CORE), device.device))
-    path.write_text(json.dumps([asdict(device) for device in listed], indent=1) + "\n", encoding="utf-8")
+    listed = sorted(
+        [*kept, new], key=lambda device: (not device.device.startswith(PER_CORE), device.device)
+    )
+    path.write_text(
+        json.dumps([asdict(device) for device in listed], indent=1) + "\n", encoding="utf-8"
+    )
 
 
 def rows_of(costs: Mapping[str, list[Cost]], cuda: bool) -> list[Row]:
@@ -203,7 +238,9 @@ def run(arguments: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
 def options(parser: argparse.ArgumentParser) -> None:
     """Arguments of this benchmark."""
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
-    parser.add_argument("--write", action="store_true", help="put the entry into stages/report/rates.json")
+    parser.add_argument(
+        "--write", action="store_true", help="put the entry into commands/sizing/rates.json"
+    )
 
 
 if __name__ == "__main__":

@@ -1,15 +1,18 @@
-"""Whether the search keeps many slots busy, and what a lag costs: `--part slots | ask | lag`, or all three.
+"""Whether the search keeps many slots busy, and what a lag costs: `--part slots | ask | lag`, or
+all three.
 
 - slots: a sweep of trials that sleep, each in a process of its own, with as much lag as slots, beside the time that
-  they would take if nothing but the trials took any. Trials of a real sweep take minutes; these take `--seconds`.
+  they would take if nothing but the trials took any. Trials of a real sweep take minutes; these
+  take `--seconds`.
 - ask: one suggestion of the search in 18 dimensions after n results with n - 1 trials in flight, and from these times
-  how busy 8, 64 and 512 slots would be: the loop of stages/search/sweep.py in simulated time, trials of 5 minutes on
-  average that take between half and one and a half times as long. With as much lag as slots a short trial's slot waits
-  for the longest one before it; with twice as much there is nearly always another trial.
+  how busy 8, 64 and 512 slots would be: the loop of stages/search/sweep.py in simulated time,
+  trials of 5 minutes on average that take between half and one and a half times as long. With as
+  much lag as slots a short trial's slot waits for the longest one before it; with twice as much
+  there is nearly always another trial.
 - lag: median final regret with lag q beside lag 1 on the functions of benchmarks/search.py.
 
-A ratio is the ideal's seconds over ours (the share of time in which slots work), or the regret with lag 1 over that
-with lag q (below 1: the lag costs quality).
+A ratio is the ideal's seconds over ours (the share of time in which slots work), or the regret with
+lag 1 over that with lag q (below 1: the lag costs quality).
 """
 
 from __future__ import annotations
@@ -30,10 +33,10 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.measure import Row, cpu_seconds, main
 from benchmarks.search import PROBLEMS, Problem, regret, regret_ratio
+from stages.runtime.executors import Local
 from stages.search.journal import Journal
 from stages.search.propose import Settings, ask, sobol_point
 from stages.search.sweep import run
-from stages.workers.executors import Local
 
 PARTS = ("slots", "ask", "lag")
 LAGS = (4, 8, 16)
@@ -53,12 +56,19 @@ def slept(slots: int, trials: int, seconds: float) -> float:
     with tempfile.TemporaryDirectory() as folder, Local(slots, ["stages.search.sweep"]) as executor:
         for ready in [executor.submit(abs, 0) for _ in range(slots)]:
             ready.result()  # the server of the processes has its imports
-        journal = Journal.open(Path(folder) / "journal.jsonl", {"space": problem.space().fingerprint()})
+        journal = Journal.open(
+            Path(folder) / "journal.jsonl", {"space": problem.space().fingerprint()}
+        )
         begun = time.perf_counter()
         run(
-            journal=journal, space=problem.space(), settings=Settings("gpyopt", max(12, slots), slots), seed=1,
-            trials=trials, submit=partial(executor.submit, sleep, seconds), slots=slots,
-        )  # fmt: skip
+            journal=journal,
+            space=problem.space(),
+            settings=Settings("gpyopt", max(12, slots), slots),
+            seed=1,
+            trials=trials,
+            submit=partial(executor.submit, sleep, seconds),
+            slots=slots,
+        )
         return time.perf_counter() - begun
 
 
@@ -69,7 +79,9 @@ def slots_rows(trials: int, seconds: float) -> list[Row]:
         ideal, took = -(-trials // slots) * seconds, slept(slots, trials, seconds)
         share, unit = ideal / took, f"trials of {seconds:g} s a minute"
         case = f"{trials} trials, {slots} {'slot' if slots == 1 else 'slots'}"
-        rows.append(Row(case, IDEAL, share, share, share, unit, 1, 60 * trials / took, 60 * trials / ideal))
+        rows.append(
+            Row(case, IDEAL, share, share, share, unit, 1, 60 * trials / took, 60 * trials / ideal)
+        )
     return rows
 
 
@@ -78,7 +90,10 @@ def suggestion(count: int, turns: int) -> list[float]:
     problem = PROBLEMS[2]
     space, settings = problem.space(), Settings("gpyopt", count, count)
     points = [sobol_point(space, 0, i) for i in range(2 * count - 1)]
-    done = [(point, problem.observe(space.encode(point), 0, i)) for i, point in enumerate(points[:count])]
+    done = [
+        (point, problem.observe(space.encode(point), 0, i))
+        for i, point in enumerate(points[:count])
+    ]
     found = []
     for turn in range(turns):
         before = cpu_seconds()
@@ -90,8 +105,9 @@ def suggestion(count: int, turns: int) -> list[float]:
 def busy(slots: int, lag: int, trials: int, ask_seconds: float, rng: np.random.Generator) -> float:
     """Share of the time in which slots work: the loop of stages/search/sweep.py in simulated time.
 
-    The loop asks for trial i when the result of trial i - lag is in, one at a time, and starts it when a slot is free.
-    Counted from the first start until fewer trials are left than there are slots, so that the end does not count.
+    The loop asks for trial i when the result of trial i - lag is in, one at a time, and starts it
+    when a slot is free. Counted from the first start until fewer trials are left than there are
+    slots, so that the end does not count.
     """
     lengths = TRIAL_SECONDS * rng.uniform(0.5, 1.5, trials)
     free, ends, asked = [0.0] * slots, np.zeros(trials), 0.0
@@ -114,18 +130,40 @@ def ask_rows(counts: tuple[int, ...], turns: int) -> list[Row]:
     for slots in counts:
         times = suggestion(slots, turns)
         taken = statistics.median(times)
-        case, unit = f"suggestion, {slots} results, {slots - 1} in flight", "suggestions per CPU-second"
+        case, unit = (
+            f"suggestion, {slots} results, {slots - 1} in flight",
+            "suggestions per CPU-second",
+        )
         ratios = [TRIAL_SECONDS / slots / each for each in (taken, max(times), min(times))]
-        rows.append(Row(case, "slots of 5 min trials", *ratios, unit, turns, 1 / taken, slots / TRIAL_SECONDS))
+        rows.append(
+            Row(
+                case,
+                "slots of 5 min trials",
+                *ratios,
+                unit,
+                turns,
+                1 / taken,
+                slots / TRIAL_SECONDS,
+            )
+        )
         for factor in (1, 2):
             rng = np.random.default_rng(0)
             shares = [busy(slots, factor * slots, 8 * slots, taken, rng) for _ in range(5)]
             case = f"{slots} slots, lag {factor * slots} (simulated time)"
             middle = statistics.median(shares)
             rows.append(
-                Row(case, IDEAL, middle, min(shares), max(shares), "trials of 5 min an hour", 5,
-                    12 * slots * middle, 12.0 * slots)
-            )  # fmt: skip
+                Row(
+                    case,
+                    IDEAL,
+                    middle,
+                    min(shares),
+                    max(shares),
+                    "trials of 5 min an hour",
+                    5,
+                    12 * slots * middle,
+                    12.0 * slots,
+                )
+            )
     return rows
 
 
@@ -144,7 +182,15 @@ def searched(problem: Problem, lag: int, seed: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         journal = Journal.open(Path(folder) / "journal.jsonl", {"space": space.fingerprint()})
         settings = Settings("gpyopt", max(problem.start, lag), lag)
-        run(journal=journal, space=space, settings=settings, seed=seed, trials=problem.budget, submit=submit, slots=1)
+        run(
+            journal=journal,
+            space=space,
+            settings=settings,
+            seed=seed,
+            trials=problem.budget,
+            submit=submit,
+            slots=1,
+        )
     return regret(problem, x, y)
 
 
@@ -157,7 +203,16 @@ def lag_rows(problems: list[Problem], seeds: range) -> list[Row]:
             ours = [searched(problem, lag, seed) for seed in seeds]
             middle = statistics.median(ours), statistics.median(ones)
             ratios = regret_ratio(ours, ones)
-            rows.append(Row(f"{problem.name}, lag {lag}", "lag 1", *ratios, "median final regret", len(seeds), *middle))
+            rows.append(
+                Row(
+                    f"{problem.name}, lag {lag}",
+                    "lag 1",
+                    *ratios,
+                    "median final regret",
+                    len(seeds),
+                    *middle,
+                )
+            )
     return rows
 
 
@@ -166,7 +221,9 @@ def measure(arguments: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
     quick, rows = arguments.quick, []
     parts = PARTS if arguments.part is None else (arguments.part,)
     chosen = [problem for problem in PROBLEMS if arguments.only in (None, problem.name)]
-    problems = [replace(problem, budget=problem.start + 3) for problem in chosen[:1]] if quick else chosen
+    problems = (
+        [replace(problem, budget=problem.start + 3) for problem in chosen[:1]] if quick else chosen
+    )
     seeds = range(2) if quick else range(arguments.seeds)
     with threadpool_limits(1):
         if "slots" in parts:
@@ -180,9 +237,15 @@ def measure(arguments: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
 
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--part", choices=PARTS, help="one part (default: all)")
-    parser.add_argument("--only", choices=[problem.name for problem in PROBLEMS], help="one function of `lag`")
-    parser.add_argument("--seconds", type=float, default=20.0, help="that a trial of `slots` sleeps (default 20)")
-    parser.add_argument("--seeds", type=int, default=5, help="searches for each lag and function (default 5)")
+    parser.add_argument(
+        "--only", choices=[problem.name for problem in PROBLEMS], help="one function of `lag`"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=20.0, help="that a trial of `slots` sleeps (default 20)"
+    )
+    parser.add_argument(
+        "--seeds", type=int, default=5, help="searches for each lag and function (default 5)"
+    )
 
 
 if __name__ == "__main__":

@@ -1,20 +1,23 @@
-"""Regret and cost of our search beside Sobol, Optuna and BoTorch, at equal budgets and from equal starting points.
+"""Regret and cost of our search beside Sobol, Optuna and BoTorch, at equal budgets and from equal
+starting points.
 
 Three functions on the unit cube: Branin (2-d), Hartmann6 and a noisy 18-d stand-in for validation error against the
 hyperparameters of a teacher. Every engine first gets the points of our Sobol start and their values, then proposes
 one point at a time (lag 1) until the budget is spent. Regret is the noiseless value at the point of the best
 *observed* value, minus the known minimum; noise i of a seed is the same for all. Every model estimates the noise.
 
-Rows "... regret": ours and theirs are medians of the final regret over the seeds; ratio is theirs / ours; low and high
-are the 2.5 and 97.5 percentiles of that ratio over a bootstrap in which seeds are drawn for both together. Regrets
-below 1e-6 count as 1e-6 in ratios: our points have six digits. Rows "... suggestion": suggestions per CPU-second
-after the start (fit, acquisition and bookkeeping; not the function, not imports); ratio is their CPU-seconds / ours,
-paired by seed: median, lowest and highest. "last 8" are the last eight of the budget.
+Rows "... regret": ours and theirs are medians of the final regret over the seeds; ratio is theirs /
+ours; low and high are the 2.5 and 97.5 percentiles of that ratio over a bootstrap in which seeds
+are drawn for both together. Regrets below 1e-6 count as 1e-6 in ratios: our points have six digits.
+Rows "... suggestion": suggestions per CPU-second after the start (fit, acquisition and bookkeeping;
+not the function, not imports); ratio is their CPU-seconds / ours, paired by seed: median, lowest
+and highest. "last 8" are the last eight of the budget.
 
-The peers run with their libraries' defaults. BoTorch: SingleTaskGP, LogExpectedImprovement, optimize_acqf with 10
-restarts of 512 raw samples as in its tutorials; on the noisy function its incumbent is the best posterior mean among
-the tried points, since the best observed value is a lucky one. All run on one thread. The full run takes its time:
-`--runs FILE` keeps what is finished, and the next call goes on from there.
+The peers run with their libraries' defaults. BoTorch: SingleTaskGP, LogExpectedImprovement,
+optimize_acqf with 10 restarts of 512 raw samples as in its tutorials; on the noisy function its
+incumbent is the best posterior mean among the tried points, since the best observed value is a
+lucky one. All run on one thread. The full run takes its time: `--runs FILE` keeps what is finished,
+and the next call goes on from there.
 """
 
 from __future__ import annotations
@@ -43,14 +46,18 @@ from stages.search.space import Dimension, Space
 
 Function = Callable[[np.ndarray], float]
 Suggest = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
-"""From points (n, d) and observed values (n,), to be minimised, to point n (d,); all in the unit cube."""
+"""From points (n, d) and observed values (n,), to be minimised, to point n (d,); all in the unit
+cube.
+"""
 FLOOR, LAST = 1e-6, 8
 
-# ---------------------------------------------------------------------------------------------------- functions
+# --------------------------------------------------------------------------------------- functions
 
 
 def branin(u: np.ndarray) -> float:
-    """Dixon and Szego 1978 over [-5, 10] x [0, 15]; u (2,) in the unit cube; three minima of 10 / (8 pi)."""
+    """Dixon and Szego 1978 over [-5, 10] x [0, 15]; u (2,) in the unit cube; three minima of 10 /
+    (8 pi).
+    """
     x, y = 15 * u[0] - 5, 15 * u[1]
     valley = y - 5.1 / (4 * math.pi**2) * x**2 + 5 / math.pi * x - 6
     return float(valley**2 + 10 * (1 - 1 / (8 * math.pi)) * math.cos(x) + 10)
@@ -58,7 +65,12 @@ def branin(u: np.ndarray) -> float:
 
 _ALPHA = np.array([1.0, 1.2, 3.0, 3.2])
 _A = np.array(
-    [[10, 3, 17, 3.5, 1.7, 8], [0.05, 10, 17, 0.1, 8, 14], [3, 3.5, 1.7, 10, 17, 8], [17, 8, 0.05, 10, 0.1, 14]]
+    [
+        [10, 3, 17, 3.5, 1.7, 8],
+        [0.05, 10, 17, 0.1, 8, 14],
+        [3, 3.5, 1.7, 10, 17, 8],
+        [17, 8, 0.05, 10, 0.1, 14],
+    ]
 )
 _P = 1e-4 * np.array(
     [
@@ -72,7 +84,9 @@ HARTMANN6_AT = np.array([0.20168951, 0.15001069, 0.47687398, 0.27533243, 0.31165
 
 
 def hartmann6(u: np.ndarray) -> float:
-    """Hartmann 1973; u (6,) in the unit cube; the lowest of six minima, -3.32237, is at HARTMANN6_AT."""
+    """Hartmann 1973; u (6,) in the unit cube; the lowest of six minima, -3.32237, is at
+    HARTMANN6_AT.
+    """
     return float(-_ALPHA @ np.exp(-(_A * (u - _P) ** 2).sum(axis=1)))
 
 
@@ -83,9 +97,9 @@ ERROR18_MIN = 0.1
 def error18(u: np.ndarray) -> float:
     """A stand-in for validation error against 18 hyperparameters; u (18,) in the unit cube.
 
-    From ERROR18_MIN at ERROR18_AT it rises to chance level, 0.9, as 1 - exp(-q). The weights of the quadratic q fall
-    by 0.6 from one dimension to the next. Dimension 0 is steeper upwards (a learning rate that diverges), and 1 makes
-    up for some of 0 (a momentum).
+    From ERROR18_MIN at ERROR18_AT it rises to chance level, 0.9, as 1 - exp(-q). The weights of the
+    quadratic q fall by 0.6 from one dimension to the next. Dimension 0 is steeper upwards (a
+    learning rate that diverges), and 1 makes up for some of 0 (a momentum).
     """
     z = u - ERROR18_AT
     weights = 3 * 0.6 ** np.arange(18)
@@ -111,7 +125,9 @@ class Problem:
 
     def observe(self, u: np.ndarray, seed: int, i: int) -> float:
         """Value of trial i with its noise, which depends on seed and i only."""
-        return self.function(u) + self.noise * float(np.random.default_rng((seed, i, 0xE7)).normal())
+        return self.function(u) + self.noise * float(
+            np.random.default_rng((seed, i, 0xE7)).normal()
+        )
 
 
 PROBLEMS = (
@@ -123,18 +139,22 @@ QUICK = {"branin": (4, 10), "hartmann6": (8, 14), "noisy 18-d": (12, 20)}
 
 
 def regret(problem: Problem, x: np.ndarray, y: np.ndarray) -> float:
-    """Noiseless value at the point of the best observed value, minus the minimum; x (n, d), y (n,)."""
+    """Noiseless value at the point of the best observed value, minus the minimum; x (n, d), y
+    (n,).
+    """
     return problem.function(x[int(np.argmin(y))]) - problem.minimum
 
 
-# ------------------------------------------------------------------------------------------------------ engines
+# ----------------------------------------------------------------------------------------- engines
 
 
 def ours(problem: Problem, seed: int) -> Suggest:
     space, settings = problem.space(), Settings("gpyopt", problem.start, 1)
 
     def suggest(x: np.ndarray, y: np.ndarray, i: int) -> np.ndarray:
-        done: list[tuple[Values, float | None]] = [(space.decode(u), float(v)) for u, v in zip(x, y, strict=True)]
+        done: list[tuple[Values, float | None]] = [
+            (space.decode(u), float(v)) for u, v in zip(x, y, strict=True)
+        ]
         return space.encode(ask(space, settings, seed, i, done, []))
 
     return suggest
@@ -196,7 +216,10 @@ def botorch_log_ei(problem: Problem, seed: int) -> Suggest:
     bounds = torch.stack([torch.zeros(problem.d), torch.ones(problem.d)]).double()
 
     def suggest(x: np.ndarray, y: np.ndarray, i: int) -> np.ndarray:
-        with manual_seed(int(np.random.SeedSequence((seed, i)).generate_state(1)[0])), warnings.catch_warnings():
+        with (
+            manual_seed(int(np.random.SeedSequence((seed, i)).generate_state(1)[0])),
+            warnings.catch_warnings(),
+        ):
             warnings.simplefilter("ignore")
             points, values = torch.tensor(x), -torch.tensor(y)[:, None]
             model = SingleTaskGP(points, values)
@@ -218,15 +241,22 @@ ENGINES = {
     "Optuna TPE": optuna_tpe,
     "BoTorch LogEI": botorch_log_ei,
 }
-PACKAGE = {"Sobol": "scipy", "Optuna GP": "optuna", "Optuna TPE": "optuna", "BoTorch LogEI": "botorch"}
+PACKAGE = {
+    "Sobol": "scipy",
+    "Optuna GP": "optuna",
+    "Optuna TPE": "optuna",
+    "BoTorch LogEI": "botorch",
+}
 NOTES = {"Sobol": "does not learn from the values", "Optuna TPE": "no Gaussian process"}
 
-# --------------------------------------------------------------------------------------------------- experiment
+# -------------------------------------------------------------------------------------- experiment
 
 
 @dataclass(frozen=True)
 class Run:
-    """One search: the regret after each trial (budget,), and CPU-seconds of each suggestion (budget - start,)."""
+    """One search: the regret after each trial (budget,), and CPU-seconds of each suggestion (budget
+    - start,).
+    """
 
     problem: str
     budget: int
@@ -246,7 +276,9 @@ def version(engine: str) -> str:
     """Of the peer's package; ours is a digest of the code that proposes, read once."""
     if engine != OURS:
         return importlib.metadata.version(PACKAGE[engine])
-    sources = [(ROOT / "stages" / "search" / name).read_bytes() for name in ("propose.py", "space.py")]
+    sources = [
+        (ROOT / "stages" / "search" / name).read_bytes() for name in ("propose.py", "space.py")
+    ]
     return hashlib.sha256(b"".join(sources)).hexdigest()[:12]
 
 
@@ -268,15 +300,21 @@ def search(problem: Problem, engine: str, seed: int) -> Run:
 
 
 def regret_ratio(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float, float]:
-    """Median of theirs / median of ours, and its 2.5 and 97.5 percentiles over 2000 draws of the seeds."""
+    """Median of theirs / median of ours, and its 2.5 and 97.5 percentiles over 2000 draws of the
+    seeds.
+    """
     a, b = np.maximum(ours, FLOOR), np.maximum(theirs, FLOOR)
     drawn = np.random.default_rng(0).integers(len(a), size=(2000, len(a)))
-    low, high = np.percentile(np.median(b[drawn], axis=1) / np.median(a[drawn], axis=1), [2.5, 97.5])
+    low, high = np.percentile(
+        np.median(b[drawn], axis=1) / np.median(a[drawn], axis=1), [2.5, 97.5]
+    )
     return float(np.median(b) / np.median(a)), float(low), float(high)
 
 
 def rows_of(problem: Problem, runs: dict[str, list[Run]]) -> list[Row]:
-    """One regret row for each peer, and a row of cost for each that has a model; runs of an engine by seed."""
+    """One regret row for each peer, and a row of cost for each that has a model; runs of an engine
+    by seed.
+    """
     rows, own = [], runs[OURS]
     unit, n = "suggestions per CPU-second", len(own)
     for peer, theirs in runs.items():
@@ -286,11 +324,25 @@ def rows_of(problem: Problem, runs: dict[str, list[Run]]) -> list[Row]:
         middle = statistics.median(a), statistics.median(b)
         note = NOTES.get(peer, "")
         rows.append(
-            Row(f"{problem.name} regret", peer, *regret_ratio(a, b), "median final regret", n, *middle, note=note)
+            Row(
+                f"{problem.name} regret",
+                peer,
+                *regret_ratio(a, b),
+                "median final regret",
+                n,
+                *middle,
+                note=note,
+            )
         )
-        spans = {"suggestion": 0, f"suggestion, last {LAST}": -LAST} if problem.d > 10 else {"suggestion": 0}
+        spans = (
+            {"suggestion": 0, f"suggestion, last {LAST}": -LAST}
+            if problem.d > 10
+            else {"suggestion": 0}
+        )
         for what, first in {} if peer == "Sobol" else spans.items():
-            a, b = ([statistics.mean(run.seconds[first:]) for run in side] for side in (own, theirs))
+            a, b = (
+                [statistics.mean(run.seconds[first:]) for run in side] for side in (own, theirs)
+            )
             ratios = [v / u for u, v in zip(a, b, strict=True)]
             costs = statistics.median(ratios), min(ratios), max(ratios)
             middle = 1 / statistics.median(a), 1 / statistics.median(b)
@@ -307,18 +359,26 @@ def measure(arguments: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
     problems = [p for p in PROBLEMS if arguments.only in (None, p.name)]
     if arguments.quick:
         budgets = {"start": 0, "budget": 0}
-        problems = [Problem(**{**vars(p), **dict(zip(budgets, QUICK[p.name], strict=True))}) for p in problems]
+        problems = [
+            Problem(**{**vars(p), **dict(zip(budgets, QUICK[p.name], strict=True))})
+            for p in problems
+        ]
     kept = _read(arguments.runs)
     todo = [(p, engine, seed) for p in problems for seed in seeds for engine in ENGINES]
     with threadpool_limits(1):
         for engine in ENGINES:  # imports and first calls are nobody's suggestion
             search(Problem("warm", branin, 2, 0.0, 0.0, 4, 5), engine, 0)
-        for problem, engine, seed in tqdm(todo, disable=not sys.stderr.isatty() and arguments.quick):
+        for problem, engine, seed in tqdm(
+            todo, disable=not sys.stderr.isatty() and arguments.quick
+        ):
             key = (problem.name, problem.budget, engine, version(engine), seed)
             if key not in kept:
                 run = kept[key] = search(problem, engine, seed)
-                tqdm.write(f"{problem.name} {engine} seed {seed}: regret {run.regrets[-1]:.3g}, "
-                           f"{statistics.mean(run.seconds):.2f} CPU-seconds a suggestion", file=sys.stderr)  # fmt: skip
+                tqdm.write(
+                    f"{problem.name} {engine} seed {seed}: regret {run.regrets[-1]:.3g}, "
+                    f"{statistics.mean(run.seconds):.2f} CPU-seconds a suggestion",
+                    file=sys.stderr,
+                )
                 if arguments.runs:
                     with arguments.runs.open("a") as file:
                         file.write(json.dumps(asdict(run)) + "\n")
@@ -339,9 +399,18 @@ def _read(path: Path | None) -> dict[tuple[str, int, str, str, int], Run]:
 
 def _options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", choices=[p.name for p in PROBLEMS], help="one function")
-    parser.add_argument("--seeds", type=int, default=5, help="searches per engine and function (default 5)")
-    parser.add_argument("--first-seed", type=int, default=5, help="0 to 4 were seen while our search was made")
-    parser.add_argument("--runs", type=Path, metavar="FILE", help="keep finished searches there, and go on from them")
+    parser.add_argument(
+        "--seeds", type=int, default=5, help="searches per engine and function (default 5)"
+    )
+    parser.add_argument(
+        "--first-seed", type=int, default=5, help="0 to 4 were seen while our search was made"
+    )
+    parser.add_argument(
+        "--runs",
+        type=Path,
+        metavar="FILE",
+        help="keep finished searches there, and go on from them",
+    )
 
 
 if __name__ == "__main__":

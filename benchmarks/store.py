@@ -1,9 +1,11 @@
-"""What writing and reading one epoch of the transfer set costs: images, index, labels, draws and logits.
+"""What writing and reading one epoch of the transfer set costs: images, index, labels, draws and
+logits.
 
-`stages.store.shards` and `stages.store.transfer` (two safetensors files an epoch, made durable when written, every byte
-verified by sha256 when read, logits bound to their images by hash) beside plain files of the same arrays and beside one
-file per sample. Images are random bytes of 32 x 32 px, logits have ten classes. Everything that is read was written
-just before: the page cache is warm for all. Processor time is compared; where files go decides the time on the clock.
+`stages.store.shards` and `stages.store.epoch` (two safetensors files an epoch, made durable when
+written, every byte verified by sha256 when read, logits bound to their images by hash) beside plain
+files of the same arrays and beside one file per sample. Images are random bytes of 32 x 32 px,
+logits have ten classes. Everything that is read was written just before: the page cache is warm for
+all. Processor time is compared; where files go decides the time on the clock.
 """
 
 from __future__ import annotations
@@ -25,8 +27,8 @@ from benchmarks.measure import Cost, Row, compare, cpu_seconds, interleaved, mai
 from stages.images.draws import draw, order
 from stages.images.hsv import Jitter
 from stages.images.views import Views
+from stages.store.epoch import Rebuild, read_epoch, read_targets
 from stages.store.shards import images_hash, shard_path, write_images, write_logits
-from stages.store.transfer import Rebuild, read_epoch, read_targets
 
 UNIT = "images per CPU-second"
 JITTER = Jitter(hue=0.06, saturation=0.26, value=0.20, saturation_scale=0.21, value_scale=0.13)
@@ -58,10 +60,18 @@ def epoch_arrays(count: int) -> tuple[Arrays, Rebuild]:
 
     images, labels = rebuild(index, draws), rng.integers(0, 10, count).astype(np.uint16)
     logits = rng.normal(size=(count, 10)).astype(np.float32)
-    return {"images": images, "index": index, "labels": labels, "draws": draws, "logits": logits}, rebuild
+    return {
+        "images": images,
+        "index": index,
+        "labels": labels,
+        "draws": draws,
+        "logits": logits,
+    }, rebuild
 
 
-def ours(folder: Path, arrays: Arrays, rebuild: Rebuild, repeats: int) -> tuple[Alternatives, Alternatives]:
+def ours(
+    folder: Path, arrays: Arrays, rebuild: Rebuild, repeats: int
+) -> tuple[Alternatives, Alternatives]:
     """Writing and reading shards, with and without images."""
     count, pixels = len(arrays["images"]), images_hash(arrays["images"])
     facts = {name: array for name, array in arrays.items() if name != "logits"}
@@ -114,13 +124,20 @@ def whole_files(folder: Path, arrays: Arrays, repeats: int) -> tuple[Alternative
         TORCH: lambda: torch.load(folder / "all.pt", weights_only=True),
         BARE: lambda: safetensors.numpy.load_file(folder / "all.safetensors"),
     }
-    return tuple({name: repeated(once) for name, once in each.items()} for each in (writing, reading))
+    return tuple(
+        {name: repeated(once) for name, once in each.items()} for each in (writing, reading)
+    )
 
 
 def sample_files(folder: Path, arrays: Arrays, count: int) -> tuple[Alternatives, Alternatives]:
-    """One small file for each of the first `count` samples, read in order: all arrays, or its logits alone."""
+    """One small file for each of the first `count` samples, read in order: all arrays, or its
+    logits alone.
+    """
     # copies: torch.save writes the whole storage of a view
-    samples = [{name: torch.from_numpy(np.array(array[i])) for name, array in arrays.items()} for i in range(count)]
+    samples = [
+        {name: torch.from_numpy(np.array(array[i])) for name, array in arrays.items()}
+        for i in range(count)
+    ]
     contents = {SAMPLES: samples, LOGITS: [sample["logits"] for sample in samples]}
 
     def write(name: str) -> Callable[[], int]:
@@ -164,17 +181,26 @@ def measure(arguments: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
     try:
         kinds = ours(folder, arrays, rebuild, repeats), whole_files(folder, arrays, repeats)
         writing, reading = (
-            {**a, **b, **c} for a, b, c in zip(*kinds, sample_files(folder, arrays, few), strict=True)
+            {**a, **b, **c}
+            for a, b, c in zip(*kinds, sample_files(folder, arrays, few), strict=True)
         )
         rows = []
         for case, alternatives in (("write an epoch", writing), ("read an epoch", reading)):
             interleaved(alternatives, 1)  # first runs import and fill caches
             costs: dict[str, list[Cost]] = interleaved(alternatives, turns)
             rows += compare(f"{case}, {count:,} images", SHARDS, costs, UNIT, notes=NOTES)
-        sizes = {kind: shard_path(folder / kind / "images", 0).stat().st_size for kind in ("shards", "draws")}
+        sizes = {
+            kind: shard_path(folder / kind / "images", 0).stat().st_size
+            for kind in ("shards", "draws")
+        }
     finally:
         shutil.rmtree(folder)
-    return rows, {"threads": 1, "images": count, "bytes_of_image_shard": sizes, "sha256_MB_per_s": round(sha256_rate())}
+    return rows, {
+        "threads": 1,
+        "images": count,
+        "bytes_of_image_shard": sizes,
+        "sha256_MB_per_s": round(sha256_rate()),
+    }
 
 
 if __name__ == "__main__":

@@ -1,18 +1,20 @@
-"""Training speed of `fit.loop` beside the loops that a user would otherwise run, on the same nets and images.
+"""Training speed of `fit.loop` beside the loops that a user would otherwise run, on the same nets
+and images.
 
 Peers, written from the design of those projects, with torch's own parts and default settings:
 
 - `PIL + DataLoader`: one `__getitem__` per image that makes a PIL image, crops it with padding, mirrors it, turns
-  it into a normalised float tensor; a DataLoader; `torch.optim.SGD`; loss and accuracy read back at every step.
-  What RepDistiller, mdistiller and torchdistill run to train one net on labels.
+  it into a normalised float tensor; a DataLoader; `torch.optim.SGD`; loss and accuracy read back at
+  every step. What RepDistiller, mdistiller and torchdistill run to train one net on labels.
 - `PIL + live teacher`: the same, and one forward pass of one teacher per step for the logits to be mimicked, as
   these three distil; for a teacher of middle size and for the largest of the search space.
 - `eager, resident`: normalised float32 images on the device, sliced in order, `torch.optim.SGD`; no image work.
 
-Ours reads stored uint8 views in their order, as the stage `students` does; making them once for all trials is timed
-by `benchmarks.augment`. Each loop lives in a process of its own, since the pipeline sets up the memory of its
-processes and no other loop may profit from that; they take turns. The DataLoader runs without worker processes:
-processor time is compared on a CPU, and workers only add to it. On CUDA the clock is compared, with eight workers.
+Ours reads stored uint8 views in their order, as the stage `students` does; making them once for all
+trials is timed by `benchmarks.augment`. Each loop lives in a process of its own, since the pipeline
+sets up the memory of its processes and no other loop may profit from that; they take turns. The
+DataLoader runs without worker processes: processor time is compared on a CPU, and workers only add
+to it. On CUDA the clock is compared, with eight workers.
 """
 
 from __future__ import annotations
@@ -30,7 +32,6 @@ from torch import Tensor, nn
 
 from benchmarks import measure
 from benchmarks.measure import Row
-from stages.fit.device import check_precision, choose_device, set_up_torch
 from stages.fit.loop import Recipe, Steps
 from stages.fit.losses import LOSSES
 from stages.fit.step import SGD
@@ -40,6 +41,7 @@ from stages.nets.initial import glorot_
 from stages.nets.layers import teacher_macs, teacher_widths
 from stages.nets.student import build_student
 from stages.nets.teacher import build_teacher
+from stages.runtime.device import check_precision, choose_device, set_up_torch
 
 BOXES = {"mlp1": [(500, 5000)], "conv2": [(20, 120)] * 2, "conv4": [(25, 100)] * 2}
 """Width boxes of the paper's Table 3 at 1M; nets are taken at the middle of each."""
@@ -47,7 +49,9 @@ TEACHER_BOXES = {"C1": (32, 96), "C2": (64, 192), "C3": (128, 384), "H1": (512, 
 MEAN, DEVIATION = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 CASES = ("mlp1 1M", "conv2 1M", "conv4 1M", "teacher 7.6M")
 LIVE = {"PIL + live 7.6M teacher": 0.5, "PIL + live 17M teacher": 1.0}
-"""Peers with a teacher, and where it lies between the smallest and the largest of the search space."""
+"""Peers with a teacher, and where it lies between the smallest and the largest of the search
+space.
+"""
 PEERS = ("PIL + DataLoader", *LIVE, "eager, resident")
 PRELOAD = ("stages.fit.loop", "stages.nets.student", "torch.utils.data", "torchvision.transforms")
 NOTES = {
@@ -100,8 +104,12 @@ def student_plan(family: str) -> Any:
 
 
 def teacher(control: float) -> nn.Sequential:
-    """The teacher at that place of its boxes, 0 to 1, without dropout so that all loops compute the same."""
-    return build_teacher(teacher_widths(dict.fromkeys(TEACHER_BOXES, control), TEACHER_BOXES), [0.0] * 5)
+    """The teacher at that place of its boxes, 0 to 1, without dropout so that all loops compute the
+    same.
+    """
+    return build_teacher(
+        teacher_widths(dict.fromkeys(TEACHER_BOXES, control), TEACHER_BOXES), [0.0] * 5
+    )
 
 
 def macs(case: str) -> int:
@@ -130,12 +138,18 @@ def ours(task: Task, precision: str, graphs: bool = True) -> Callable[[], int]:
 
 
 class Peer:
-    """A net that takes normalised float images, its optimiser, and one step as those loops write it."""
+    """A net that takes normalised float images, its optimiser, and one step as those loops write
+    it.
+    """
 
     def __init__(self, task: Task) -> None:
         self.task = task
-        self.net = task.net()[1:].to(task.device).train()  # without the standardisation: the transforms do it
-        self.optimizer = torch.optim.SGD(self.net.parameters(), lr=1e-4, momentum=0.9, nesterov=True)
+        self.net = (
+            task.net()[1:].to(task.device).train()
+        )  # without the standardisation: the transforms do it
+        self.optimizer = torch.optim.SGD(
+            self.net.parameters(), lr=1e-4, momentum=0.9, nesterov=True
+        )
         self.mimic, self.label = LOSSES["l2_on_logits"], nn.CrossEntropyLoss()
 
     def step(self, images: Tensor, labels: Tensor, logits: Tensor | None) -> Tensor:
@@ -160,12 +174,14 @@ class PerImage(torch.utils.data.Dataset):  # type: ignore[type-arg]
         from torchvision import transforms
 
         self.images, self.labels = task.images, task.labels
-        self.transform = transforms.Compose([
-            transforms.RandomCrop(32, padding=4),
-            transforms.RandomHorizontalFlip(),
-            transforms.ToTensor(),
-            transforms.Normalize(MEAN, DEVIATION),
-        ])  # fmt: skip
+        self.transform = transforms.Compose(
+            [
+                transforms.RandomCrop(32, padding=4),
+                transforms.RandomHorizontalFlip(),
+                transforms.ToTensor(),
+                transforms.Normalize(MEAN, DEVIATION),
+            ]
+        )
 
     def __len__(self) -> int:
         return len(self.images)
@@ -177,7 +193,9 @@ class PerImage(torch.utils.data.Dataset):  # type: ignore[type-arg]
 
 
 def with_loader(task: Task, live: float | None) -> Callable[[], int]:
-    """PIL and DataLoader; with the forward pass of the teacher of that size in every step, or on labels."""
+    """PIL and DataLoader; with the forward pass of the teacher of that size in every step, or on
+    labels.
+    """
     peer, cuda = Peer(task), task.device.type == "cuda"
     loader = torch.utils.data.DataLoader(
         PerImage(task), task.batch, shuffle=True, num_workers=8 if cuda else 0, pin_memory=cuda
@@ -266,24 +284,38 @@ def make_task(case: str, images: int, device: torch.device, batch: int) -> Task:
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (images, 32, 32, 3)).astype(np.uint8)
     labels = rng.integers(0, 10, images)
-    return Task(case, pixels, labels, rng.standard_normal((images, 10)).astype(np.float32), device, batch)
+    return Task(
+        case, pixels, labels, rng.standard_normal((images, 10)).astype(np.float32), device, batch
+    )
 
 
-def rows_of(case: str, costs: dict[str, list[measure.Cost]], precisions: tuple[str, ...], cuda: bool) -> list[Row]:
+def rows_of(
+    case: str, costs: dict[str, list[measure.Cost]], precisions: tuple[str, ...], cuda: bool
+) -> list[Row]:
     """One row for each precision of ours and each peer, and one for bf16 beside fp32."""
     unit, rows = f"images per {'second' if cuda else 'CPU-second'}", []
     for precision in precisions:
-        chosen = {name: cost for name, cost in costs.items() if name not in precisions or name == precision}
-        rows += measure.compare(f"{case}, {precision}", precision, chosen, unit, wall=cuda, notes=NOTES)
+        chosen = {
+            name: cost
+            for name, cost in costs.items()
+            if name not in precisions or name == precision
+        }
+        rows += measure.compare(
+            f"{case}, {precision}", precision, chosen, unit, wall=cuda, notes=NOTES
+        )
     if len(precisions) == 2:
         both = {name: costs[name] for name in precisions}
-        rows += [replace(row, peer="ours in fp32") for row in measure.compare(
-            f"{case}, bf16", "bf16", both, unit, wall=cuda)]  # fmt: skip
+        rows += [
+            replace(row, peer="ours in fp32")
+            for row in measure.compare(f"{case}, bf16", "bf16", both, unit, wall=cuda)
+        ]
     return rows
 
 
 def images_of(case: str, name: str, arguments: argparse.Namespace, cuda: bool) -> int:
-    """Images per turn of a loop: several steps of a small net, few of a large one; costs are per image."""
+    """Images per turn of a loop: several steps of a small net, few of a large one; costs are per
+    image.
+    """
     if cuda:
         return 40_000
     large = not case.startswith("mlp") or name in LIVE
@@ -306,7 +338,12 @@ def run(arguments: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
         names = loop_names(case, precisions, cuda)
         makers = {
             name: partial(
-                make_loop, name, case, images_of(case, name, arguments, cuda), arguments.device, arguments.batch
+                make_loop,
+                name,
+                case,
+                images_of(case, name, arguments, cuda),
+                arguments.device,
+                arguments.batch,
             )
             for name in names
         }
@@ -314,7 +351,9 @@ def run(arguments: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
             costs = measure.interleaved(loops, turns)
         rows += rows_of(case, costs, precisions, cuda)
         starts = start_up(case, precisions[-1], arguments, turns)
-        print(f"{case}, {precisions[-1]}: {statistics.median(starts):.2f} s until a trial's first step is through")
+        print(
+            f"{case}, {precisions[-1]}: {statistics.median(starts):.2f} s until a trial's first step is through"
+        )
         nets[case] = {"forward_macs": macs(case), "start_up_s": starts}
     where = torch.cuda.get_device_name(device) if cuda else "CPU, 1 thread"
     return rows, {"device": where, "batch": arguments.batch, "nets": nets}
@@ -323,9 +362,13 @@ def run(arguments: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
 def options(parser: argparse.ArgumentParser) -> None:
     """Arguments of this benchmark."""
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
-    parser.add_argument("--batch", type=int, default=128, help="images per step; 128 is the pipeline's")
+    parser.add_argument(
+        "--batch", type=int, default=128, help="images per step; 128 is the pipeline's"
+    )
     parser.add_argument("--turns", type=int, default=7, help="of each loop")
-    parser.add_argument("--cases", nargs="*", choices=CASES, help="default: all, with --quick the first two")
+    parser.add_argument(
+        "--cases", nargs="*", choices=CASES, help="default: all, with --quick the first two"
+    )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""page: everything that was found -> plots/report.html, one file that loads nothing from elsewhere; prints the tables.
+"""page: everything that was found -> plots/report.html, one file that loads nothing from elsewhere;
+prints the tables.
 
-Reads what tabulate and assess wrote, the trial tables of the cells that params.yaml lists, metrics/environment.json,
-data/prepared, data/samples, and the outputs of the ensemble and of the best mimic net on the test images. The last are
-a dependency by the hashes in the trial tables, as those of assess are. Equal inputs give the same bytes. Table 1 and
-Table 2 are printed here and not where they are made: the last stage also runs in a clone that comes with metrics/.
+Reads what tabulate and assess wrote, the trial tables of the cells that params.yaml lists,
+metrics/environment.json, data/prepared, data/samples, and the outputs of the ensemble and of the
+best mimic net on the test images. The last are a dependency by the hashes in the trial tables, as
+those of assess are. Equal inputs give the same bytes. Table 1 and Table 2 are printed here and not
+where they are made: the last stage also runs in a clone that comes with metrics/.
 """
 
 from __future__ import annotations
@@ -15,21 +17,29 @@ from typing import Any
 import numpy as np
 
 from stages.report.cells import CellResult, read_cell, read_ensemble, read_sweep
-from stages.report.page_html import render
-from stages.report.page_parts import TEACHERS, Inputs, Key, compose
-from stages.report.page_read import COLUMNS, read_claims, read_environment, read_markdown, read_table
-from stages.report.page_summary import best
+from stages.report.page.html import render
+from stages.report.page.read import (
+    COLUMNS,
+    read_claims,
+    read_environment,
+    read_markdown,
+    read_table,
+)
+from stages.report.page.sections import TEACHERS, Inputs, Key, compose
+from stages.report.page.summary import best
+from stages.runtime import entry
 from stages.settings import results
-from stages.settings.prepare import augment, ensemble, prepare
+from stages.settings.groups import FOLDER, SECTION
+from stages.settings.prepare import prepare
 from stages.settings.read import SECTIONS, read_params
-from stages.settings.students import FOLDER, SECTION, matrix, row
+from stages.settings.students import matrix, row
 from stages.settings.sweeps import Range
 from stages.settings.teachers import teachers
-from stages.store import door
+from stages.settings.transfer import augment, ensemble
 from stages.store.atomic import write_text
+from stages.store.predictions import fingerprint, mean_logits, read_test_logits
 from stages.store.prepared import read_test
 from stages.store.tensors import read_tensors
-from stages.store.test_logits import fingerprint, mean_logits, read_test_logits
 
 METRICS, DATA, OUT = Path("metrics"), Path("data"), Path("plots/report.html")
 UNTRACKED = "execution"
@@ -55,12 +65,14 @@ def log_scales(params: dict[str, Any]) -> dict[Key, set[str]]:
         for name, budget in product(section.rows, section.budgets):
             spaces[target, name, budget] = {**section.space, **row(params, target, name).space}
     return {
-        key: {name for name, entry in space.items() if isinstance(entry, Range) and entry.log}
+        key: {name for name, item in space.items() if isinstance(item, Range) and item.log}
         for key, space in spaces.items()
     }
 
 
-def outputs(cell: CellResult, labels: np.ndarray, classes: list[str]) -> tuple[np.ndarray, np.ndarray]:
+def outputs(
+    cell: CellResult, labels: np.ndarray, classes: list[str]
+) -> tuple[np.ndarray, np.ndarray]:
     """Logits (n, classes) of the ensemble and of a mimic cell's best trial on the test images.
 
     Raises:
@@ -75,7 +87,9 @@ def outputs(cell: CellResult, labels: np.ndarray, classes: list[str]) -> tuple[n
             f"both from one run, with 'dvc checkout {path.parent}' or 'dvc pull {path.parent}'"
         )
     members = read_test_logits(path := DATA / "ensemble/test.safetensors").get("members")
-    if not members or {net.shape for net in (*members.values(), student)} != {(len(labels), len(classes))}:
+    if not members or {net.shape for net in (*members.values(), student)} != {
+        (len(labels), len(classes))
+    }:
         raise ValueError(
             f"{path} has no outputs for the {len(labels)} test images and {len(classes)} classes of data/prepared: "
             "run 'dvc repro --force ensemble'"
@@ -130,4 +144,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    door.run(main)
+    entry.run(main)

@@ -1,9 +1,11 @@
-"""prepare: raw images -> data/prepared (train, validation, test), the data of every table and figure.
+"""prepare: raw images -> data/prepared (train, validation, test), the data of every table and
+figure.
 
-Reads the source named by `prepare.source`. Writes data/prepared/{train,validation,test}.safetensors: images
-uint8 (n, s, s, 3) as they are (standardised only at a network's door), labels, and the class names. Vectors of the
-source npz are float32 (n, ...), every feature with mean 0 and deviation 1 over the training vectors; both statistics
-are in data/prepared/statistics.safetensors.
+Reads the source named by `prepare.source`. Writes
+data/prepared/{train,validation,test}.safetensors: images uint8 (n, s, s, 3) as they are
+(standardised only at a network's door), labels, and the class names. Vectors of the source npz are
+float32 (n, ...), every feature with mean 0 and deviation 1 over the training vectors; both
+statistics are in data/prepared/statistics.safetensors.
 """
 
 from __future__ import annotations
@@ -18,18 +20,20 @@ import numpy as np
 
 from stages.images.sources import archives, digits, folder, parquet, vectors
 from stages.images.sources.labelled import CLASSES, DIGITS, FEWEST_CLASSES, MOST_CLASSES, Labelled
-from stages.nets.budget import parse_budget, plan
+from stages.nets.budget import plan
 from stages.nets.families import FAMILIES, check_row
 from stages.nets.layers import teacher_params
+from stages.runtime import entry
 from stages.settings import common, whole
+from stages.settings.budgets import parse_budget
+from stages.settings.groups import ROWS, SECTION
 from stages.settings.prepare import Prepare, prepare
 from stages.settings.read import read_params
-from stages.settings.students import ROWS, SECTION, matrix, row
+from stages.settings.students import matrix, row
 from stages.settings.teachers import names_of
-from stages.store import door
+from stages.store.manifest import fresh_folder, write_manifest
 from stages.store.prepared import write_split
 from stages.store.tensors import write_tensors
-from stages.store.work import fresh_folder, write_manifest
 
 OUT = Path("data/prepared")
 FOR = {"train": "training", "validation": "validation", "test": "testing"}
@@ -58,7 +62,9 @@ def load(settings: Prepare, seed: int) -> tuple[Labelled, Labelled, tuple[str, .
 
 
 def by_content(data: Labelled) -> Labelled:
-    """The same images in the order of the sha256 of their bytes: a split that no archive's order changes."""
+    """The same images in the order of the sha256 of their bytes: a split that no archive's order
+    changes.
+    """
     keys = [hashlib.sha256(image.tobytes()).digest() for image in data.images]
     order = sorted(range(len(keys)), key=keys.__getitem__)
     return Labelled(data.images[order], data.labels[order])
@@ -70,7 +76,8 @@ def take(data: Labelled, start: int, stop: int) -> Labelled:
 
 
 def split(settings: Prepare, pool: Labelled, test: Labelled) -> dict[str, Labelled]:
-    """Train from the front of the pool, validation from its end, test from the front of the test images.
+    """Train from the front of the pool, validation from its end, test from the front of the test
+    images.
 
     With the sizes of the paper this is CIFAR-10's batches 1-4 and 5 (section 2.5; assumption 17).
 
@@ -110,7 +117,8 @@ def check_mirror(settings: Prepare, mirror: bool) -> None:
 
 
 def class_names(names: tuple[str, ...], source: str) -> list[str]:
-    """Names of the classes; what is called as another class is (ImageNet has two cranes) gets its number too.
+    """Names of the classes; what is called as another class is (ImageNet has two cranes) gets its
+    number too.
 
     Raises:
         ValueError: too few classes or too many.
@@ -127,31 +135,43 @@ def class_names(names: tuple[str, ...], source: str) -> list[str]:
 def check_cells(
     params: dict[str, Any], classes: int, size_px: int | None, shape: tuple[int, ...] | None = None
 ) -> None:
-    """Every cell that is listed has a net that meets its budget; said now and not when its turn comes.
+    """Every cell that is listed has a net that meets its budget; said now and not when its turn
+    comes.
 
     Args:
         size_px: side of the images; None for vectors.
         shape: of the vectors; None for images.
 
     Raises:
-        ValueError: a row or budget that cannot be trained on these images; it names the list to take it from.
+        ValueError: a row or budget that cannot be trained on these images; it names the list to
+        take it from.
     """
     narrowest = (1,) * len(names_of(shape).widths)
-    teacher_params(narrowest, classes, size_px, shape)  # refuses images that are too small for their pools
+    teacher_params(
+        narrowest, classes, size_px, shape
+    )  # refuses images that are too small for their pools
     of = f"{size_px} px" if shape is None else f"vectors of shape {list(shape)}"
     for target in SECTION:
         section = matrix(params, target)
         for name, budget in product(section.rows, section.budgets):
-            entry = row(params, target, name)
-            family = entry.net or name
-            check_row(f"params.yaml: {ROWS[target]}.{name}", family, budget, entry.boxes, entry.ratios)
-            box = None if entry.boxes is None else entry.boxes[budget]
+            item = row(params, target, name)
+            family = item.net or name
+            check_row(
+                f"params.yaml: {ROWS[target]}.{name}", family, budget, item.boxes, item.ratios
+            )
+            box = None if item.boxes is None else item.boxes[budget]
             largest, multiple = [1.0] * FAMILIES[family].controls, section.width_multiple
             try:
                 plan(
-                    family, parse_budget(budget), largest, box,
-                    classes=classes, size_px=size_px, shape=shape, multiple=multiple,
-                )  # fmt: skip
+                    family,
+                    parse_budget(budget),
+                    largest,
+                    box,
+                    classes=classes,
+                    size_px=size_px,
+                    shape=shape,
+                    multiple=multiple,
+                )
             except ValueError as error:
                 where = SECTION[target]
                 why = str(error).replace("students.budgets", f"{where}.budgets")
@@ -171,7 +191,9 @@ def check_size(pool: Labelled, settings: Prepare, images: common.Images) -> int 
         return None
     size = pool.images.shape[1]
     if images.crop_min_px > size:
-        raise ValueError(f"images.crop_min_px is {images.crop_min_px}, the images are {size} px: lower it")
+        raise ValueError(
+            f"images.crop_min_px is {images.crop_min_px}, the images are {size} px: lower it"
+        )
     return size
 
 
@@ -181,8 +203,12 @@ def main() -> None:
     whole.check(params)
     settings, seed = prepare(params), common.seed(params)
     check_mirror(settings, common.images(params).mirror)
-    if settings.source != "parquet":  # its files alone tell the size; of the others, before any is opened
-        check_cells(params, CLASSES.get(settings.source, FEWEST_CLASSES), settings.size_px, settings.shape)
+    if (
+        settings.source != "parquet"
+    ):  # its files alone tell the size; of the others, before any is opened
+        check_cells(
+            params, CLASSES.get(settings.source, FEWEST_CLASSES), settings.size_px, settings.shape
+        )
     pool, test, names = load(settings, seed)
     classes = class_names(names, settings.source)
     size = check_size(pool, settings, common.images(params))
@@ -198,7 +224,11 @@ def main() -> None:
     for name, part in parts.items():
         write_split(out, name, part.images, part.labels.astype(kind), header)
     counts = {name: len(part.labels) for name, part in parts.items()}
-    facts = {"size_px": size} if settings.shape is None else {"size_px": None, "shape": list(settings.shape)}
+    facts = (
+        {"size_px": size}
+        if settings.shape is None
+        else {"size_px": None, "shape": list(settings.shape)}
+    )
     write_manifest(out, {**header, **facts, "images": counts})
     of = f"{size} px" if settings.shape is None else f"vectors of shape {list(settings.shape)}"
     sizes = ", ".join(f"{count:,} for {FOR[name]}" for name, count in counts.items())
@@ -206,4 +236,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    door.run(main)
+    entry.run(main)

@@ -1,9 +1,10 @@
 """tabulate: the metrics of all sweeps -> metrics/ (Table 1, Table 2, the numbers of Figure 1).
 
-Reads metrics/teachers.*, metrics/ensemble.json and the cells that params.yaml lists, and no others: a row that
-was taken out leaves its files behind. Writes metrics/tables.json (row -> budget -> test accuracy in per cent), Table 1
-and Table 2 as CSV and Markdown with the paper's values (Urban et al. 2017), metrics/figure1.csv, and what was trained
-again from other seeds beside the best of its sweep.
+Reads metrics/teachers.*, metrics/ensemble.json and the cells that params.yaml lists, and no others:
+a row that was taken out leaves its files behind. Writes metrics/tables.json (row -> budget -> test
+accuracy in per cent), Table 1 and Table 2 as CSV and Markdown with the paper's values (Urban et al.
+2017), metrics/figure1.csv, and what was trained again from other seeds beside the best of its
+sweep.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ import pandas as pd
 from stages.report import retrained
 from stages.report.cells import NUMBER_SHOWN, CellResult, read_cell, read_ensemble, read_sweep
 from stages.report.tables import markdown1, markdown2, nested, table1, table2
+from stages.runtime import entry
 from stages.settings import common, results
-from stages.settings.prepare import ensemble
+from stages.settings.groups import FOLDER, SECTION, Target
 from stages.settings.read import read_params
-from stages.settings.students import FOLDER, SECTION, Target, matrix
-from stages.store import door
+from stages.settings.students import matrix
+from stages.settings.transfer import ensemble
 from stages.store.atomic import write_json, write_text
 
 METRICS = Path("metrics")
@@ -34,8 +36,8 @@ RETRAINED = zlib.crc32(b"retrained")
 def figure1(cells: list[CellResult]) -> pd.DataFrame:
     """Figure 1's numbers: of each cell, the mean, best and last test accuracy of the trials shown.
 
-    The trials shown are the five best by validation error (section 3), or all where there are fewer; "best" and
-    "fifth" follow that order, not the test accuracy.
+    The trials shown are the five best by validation error (section 3), or all where there are
+    fewer; "best" and "fifth" follow that order, not the test accuracy.
     """
     rows = []
     for cell in cells:
@@ -57,7 +59,10 @@ def figure1(cells: list[CellResult]) -> pd.DataFrame:
 def read_cells(params: dict[str, Any], target: Target) -> list[CellResult]:
     """The listed cells of a target, rows first."""
     section = matrix(params, target)
-    return [read_cell(METRICS / FOLDER[target], row, budget) for row, budget in product(section.rows, section.budgets)]
+    return [
+        read_cell(METRICS / FOLDER[target], row, budget)
+        for row, budget in product(section.rows, section.budgets)
+    ]
 
 
 def main() -> None:
@@ -71,7 +76,9 @@ def main() -> None:
     facts = read_ensemble(METRICS / "ensemble.json")
 
     listed = [*cells, *found["student_2014"]], [*controls, *found["teacher_2014"]]
-    write_json(METRICS / "tables.json", nested([*listed[0], *found["ablation"]], listed[1], best, facts))
+    write_json(
+        METRICS / "tables.json", nested([*listed[0], *found["ablation"]], listed[1], best, facts)
+    )
     where = f"{settings.data}, {scale} scale"
     first = table1(controls, trials, facts, members, settings.comparable, found["teacher_2014"])
     second = table2(listed[0], settings.comparable)
@@ -97,9 +104,11 @@ def main() -> None:
     write_text(METRICS / "figure1.csv", pd.concat(both).to_csv(index=False))
     fewest = min(len(cell.shown) for cell in cells)
     if fewest < NUMBER_SHOWN:
-        print(f"tabulate: Figure 1 wants {NUMBER_SHOWN} trials a cell, the fewest here are {fewest}")
+        print(
+            f"tabulate: Figure 1 wants {NUMBER_SHOWN} trials a cell, the fewest here are {fewest}"
+        )
     print(f"tabulate: Table 1, Table 2 and the numbers of Figure 1 in {METRICS}/")
 
 
 if __name__ == "__main__":
-    door.run(main)
+    entry.run(main)

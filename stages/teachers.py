@@ -1,95 +1,94 @@
-"""teachers: the search over nets of eight conv layers -> data/teachers (Table 1, Figure 1's ceiling).
+"""teachers: the search over nets of eight conv layers -> data/teachers (Table 1, Figure 1's
+ceiling).
 
-Reads data/prepared. Every trial is one net on hard labels with augmentation drawn on the fly; eighteen
-hyperparameters are searched (Urban et al. 2017, sections 2.4-2.7 and 6.1). Writes data/teachers: the weights of
-every trial's best validation epoch and the outputs of all of them on the validation images; metrics/teachers.json
-and metrics/teachers.csv, one line a trial.
+Reads data/prepared. Every trial is one net on hard labels with augmentation drawn on the fly;
+eighteen hyperparameters are searched (Urban et al. 2017, sections 2.4-2.7 and 6.1). Writes
+data/teachers: the weights of every trial's best validation epoch and the outputs of all of them on
+the validation images; metrics/teachers.json and metrics/teachers.csv, one line a trial.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from stages.fit.curves import check_log
-from stages.fit.environment import describe
+from stages.runtime import entry
+from stages.runtime.engines import from_settings
+from stages.runtime.environment import describe, record
+from stages.runtime.work import work_folder
 from stages.search.journal import Journal
 from stages.search.propose import Settings
 from stages.search.space import Space
-from stages.search.sweep import Row, run, top
+from stages.search.sweep import TrialRow, run, top
 from stages.settings import common
 from stages.settings.read import read_params
 from stages.settings.sweeps import split_space
-from stages.settings.teachers import Names, Teachers, names_of, teachers
-from stages.store import door
+from stages.settings.teachers import teachers
 from stages.store.atomic import link_or_copy
-from stages.store.environment import record
-from stages.store.progress import SweepProgress
-from stages.store.trials import TrialFolder, total_seconds, write_curves, write_metrics
-from stages.store.work import fresh_folder, read_manifest, work_folder, write_manifest
-from stages.workers.engines import from_settings
+from stages.store.manifest import fresh_folder, read_manifest, write_manifest
+from stages.trials.folder import TrialFolder, total_seconds
+from stages.trials.progress import SweepProgress
+from stages.trials.tables import write_curves, write_metrics
+from stages.trials.teacher import TeacherJob
 
 PREPARED = Path("data/prepared")
 OUT = Path("data/teachers")
 METRICS = Path("metrics")
-PRELOAD = ("stages.teachers_trial", "stages.search.sweep", "stages.settings.teachers")
+PRELOAD = ("stages.trials.teacher_trial", "stages.search.sweep", "stages.settings.teachers")
 REPORTED = 5
 """Trials whose test accuracy is reported: the best by validation error."""
 
 
-@dataclass(frozen=True)
-class Job:
-    """What all trials of the sweep share; small, since it travels to every trial's process."""
-
-    work: Path
-    prepared: Path
-    section: Teachers
-    fixed: dict[str, float]
-    numerics: common.Numerics
-    execution: common.Execution
-    images: common.Images
-    shape: tuple[int, ...] | None = None
-
-    @property
-    def names(self) -> Names:
-        """Hyperparameters of this teacher."""
-        return names_of(self.shape)
-
-
-def train_trial(job: Job, trial: int, values: dict[str, Any], seed: int) -> dict[str, Any]:
+def train_trial(job: TeacherJob, trial: int, values: dict[str, Any], seed: int) -> dict[str, Any]:
     """One trial, in its own process: torch is imported there and not here."""
-    from stages.teachers_trial import train_teacher
+    from stages.trials.teacher_trial import train_teacher
 
     return train_teacher(job, trial, values, seed)
 
 
-def test_trials(job: Job, trials: list[int]) -> list[float]:
-    """Test accuracies of these trials, in a process of their own; called when the search is over."""
-    from stages.teachers_trial import test_accuracies
+def test_trials(job: TeacherJob, trials: list[int]) -> list[float]:
+    """Test accuracies of these trials, in a process of their own; called when the search is
+    over.
+    """
+    from stages.trials.teacher_trial import test_accuracies
 
     return test_accuracies(job, trials)
 
 
-def check_memory(job: Job, values: dict[str, Any]) -> None:
+def check_memory(job: TeacherJob, values: dict[str, Any]) -> None:
     """As many trials as share a GPU fit on it; in a process of its own, before the first one."""
-    from stages.teachers_trial import check_memory
+    from stages.trials.teacher_trial import check_memory
 
     check_memory(job, values)
 
 
-def write_outputs(job: Job, rows: list[Row], tested: dict[int, dict[str, float]]) -> None:
+def write_outputs(
+    job: TeacherJob, rows: list[TrialRow], tested: dict[int, dict[str, float]]
+) -> None:
     """Assemble data/teachers and the metrics from the work folder."""
     out = fresh_folder(OUT)
     good = [row for row in rows if row.value is not None]
     for row in good:
         folder = TrialFolder(job.work, row.trial)
         link_or_copy(folder.weights, out / f"{row.trial:03d}.safetensors")
-        link_or_copy(folder.folder / "validation.safetensors", out / f"{row.trial:03d}.validation.safetensors")
+        link_or_copy(
+            folder.folder / "validation.safetensors",
+            out / f"{row.trial:03d}.validation.safetensors",
+        )
     write_curves(out / "curves.json", rows)
     facts = {"trials": [{"trial": row.trial, "validation_error": row.value} for row in good]}
     write_manifest(out, facts)
-    names = ("params", "widths", "best_epoch", "epochs", "why", "reason", *sorted(job.section.space))
+    names = (
+        "params",
+        "widths",
+        "best_epoch",
+        "epochs",
+        "why",
+        "reason",
+        *sorted(job.section.space),
+    )
     write_metrics(METRICS / "teachers", rows, top(rows, 1)[0], tested, job.fixed, names)
 
 
@@ -97,7 +96,11 @@ def main() -> None:
     """Run the stage."""
     params = read_params()
     shape = read_manifest(PREPARED).get("shape")
-    section, numerics, images = teachers(params, shape), common.numerics(params), common.images(params)
+    section, numerics, images = (
+        teachers(params, shape),
+        common.numerics(params),
+        common.images(params),
+    )
     execution, seed = common.execution(params), common.seed(params)
     check_log(execution.log)
     searched, fixed = split_space(section.space)
@@ -109,12 +112,16 @@ def main() -> None:
         "images": asdict(images),
     }
     with work_folder("teachers", settings, [PREPARED], __file__) as work:
-        job = Job(work, PREPARED, section, fixed, numerics, execution, images, shape)
-        journal = Journal.open(work / "journal.jsonl", {"space": space.fingerprint(), "settings": settings})
+        job = TeacherJob(work, PREPARED, section, fixed, numerics, execution, images, shape)
+        journal = Journal.open(
+            work / "journal.jsonl", {"space": space.fingerprint(), "settings": settings}
+        )
         name, bound = "teachers", section.training.max_epochs
         with (
             from_settings(execution, PRELOAD, [PREPARED]) as executor,
-            SweepProgress(name, sweep.trials, bound, lambda i: TrialFolder(work, i).progress) as progress,
+            SweepProgress(
+                name, sweep.trials, bound, lambda i: TrialFolder(work, i).progress
+            ) as progress,
         ):
             if executor.gpus:
                 executor.submit(check_memory, job, space.middle()).result()
@@ -131,7 +138,9 @@ def main() -> None:
             chosen = [r.trial for r in top(rows, REPORTED)]
             tested = executor.submit(test_trials, job, chosen).result()
             found = executor.submit(describe, execution.device, numerics.threads).result()
-        facts = {trial: {"test_accuracy": share} for trial, share in zip(chosen, tested, strict=True)}
+        facts = {
+            trial: {"test_accuracy": share} for trial, share in zip(chosen, tested, strict=True)
+        }
         write_outputs(job, rows, facts)
         record("teachers", {**found, "precision": numerics.precision, "seed": seed})
         best = top(rows, 1)[0]
@@ -143,4 +152,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    door.run(main)
+    entry.run(main)

@@ -8,9 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from pocket import WHOLE_RUN, copy_of_the_repository, dvc, ran, write_params
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell: processes of tests inherit it
+from tests.helpers.pocket import WHOLE_RUN, copy_of_the_repository, dvc, ran
+from tools.pocket import write_params
+
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # as in the background of a shell: processes of tests inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 os.environ.pop("MIMICNETS_EXECUTION", None)  # the user's own engine is none of the tests'
@@ -18,7 +22,9 @@ os.environ.pop("MIMICNETS_EXECUTION", None)  # the user's own engine is none of 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--device cuda` runs the tests of training on a GPU."""
-    parser.addoption("--device", default="cpu", choices=("cpu", "cuda"), help="device of the tests of fit")
+    parser.addoption(
+        "--device", default="cpu", choices=("cpu", "cuda"), help="device of the tests of fit"
+    )
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +42,17 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = copy_of_the_repository(tmp_path_factory.mktemp("undisturbed") / "repository")
     write_params(folder, WHOLE_RUN)
     assert ran(dvc(folder, "repro")) == {
-        *("prepare", "teachers", "ensemble", "augment", "label", "tabulate", "assess", "draw", "page"),
+        *(
+            "prepare",
+            "teachers",
+            "ensemble",
+            "augment",
+            "label",
+            "tabulate",
+            "assess",
+            "draw",
+            "page",
+        ),
         *("students@mlp2-60k", "students@conv1-60k", "hard@conv2-180k"),
     }
     return folder

@@ -1,4 +1,6 @@
-"""What the settings allow for a key, in words, from the dataclasses of stages/settings; used by params_page."""
+"""What the settings allow for a key, in words, from the dataclasses of stages/settings; used by
+params_page.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from stages.settings import common, prepare, results, students, sweeps, teachers
+from stages.settings import common, prepare, results, students, sweeps, teachers, transfer
 
 KINDS: dict[str, Any] = {
     "scale": str,
@@ -19,16 +21,16 @@ KINDS: dict[str, Any] = {
     "images": common.Images,
     "prepare": prepare.Prepare,
     "teachers": teachers.Teachers,
-    "ensemble": prepare.Ensemble,
-    "augment": prepare.Augment,
-    "label": prepare.Label,
+    "ensemble": transfer.Ensemble,
+    "augment": transfer.Augment,
+    "label": transfer.Label,
     "students": students.Matrix,
     "hard": students.Matrix,
     "ablations": students.Lists,
     "teachers_2014": students.Teachers2014,
     "students_2014": students.Lists,
-    "rows": dict[students.Name, students.Row],
-    "hard_rows": dict[students.Name, students.Row],
+    "rows": dict[students.Name, students.RowSettings],
+    "hard_rows": dict[students.Name, students.RowSettings],
     "ablation_rows": dict[students.Name, students.AblationRow],
     "tabulate": results.Tabulate,
     "assess": results.Assess,
@@ -58,7 +60,8 @@ def keys(section: str, examples: Sequence[Mapping[str, Any]]) -> Iterator[Key]:
     """Every key of a section, in the order of its class.
 
     Args:
-        examples: params of all scales, from which the keys of `boxes` and `space` of nets are taken.
+        examples: params of all scales, from which the keys of `boxes` and `space` of nets are
+        taken.
     """
     schema = TypeAdapter(KINDS[section]).json_schema()
     values = [params[section] for params in examples]
@@ -79,18 +82,29 @@ def _fields(
         here = (*path, name)
         if "properties" in inside:
             if any("null" in option.get("type", "") for option in field.get("anyOf", ())):
-                yield Key(here, f"keys {', '.join(f'`{key}`' for key in inside['properties'])}; or null")
+                yield Key(
+                    here, f"keys {', '.join(f'`{key}`' for key in inside['properties'])}; or null"
+                )
             yield from _fields(inside, schema, here, own)
         elif name in ("space", "boxes") and own:
-            more = students.SPACE if name == "space" and node["title"] == students.Matrix.__name__ else ()
+            more = (
+                students.SPACE
+                if name == "space" and node["title"] == students.Matrix.__name__
+                else ()
+            )
             for key in dict.fromkeys([*(key for value in own for key in value), *more]):
-                yield Key((*here, key), limits(key) if name == "space" else in_words(_values(inside), schema))
+                yield Key(
+                    (*here, key),
+                    limits(key) if name == "space" else in_words(_values(inside), schema),
+                )
         else:
             yield Key(here, in_words(field, schema))
 
 
 def _resolved(node: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The class that a field's type refers to, also where it may be null instead; else the type itself."""
+    """The class that a field's type refers to, also where it may be null instead; else the type
+    itself.
+    """
     for option in (node, *node.get("anyOf", ())):
         if "$ref" in option:
             found: Mapping[str, Any] = schema["$defs"][option["$ref"].rsplit("/", 1)[-1]]
@@ -100,12 +114,16 @@ def _resolved(node: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str
 
 def _values(node: Mapping[str, Any]) -> Mapping[str, Any]:
     """The type of the values of a mapping from names."""
-    found: Mapping[str, Any] = node.get("additionalProperties") or next(iter(node["patternProperties"].values()))
+    found: Mapping[str, Any] = node.get("additionalProperties") or next(
+        iter(node["patternProperties"].values())
+    )
     return found
 
 
 def limits(name: str) -> str:
-    """What is allowed for one hyperparameter of a `space`, from the line that refuses another value."""
+    """What is allowed for one hyperparameter of a `space`, from the line that refuses another
+    value.
+    """
     try:
         sweeps.check_space({name: -math.inf}, "space")
     except ValueError as error:
@@ -122,9 +140,15 @@ def in_words(node: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     """
     if "$ref" in node:
         node = _resolved(node, schema)
-        return "a range" if node["title"] == sweeps.Range.__name__ else f"keys {', '.join(node['properties'])}"
+        return (
+            "a range"
+            if node["title"] == sweeps.Range.__name__
+            else f"keys {', '.join(node['properties'])}"
+        )
     if "anyOf" in node:
-        words = [in_words(option, schema) for option in node["anyOf"] if option.get("type") != "null"]
+        words = [
+            in_words(option, schema) for option in node["anyOf"] if option.get("type") != "null"
+        ]
         return " or ".join(words) + ("; or null" if len(words) < len(node["anyOf"]) else "")
     if "enum" in node:
         return ", ".join(f"`{value}`" for value in node["enum"])
@@ -147,7 +171,13 @@ def _number(node: Mapping[str, Any]) -> str:
     low, above = node.get("minimum"), node.get("exclusiveMinimum")
     high, below = node.get("maximum"), node.get("exclusiveMaximum")
     start = f"above {_amount(above)}" if above is not None else "" if low is None else _amount(low)
-    end = f" to below {_amount(below)}" if below is not None else "" if high is None else f" to {_amount(high)}"
+    end = (
+        f" to below {_amount(below)}"
+        if below is not None
+        else ""
+        if high is None
+        else f" to {_amount(high)}"
+    )
     return f"{what}{', ' if start else ''}{start}{end}{' or more' if start and not end and above is None else ''}"
 
 

@@ -1,8 +1,8 @@
 """What the comments of a scale file say of its keys; used by params_page.
 
-A comment belongs to the first key of its line and goes on in the lines below it that begin with `#` in the same
-column. `meaning (unit) [source]` are its parts; "ours:" in front is a source too. Below a key that holds others, lines
-of the form "# KEY: meaning" are about these.
+A comment belongs to the first key of its line and goes on in the lines below it that begin with `#`
+in the same column. `meaning (unit) [source]` are its parts; "ours:" in front is a source too. Below
+a key that holds others, lines of the form "# KEY: meaning" are about these.
 """
 
 from __future__ import annotations
@@ -14,11 +14,31 @@ from dataclasses import dataclass
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
-UNITS = frozenset({
-    "%", "draws", "epochs", "filters", "filters or units", "images", "nets", "parameters", "percentage points",
-    "probability", "processes", "px", "runs", "s", "threads", "trials", "turns", "units",
-})  # fmt: skip
-"""What parentheses at the end of a comment may hold to be a unit; anything else belongs to the meaning."""
+UNITS = frozenset(
+    {
+        "%",
+        "draws",
+        "epochs",
+        "filters",
+        "filters or units",
+        "images",
+        "nets",
+        "parameters",
+        "percentage points",
+        "probability",
+        "processes",
+        "px",
+        "runs",
+        "s",
+        "threads",
+        "trials",
+        "turns",
+        "units",
+    }
+)
+"""What parentheses at the end of a comment may hold to be a unit; anything else belongs to the
+meaning.
+"""
 _SOURCE = re.compile(r"\s*\[(Table \d+|\d+(?:\.\d+)?(?:, \d+(?:\.\d+)?)*)\]$")
 _UNIT = re.compile(r"\s*\(([^()]+)\)$")
 _KEY = re.compile(r"(\w+): (.*)")
@@ -81,7 +101,9 @@ def _keys(node: CommentedMap, above: Path = (), line: int = -1) -> Iterator[tupl
 
 
 def _parts(lines: list[str], line: int) -> Iterator[str]:
-    """The comment of a line and of those below that go on with it; no value of a scale has a ` #` in it."""
+    """The comment of a line and of those below that go on with it; no value of a scale has a ` #`
+    in it.
+    """
     column = lines[line].find(" #") + 1
     if column == 0:
         return

@@ -1,8 +1,9 @@
-"""docs/params.md, the reference of every key of params.yaml, from what is written elsewhere already.
+"""docs/params.md, the reference of every key of params.yaml, from what is written elsewhere
+already.
 
-Reads the comments of scales/*.yaml (meaning, unit, source), the classes of stages/settings (what is allowed),
-scales/paper.yaml (values) and dvc.yaml (which stages read a key). `python -m tools.params_page` says whether the page
-is as these would make it, `--write` makes it.
+Reads the comments of scales/*.yaml (meaning, unit, source), the classes of stages/settings (what is
+allowed), scales/paper.yaml (values) and dvc.yaml (which stages read a key). `python -m
+tools.params_page` says whether the page is as these would make it, `--write` makes it.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from commands.sizing.scales import compose, names
 from stages.settings import sweeps
 from stages.settings.read import SECTIONS
-from stages.settings.scales import compose, names
 from tools.allowed import ENTRY, Key, keys
 from tools.comments import Comment, read
 
@@ -43,7 +44,7 @@ Every key that `params.yaml` may have. This page is made by `python -m tools.par
 - **Read by** says which stages DVC runs again when a key changes, after `dvc repro`; those behind them follow where
   their inputs change. Rows and budgets also say which cells there are.
 - Rules between keys (a box for every budget, `start` not below `lag`, members not above trials) are not in the tables:
-  `prepare` checks the whole file when it runs, each stage what it reads, and `python -m stages.scale --cost` everything
+  `prepare` checks the whole file when it runs, each stage what it reads, and `python -m commands.scale --cost` everything
   at any time; the one line that refuses a value names its key and what is allowed.
 
 """
@@ -73,7 +74,8 @@ def lines(section: str, said: Said, scales: Mapping[str, Any]) -> list[Line]:
 
 
 def meaning(key: Key, said: Said) -> Comment:
-    """What is said of a key, or of the first of its name in such a mapping or elsewhere, with its own source.
+    """What is said of a key, or of the first of its name in such a mapping or elsewhere, with its
+    own source.
 
     Raises:
         ValueError: nothing is said of any such key.
@@ -131,7 +133,10 @@ def readers(stages: Mapping[str, Any], name: str) -> tuple[str, ...]:
     found = []
     for stage, entry in stages.items():
         listed = [param.partition(".${")[0] for param in entry.get("params", ())]
-        if any(f"{name}.".startswith(f"{param}.") or f"{param}.".startswith(f"{name}.") for param in listed):
+        if any(
+            f"{name}.".startswith(f"{param}.") or f"{param}.".startswith(f"{name}.")
+            for param in listed
+        ):
             found.append(stage)
     return tuple(found)
 
@@ -147,8 +152,12 @@ def read_by(stages: Mapping[str, Any], section: str, table: Sequence[Line]) -> s
             listed.append(part)
     said = []
     for who, parts in groups.items():
-        stages_ = ", ".join(f"`{stage}`" for stage in who) or "no stage: changing it re-runs nothing"
-        said.append(f"{stages_}{'' if len(groups) == 1 else ' (' + ', '.join(f'`{part}`' for part in parts) + ')'}")
+        stages_ = (
+            ", ".join(f"`{stage}`" for stage in who) or "no stage: changing it re-runs nothing"
+        )
+        said.append(
+            f"{stages_}{'' if len(groups) == 1 else ' (' + ', '.join(f'`{part}`' for part in parts) + ')'}"
+        )
     return f"Read by {'; '.join(said)}."
 
 
@@ -189,10 +198,16 @@ def page() -> str:
             text += [f"{about.meaning[0].upper()}{about.meaning[1:]}{source}.", ""]
         text += [read_by(stages, section, table), ""]
         rows = [
-            (f"`{each.key.name}`", each.comment.meaning, each.comment.unit, each.key.allowed,
-             f"`{each.value}`" if each.value else "", each.comment.source)
+            (
+                f"`{each.key.name}`",
+                each.comment.meaning,
+                each.comment.unit,
+                each.key.allowed,
+                f"`{each.value}`" if each.value else "",
+                each.comment.source,
+            )
             for each in table
-        ]  # fmt: skip
+        ]
         text += table_of(("key", "meaning", "unit", "allowed", "paper", "source"), rows)
         if table[0].key.path[-2:-1] == (ENTRY,):
             text += entries(section, said, scales[PAPER])
@@ -209,7 +224,9 @@ def range_words() -> str:
 
 def main() -> None:
     """Write the page, or say whether it is up to date."""
-    parser = argparse.ArgumentParser(prog="python -m tools.params_page", description=(__doc__ or "").split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.params_page", description=(__doc__ or "").split("\n\n")[0]
+    )
     parser.add_argument("--write", action="store_true", help="write docs/params.md")
     if parser.parse_args().write:
         PAGE.write_text(page())

@@ -1,22 +1,83 @@
-"""A pocket-sized copy of this repository to try things in: `python -m tools.pocket FOLDER`; used by the guide's tests.
+"""A pocket-sized copy of this repository to try things in: `python -m tools.pocket FOLDER`; used by
+the guide's tests.
 
-The whole pipeline with a few dozen images, three rows and a few epochs, in a git repository of its own: it runs in a
-minute or two on a CPU, and nothing that is done there touches this one. Its numbers mean nothing.
+The whole pipeline with a few dozen images, three rows and a few epochs, in a git repository of its
+own: it runs in a minute or two on a CPU, and nothing that is done there touches this one. Its
+numbers mean nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
+import io
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-from tests.pocket import write_params
+from ruamel.yaml import YAML
+
+from commands.sizing.scales import compose
 
 ROOT = Path(__file__).resolve().parents[1]
 LEFT_OUT = ("metrics/", "docs/results/", "dvc.lock")
 """What runs have written: the copy's own take their place."""
+
+
+POCKET: dict[str, Any] = {
+    "prepare.train": 60,
+    "prepare.validation": 50,
+    "prepare.test": 40,
+    "teachers.sweep": {"trials": 4, "start": 3, "lag": 2, "engine": "gpyopt"},
+    "teachers.training.max_epochs": 2,
+    "teachers.boxes": {"C1": [3, 5], "C2": [4, 6], "C3": [5, 8], "H1": [8, 12]},
+    "teachers.space.DOf1": {"low": 0.0, "high": 0.2},
+    "augment.epochs": 3,
+    "augment.hsv": {"D_h": 0.06, "D_s": 0.26, "D_v": 0.20, "A_s": 0.21, "A_v": 0.13},
+    "ensemble.members": 2,
+    "students.rows": ["mlp2", "conv1"],
+    "students.budgets": ["60k"],
+    "students.sweep": {"trials": 3, "start": 2, "lag": 2, "engine": "sobol"},
+    "students.training.max_epochs": 3,
+    "hard.rows": ["conv2"],
+    "hard.budgets": ["180k"],
+    "hard.sweep": {"trials": 2, "start": 2, "lag": 1, "engine": "sobol"},
+    "hard.training.max_epochs": 2,
+    "hard_rows.conv2.boxes": {"180k": [[4, 6], [6, 8]]},
+    "execution.engine": "serial",
+}
+
+
+def composed(name: str) -> dict[str, Any]:
+    """The parameters of a scale, from any folder."""
+    before = Path.cwd()
+    os.chdir(ROOT)
+    try:
+        return YAML(typ="safe").load(compose(name))
+    finally:
+        os.chdir(before)
+
+
+def pocket_params(changes: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The composed smoke scale with POCKET and `changes` ('section.key': value) laid over it."""
+    params = composed("smoke")
+    for path, value in copy.deepcopy({**POCKET, **(changes or {})}).items():
+        *parents, last = path.split(".")
+        node = params
+        for name in parents:
+            node = node[name]
+        node[last] = value
+    return params
+
+
+def write_params(folder: Path, changes: dict[str, Any] | None = None) -> None:
+    """Write params.yaml of the pocket pipeline into `folder`."""
+    yaml, text = YAML(), io.StringIO()
+    yaml.dump(pocket_params(changes), text)
+    (folder / "params.yaml").write_text(text.getvalue())
 
 
 def make(folder: Path, root: Path = ROOT) -> Path:
@@ -37,7 +98,11 @@ def make(folder: Path, root: Path = ROOT) -> Path:
             shutil.copy(root / name, folder / name)
     write_params(folder)
     git(folder, "init", "-q")
-    for key, value in (("user.name", "pocket"), ("user.email", "pocket@localhost"), ("gc.auto", "0")):
+    for key, value in (
+        ("user.name", "pocket"),
+        ("user.email", "pocket@localhost"),
+        ("gc.auto", "0"),
+    ):
         git(folder, "config", key, value)
     git(folder, "add", "--all")
     git(folder, "commit", "-q", "-m", "A pocket-sized pipeline")
@@ -58,7 +123,9 @@ def git(folder: Path, *words: str) -> str:
 
 def main() -> None:
     """Make the copy and say what to do there."""
-    parser = argparse.ArgumentParser(prog="python -m tools.pocket", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.pocket", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("folder", type=Path, help="a new one")
     folder = parser.parse_args().folder
     try:

@@ -1,6 +1,8 @@
-"""Plugin of mypy: `strict` and `strict_keywords` of stages.settings.read make dataclasses; used by pyproject.toml.
+"""Plugin of mypy: `strict` and `strict_keywords` of stages.settings.read make dataclasses; used by
+pyproject.toml.
 
-mypy knows the decorator of pydantic where it is written out, and not the two names that it has there.
+mypy knows the decorator of pydantic where it is written out, and not the two names that it has
+there.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ def _transform(context: ClassDefContext, kw_only: bool) -> bool:
     return DataclassTransformer(context.cls, context.reason, spec, context.api).transform()
 
 
-class Settings(Plugin):
+class FrozenSettings(Plugin):
     """The plugin."""
 
     def get_class_decorator_hook(self, fullname: str) -> Callable[[ClassDefContext], None] | None:
@@ -42,4 +44,4 @@ class Settings(Plugin):
 
 def plugin(version: str) -> type[Plugin]:
     """What mypy asks for."""
-    return Settings
+    return FrozenSettings

@@ -1,6 +1,7 @@
 """The state of a training run between two epochs, in a file; used by the loop.
 
-The room holds no file format of its own: the door gives the two functions that write and read tensors.
+The room holds no file format of its own: the door gives the two functions that write and read
+tensors.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ class Saved:
 class Checkpoint:
     """The last two states of a run, at `<path>` and `<path>.previous`.
 
-    A damaged newest file falls back to the one before it: epochs are repeated, the result is the same.
+    A damaged newest file falls back to the one before it: epochs are repeated, the result is the
+    same.
 
     Args:
         path: file of the newest state.

@@ -1,6 +1,8 @@
-"""The curve of a trial while it is trained, for DVCLive or TensorBoard; used by the doors that train.
+"""The curve of a trial while it is trained, for DVCLive or TensorBoard; used by the doors that
+train.
 
-What a stage makes does not depend on it: a curve is for looking at, and is written beside the results, not into them.
+What a stage makes does not depend on it: a curve is for looking at, and is written beside the
+results, not into them.
 """
 
 from __future__ import annotations
@@ -38,8 +40,8 @@ def check_log(kind: str) -> None:
 def logged(kind: str, name: str, report: Report) -> Iterator[Report]:
     """`report`, and besides it a logger of this kind that writes into live/NAME.
 
-    A trial that begins anew begins its curve anew; one that goes on from a checkpoint goes on with it. The logger is
-    imported when the first epoch is over: DVCLive takes a second for it.
+    A trial that begins anew begins its curve anew; one that goes on from a checkpoint goes on with
+    it. The logger is imported when the first epoch is over: DVCLive takes a second for it.
 
     Args:
         kind: "none", "dvclive" or "tensorboard".
@@ -84,7 +86,9 @@ def _dvclive(folder: Path, epoch: int) -> tuple[Report, Callable[[], Any]]:
 
 
 def show(root: Path) -> None:
-    """Write root/dvc.yaml, by which `dvc plots show` and DVC's editor extension find the curves of every stage."""
+    """Write root/dvc.yaml, by which `dvc plots show` and DVC's editor extension find the curves of
+    every stage.
+    """
     root.mkdir(exist_ok=True)
     names = sorted({path.name for path in root.iterdir() if path.is_dir()})
     text = "plots:\n" + "".join(f"  - {name}\n" for name in names)

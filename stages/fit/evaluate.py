@@ -20,7 +20,8 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
 def logits(net: nn.Module, images: Tensor, batch: int, precision: str = "fp32") -> Tensor:
     """Pre-softmax outputs float32 (n, classes) of `net` in eval mode for uint8 images (n, s, s, 3).
 
-    Images may lie on the host; they go to the device of the net batch by batch. The net's mode is restored.
+    Images may lie on the host; they go to the device of the net batch by batch. The net's mode is
+    restored.
     """
     device = next(net.parameters()).device
     training = net.training
@@ -34,7 +35,8 @@ def logits(net: nn.Module, images: Tensor, batch: int, precision: str = "fp32") 
 def mean_logits(
     nets: Sequence[nn.Module], images: np.ndarray, batch: int, precision: str, sizes: Sequence[int]
 ) -> dict[int, np.ndarray]:
-    """Mean over the first k nets, in float64, of their logits; k -> float32 (n, classes), for each k of `sizes`.
+    """Mean over the first k nets, in float64, of their logits; k -> float32 (n, classes), for each
+    k of `sizes`.
 
     Args:
         nets: on one device.
@@ -49,17 +51,23 @@ def mean_logits(
     return found
 
 
-def error(net: nn.Module, images: Tensor, labels: Tensor, batch: int, precision: str = "fp32") -> float:
+def error(
+    net: nn.Module, images: Tensor, labels: Tensor, batch: int, precision: str = "fp32"
+) -> float:
     """Fraction of images whose highest output is not at their label (0/1 error, section 2.6)."""
     return _hits(net, images, labels, batch, precision, wrong=True) / len(labels)
 
 
-def accuracy(net: nn.Module, images: Tensor, labels: Tensor, batch: int, precision: str = "fp32") -> float:
+def accuracy(
+    net: nn.Module, images: Tensor, labels: Tensor, batch: int, precision: str = "fp32"
+) -> float:
     """Fraction of images whose highest output is at their label."""
     return _hits(net, images, labels, batch, precision, wrong=False) / len(labels)
 
 
-def _hits(net: nn.Module, images: Tensor, labels: Tensor, batch: int, precision: str, wrong: bool) -> int:
+def _hits(
+    net: nn.Module, images: Tensor, labels: Tensor, batch: int, precision: str, wrong: bool
+) -> int:
     outputs = logits(net, images, batch, precision)
     hit = outputs.argmax(dim=1) == labels.to(outputs.device)
     return int((~hit if wrong else hit).sum())

@@ -1,8 +1,9 @@
-"""Epochs of stored training data on the device, the next one read while the present one is used; used by students.
+"""Epochs of stored training data on the device, the next one read while the present one is used;
+used by students.
 
-Host memory: at most two epochs at a time, whatever their number (on CUDA the present one lies on the device and
-the next one in pinned memory). Where all distinct epochs fit into `resident_bytes` they stay on the device, and
-none is read twice.
+Host memory: at most two epochs at a time, whatever their number (on CUDA the present one lies on
+the device and the next one in pinned memory). Where all distinct epochs fit into `resident_bytes`
+they stay on the device, and none is read twice.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ CPU_RESIDENT_BYTES = 2**29
 
 
 def resident_bytes(device: torch.device, trials: int) -> int:
-    """What one of `trials` at a time may keep on the device: on CUDA an equal part of half of what is free."""
+    """What one of `trials` at a time may keep on the device: on CUDA an equal part of half of what
+    is free.
+    """
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0] // (2 * trials)
     return CPU_RESIDENT_BYTES
@@ -33,16 +36,19 @@ class Feed:
     """Stored epoch e mod n for epoch e: images uint8 (n, s, s, 3) and their targets, on the device.
 
     Args:
-        read: number of a stored epoch -> images and targets on the host; called in a thread of its own.
+        read: number of a stored epoch -> images and targets on the host; called in a thread of its
+        own.
         stored: number of stored epochs n.
         device: where they are needed.
         resident: bytes that may be kept on the device, see `resident_bytes`.
 
-    Use as a context manager: leaving it waits for a read in flight. An error of `read` is raised by the call that
-    needs its epoch.
+    Use as a context manager: leaving it waits for a read in flight. An error of `read` is raised by
+    the call that needs its epoch.
     """
 
-    def __init__(self, read: Callable[[int], Arrays], stored: int, device: torch.device, resident: int) -> None:
+    def __init__(
+        self, read: Callable[[int], Arrays], stored: int, device: torch.device, resident: int
+    ) -> None:
         self.read, self.stored, self.device, self.resident = read, stored, device, resident
         self.kept: dict[int, Pair] = {}
         self.coming: dict[int, Future[Pair]] = {}
@@ -52,7 +58,10 @@ class Feed:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.thread.shutdown(wait=True, cancel_futures=True)
 

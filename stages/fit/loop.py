@@ -1,8 +1,10 @@
-"""One training run: SGD with Nesterov momentum under the paper's schedule; used by teachers and students.
+"""One training run: SGD with Nesterov momentum under the paper's schedule; used by teachers and
+students.
 
-Data reach the loop an epoch at a time, on the device, as uint8 images in their order of presentation. There
-is no synchronisation with the device inside an epoch. After each epoch the state can be saved, and a run that
-goes on from there ends with the same bytes as an unbroken one: the generators are seeded from (seed, epoch).
+Data reach the loop an epoch at a time, on the device, as uint8 images in their order of
+presentation. There is no synchronisation with the device inside an epoch. After each epoch the
+state can be saved, and a run that goes on from there ends with the same bytes as an unbroken one:
+the generators are seeded from (seed, epoch).
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ class Recipe:
     """What one training run does (Urban et al. 2017, sections 2.6 and 2.8).
 
     Attributes:
-        loss: "cross_entropy" (targets are labels int64), "l2_on_logits" (targets are float32 logits), or a loss.
+        loss: "cross_entropy" (targets are labels int64), "l2_on_logits" (targets are float32
+        logits), or a loss.
         lr: initial learning rate.
         momentum: Nesterov momentum, constant.
         weight_decay: L2 factor; applies to weights, not to biases (assumption 9).
@@ -132,7 +135,9 @@ def train(
 
 def _seed(seed: int, epoch: int) -> None:
     """Seed torch's generators for one epoch, so that no generator state needs saving."""
-    torch.manual_seed(int(np.random.SeedSequence((seed, epoch)).generate_state(1, np.uint64)[0] >> 1))
+    torch.manual_seed(
+        int(np.random.SeedSequence((seed, epoch)).generate_state(1, np.uint64)[0] >> 1)
+    )
 
 
 class Steps:
@@ -177,7 +182,9 @@ def _tensors(net: nn.Module, optimizer: SGD, best: dict[str, Tensor]) -> dict[st
 
 
 @torch.no_grad()
-def _restore(net: nn.Module, optimizer: SGD, best: dict[str, Tensor], held: dict[str, Tensor]) -> None:
+def _restore(
+    net: nn.Module, optimizer: SGD, best: dict[str, Tensor], held: dict[str, Tensor]
+) -> None:
     for name, tensor in net.state_dict().items():
         tensor.copy_(held[f"net.{name}"])
     for name, tensor in best.items():

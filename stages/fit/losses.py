@@ -1,4 +1,6 @@
-"""The objectives: cross-entropy on labels for teachers and controls, L2 on logits for mimic nets, distillation."""
+"""The objectives: cross-entropy on labels for teachers and controls, L2 on logits for mimic nets,
+distillation.
+"""
 
 from __future__ import annotations
 
@@ -32,11 +34,12 @@ def cross_entropy(outputs: Tensor, labels: Tensor) -> Tensor:
 
 
 def distillation(temperature: float, hard_weight: float) -> Loss:
-    """Softened targets mixed with the true labels (Hinton et al. 2015, section 2), averaged over the batch.
+    """Softened targets mixed with the true labels (Hinton et al. 2015, section 2), averaged over
+    the batch.
 
-    (1 - w) T^2 KL(softmax(logits / T) || softmax(outputs / T)) + w CE(labels, softmax(outputs)). The factor T^2 keeps
-    the size of the first term's gradients when T changes. The KL divergence differs from their cross-entropy by the
-    entropy of the targets, which has no gradient.
+    (1 - w) T^2 KL(softmax(logits / T) || softmax(outputs / T)) + w CE(labels, softmax(outputs)).
+    The factor T^2 keeps the size of the first term's gradients when T changes. The KL divergence
+    differs from their cross-entropy by the entropy of the targets, which has no gradient.
 
     Args:
         temperature: T > 0.
@@ -49,16 +52,22 @@ def distillation(temperature: float, hard_weight: float) -> Loss:
     def loss(outputs: Tensor, targets: Tensor) -> Tensor:
         logits, labels = targets[:, :-1], targets[:, -1].long()
         soft = functional.kl_div(
-            (outputs / temperature).log_softmax(dim=1), (logits / temperature).log_softmax(dim=1),
-            reduction="batchmean", log_target=True,
-        )  # fmt: skip
-        return (1 - hard_weight) * temperature**2 * soft + hard_weight * functional.cross_entropy(outputs, labels)
+            (outputs / temperature).log_softmax(dim=1),
+            (logits / temperature).log_softmax(dim=1),
+            reduction="batchmean",
+            log_target=True,
+        )
+        return (1 - hard_weight) * temperature**2 * soft + hard_weight * functional.cross_entropy(
+            outputs, labels
+        )
 
     return loss
 
 
 def with_labels(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Logits float32 (n, classes) and labels int (n,) side by side, float32 (n, classes + 1); exact below 2^24."""
+    """Logits float32 (n, classes) and labels int (n,) side by side, float32 (n, classes + 1); exact
+    below 2^24.
+    """
     return np.concatenate([logits, labels[:, None].astype(np.float32)], axis=1)
 
 

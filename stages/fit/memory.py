@@ -1,4 +1,6 @@
-"""Whether as many trials as were asked for can share a GPU, asked before the first one; used by doors that sweep."""
+"""Whether as many trials as were asked for can share a GPU, asked before the first one; used by
+doors that sweep.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +13,15 @@ COPIES = 4
 """Of each parameter: the weight, its gradient, its momentum, and the weight of the best epoch."""
 
 
-def check_room(net: nn.Module, images: Tensor, batch: int, precision: str, device: torch.device, trials: int) -> None:
+def check_room(
+    net: nn.Module, images: Tensor, batch: int, precision: str, device: torch.device, trials: int
+) -> None:
     """Refuse more trials to a GPU than its memory has room for; on a CPU nothing is asked.
 
     Args:
         net: one like those that will be trained, on the host.
-        images: two of them as the net takes them, uint8 (2, s, s, 3) or vectors float32 (2, ...), on the host.
+        images: two of them as the net takes them, uint8 (2, s, s, 3) or vectors float32 (2, ...),
+        on the host.
         batch: images of a step.
         trials: at a time.
 
@@ -37,10 +42,11 @@ def check_room(net: nn.Module, images: Tensor, batch: int, precision: str, devic
 
 
 def least_bytes(net: nn.Module, images: Tensor, batch: int, precision: str) -> int:
-    """Bytes that training holds at a time at least: parameters, and what a batch leaves for its backward pass.
+    """Bytes that training holds at a time at least: parameters, and what a batch leaves for its
+    backward pass.
 
-    More comes on top: the driver's own, workspaces, the data. Found on the host by one image and by two; the net is run
-    in eval mode, since masks of dropout take another type there than on a GPU.
+    More comes on top: the driver's own, workspaces, the data. Found on the host by one image and by
+    two; the net is run in eval mode, since masks of dropout take another type there than on a GPU.
     """
     one, two = (left_behind(net, images[:count].clone(), precision) for count in (1, 2))
     weights = sum(tensor.untyped_storage().nbytes() for tensor in net.parameters())
@@ -61,4 +67,8 @@ def left_behind(net: nn.Module, images: Tensor, precision: str) -> int:
     with hooks, torch.enable_grad(), autocast(torch.device("cpu"), precision):
         net.eval()(images).float().sum()
     net.train(training)
-    return sum(tensor.untyped_storage().nbytes() for place, tensor in saved.items() if place not in parameters)
+    return sum(
+        tensor.untyped_storage().nbytes()
+        for place, tensor in saved.items()
+        if place not in parameters
+    )

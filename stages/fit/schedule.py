@@ -1,9 +1,10 @@
 """The learning-rate schedule of Urban et al. 2017, section 2.6; used by the training loop.
 
-The rate is halved when the validation error has not dropped for ten epochs in a row, and not again within the
-next eight epochs. Training ends when it has not dropped for thirty epochs, or when the rate was reduced by a
-factor of more than 2000 in total. `torch.optim.lr_scheduler.ReduceLROnPlateau` cannot express this: it starts
-its count anew after each reduction. Assumption (13): the count is not reset.
+The rate is halved when the validation error has not dropped for ten epochs in a row, and not again
+within the next eight epochs. Training ends when it has not dropped for thirty epochs, or when the
+rate was reduced by a factor of more than 2000 in total.
+`torch.optim.lr_scheduler.ReduceLROnPlateau` cannot express this: it starts its count anew after
+each reduction. Assumption (13): the count is not reset.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ class Schedule:
         max_epochs: a bound on the epochs, or None for the paper's rules alone.
 
     Attributes:
-        factor: what the initial learning rate is multiplied with in the next epoch: 1, 1/2, 1/4, ...
+        factor: what the initial learning rate is multiplied with in the next epoch: 1, 1/2, 1/4,
+        ...
         best_epoch: epoch of the lowest error, the first one of equals; -1 before the first epoch.
         why: None while training goes on, else "no_drop", "factor" or "end" (max_epochs).
     """
@@ -44,15 +46,20 @@ class Schedule:
     why: str | None = None
 
     def update(self, error: float) -> bool:
-        """Take the validation error (a fraction) of the next epoch; True if it is the lowest so far.
+        """Take the validation error (a fraction) of the next epoch; True if it is the lowest so
+        far.
 
         Raises:
             ValueError: training has ended already, or the error is no number in [0, 1].
         """
         if self.why is not None:
-            raise ValueError(f"training ended at epoch {self.epoch} ({self.why}); no further error is taken")
+            raise ValueError(
+                f"training ended at epoch {self.epoch} ({self.why}); no further error is taken"
+            )
         if not 0.0 <= error <= 1.0:
-            raise ValueError(f"validation error {error} of epoch {self.epoch + 1}: allowed is 0 .. 1")
+            raise ValueError(
+                f"validation error {error} of epoch {self.epoch + 1}: allowed is 0 .. 1"
+            )
         self.epoch += 1
         dropped = error < self.best_error
         if dropped:
@@ -90,7 +97,9 @@ def replay(errors: Sequence[float], max_epochs: int | None = None) -> Schedule:
 def main() -> None:
     """Print what the schedule does with a list of validation errors, as one JSON line."""
     parser = argparse.ArgumentParser(prog="python -m stages.fit.schedule", description=main.__doc__)
-    parser.add_argument("errors", type=Path, help="JSON file: a list of errors, 0 .. 1, one an epoch")
+    parser.add_argument(
+        "errors", type=Path, help="JSON file: a list of errors, 0 .. 1, one an epoch"
+    )
     parser.add_argument("--max-epochs", type=int, default=None, help="a bound on the epochs")
     arguments = parser.parse_args()
     try:

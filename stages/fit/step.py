@@ -1,8 +1,8 @@
 """One step of training, eager or as a captured CUDA graph; used by the loop.
 
-A step on a small net is some sixty kernels of a few microseconds each, and launching them takes longer than
-running them. On CUDA a step is therefore captured once per trial and replayed: one launch instead of sixty,
-without a compiler, whatever the widths of the net.
+A step on a small net is some sixty kernels of a few microseconds each, and launching them takes
+longer than running them. On CUDA a step is therefore captured once per trial and replayed: one
+launch instead of sixty, without a compiler, whatever the widths of the net.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ from stages.fit.evaluate import autocast
 from stages.fit.losses import Loss
 
 WARM_UP_STEPS = 3
-"""Steps without an update before a capture, so that libraries have chosen and allocated (torch's CUDA notes)."""
+"""Steps without an update before a capture, so that libraries have chosen and allocated (torch's
+CUDA notes).
+"""
 
 
 class SGD:
     """SGD with Nesterov momentum: the update of `torch.optim.SGD`, by torch's own fused function.
 
-    The class itself is not used: making one imports torch's compiler, a second or more for every trial. The
-    weight decay applies to weights, not to biases (assumption 9).
+    The class itself is not used: making one imports torch's compiler, a second or more for every
+    trial. The weight decay applies to weights, not to biases (assumption 9).
     """
 
     def __init__(self, net: nn.Module, momentum: float, weight_decay: float) -> None:
@@ -35,15 +37,21 @@ class SGD:
         self.buffers = {n: torch.zeros_like(p) for n, p in named} if momentum > 0 else {}
         weights = [(n, p) for n, p in named if p.dim() > 1]
         biases = [(n, p) for n, p in named if p.dim() <= 1]
-        self.groups = [(group, decay) for group, decay in ((weights, weight_decay), (biases, 0.0)) if group]
+        self.groups = [
+            (group, decay) for group, decay in ((weights, weight_decay), (biases, 0.0)) if group
+        ]
 
     @torch.no_grad()
     def step(self, lr: float | Tensor) -> None:
-        """One update from the gradients, which are then dropped; `lr` may lie on the device, float32 ()."""
+        """One update from the gradients, which are then dropped; `lr` may lie on the device,
+        float32 ().
+        """
         for group, decay in self.groups:
             sgd(
                 [parameter for _, parameter in group],
-                cast("list[Tensor]", [parameter.grad for _, parameter in group]),  # backward has given each one
+                cast(
+                    "list[Tensor]", [parameter.grad for _, parameter in group]
+                ),  # backward has given each one
                 [self.buffers.get(name) for name, _ in group],
                 fused=True,
                 weight_decay=decay,

@@ -61,7 +61,8 @@ def draw(
         seed, epoch: integers from 0 to 2**32 - 1.
         stream: what the draws are for, e.g. "transfer".
         n: number of images.
-        size_px: side of the images in pixels, at most 65535; None for vectors, whose draws are all 0.
+        size_px: side of the images in pixels, at most 65535; None for vectors, whose draws are all
+        0.
         crop_min: smallest side of a crop in pixels, from 1 to `size_px`; None for vectors.
         mirror: False sets the mirror column to 0 and leaves the others as they are.
 

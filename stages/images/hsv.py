@@ -30,14 +30,18 @@ def rgb_planes_to_hsv(r: Tensor, g: Tensor, b: Tensor) -> Planes:
 def hsv_planes_to_rgb(h: Tensor, s: Tensor, v: Tensor, out: Planes) -> None:
     """Write red, green and blue into `out`; h of any real value (it wraps), s and v in [0, 1].
 
-    A channel is v on the third of the hue circle around its own hue, v - s v on the third opposite, and
-    linear in between: six times the distance from the opposite hue, bounded by one and two, counts.
+    A channel is v on the third of the hue circle around its own hue, v - s v on the third opposite,
+    and linear in between: six times the distance from the opposite hue, bounded by one and two,
+    counts.
     """
     turn = h - h.floor()  # [0, 1]
     chroma = s * v
     low, high = torch.sub(v, chroma, alpha=2.0), v + chroma
-    # no wrap beyond [0, 1] is near enough to count, but for red, whose opposite hue is in the middle
-    for centre, base, sign, channel in zip((3, 2, 4), (low, high, high), (6.0, -6.0, -6.0), out, strict=True):
+    # no wrap beyond [0, 1] is near enough to count, but for red, whose opposite hue is in the
+    # middle
+    for centre, base, sign, channel in zip(
+        (3, 2, 4), (low, high, high), (6.0, -6.0, -6.0), out, strict=True
+    ):
         distance = turn.sub(centre / 6).abs_().clamp_(1 / 6, 1 / 3)
         torch.addcmul(base, chroma, distance, value=sign, out=channel)
 

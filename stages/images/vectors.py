@@ -1,4 +1,6 @@
-"""Vectors in the place of views: what has no augmentation is presented as it is; used by whoever presents epochs."""
+"""Vectors in the place of views: what has no augmentation is presented as it is; used by whoever
+presents epochs.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ class Vectors:
             ValueError: lengths differ, or a draw is not 0: of a vector there is no other view.
         """
         if draws.shape[:1] != index.shape or draws.any():
-            raise ValueError(f"draws are {draws.shape} for {len(index)} vectors, allowed are as many rows of zeros")
+            raise ValueError(
+                f"draws are {draws.shape} for {len(index)} vectors, allowed are as many rows of zeros"
+            )
         return self._vectors[torch.from_numpy(index).long().to(self.device)]
 
 
@@ -44,7 +48,8 @@ def views_of(
     crop_min: int | None,
     planes: np.ndarray | None = None,
 ) -> Views | Vectors:
-    """`Views` of images uint8 (N, s, s, 3), or `Vectors` float32 (N, ...), for which the others do not count.
+    """`Views` of images uint8 (N, s, s, 3), or `Vectors` float32 (N, ...), for which the others do
+    not count.
 
     Arguments:
         hsv: the constants of `Jitter`, in its order.

@@ -20,7 +20,8 @@ from .hsv import Jitter, hsv_planes_to_rgb, rgb_planes_to_hsv
 from .spline import zoom_operators
 
 _CPU_CHUNK = 48  # fewer pay for more calls, more leave the cache (measured)
-# A float64 below 2**51 that this is added to is rounded to an integer, half to even, in its lowest bits.
+# A float64 below 2**51 that this is added to is rounded to an integer, half to even, in its lowest
+# bits.
 _ROUND = 1.5 * 2.0**52
 
 
@@ -31,7 +32,8 @@ def hsv_planes(images: np.ndarray | Tensor) -> Tensor:
         images: uint8 (N, s, s, 3), numpy or torch.
 
     Returns:
-        float64 (3, N, s, s) in [0, 1] on the device of the images, column by column: the last axis is
+        float64 (3, N, s, s) in [0, 1] on the device of the images, column by column: the last axis
+        is
         the row of an image. 24 bytes a pixel.
 
     Raises:
@@ -50,8 +52,8 @@ class Views:
         crop_min: smallest side of a crop in pixels; the draws must not go below.
         resident_bytes: the HSV planes of all images are kept when they need no more than this
             (24 bytes a pixel), else they are made again for each chunk. Same bytes either way.
-        planes: `hsv_planes(images)`, made elsewhere; processes may share one read-only memory map of
-            them. Never written, and used whatever `resident_bytes` says. Same bytes again.
+        planes: `hsv_planes(images)`, made elsewhere; processes may share one read-only memory map
+            of them. Never written, and used whatever `resident_bytes` says. Same bytes again.
 
     Example:
         >>> views = Views(images, "cpu", Jitter(0.06, 0.26, 0.20, 0.21, 0.13))
@@ -59,8 +61,8 @@ class Views:
         torch.Size([600, 32, 32, 3])
 
     Raises:
-        ValueError: images are not uint8 (N, s, s, 3), planes are not theirs by shape or type, or crop_min
-            is not in 1..s.
+        ValueError: images are not uint8 (N, s, s, 3), planes are not theirs by shape or type, or
+            crop_min is not in 1..s.
     """
 
     def __init__(
@@ -124,7 +126,9 @@ class Views:
         return views
 
     def _starts(self, index: np.ndarray, draws: np.ndarray) -> np.ndarray:
-        """Where each crop begins in the flat planes, or in the flat images where there are none; int64 (n,)."""
+        """Where each crop begins in the flat planes, or in the flat images where there are none;
+        int64 (n,).
+        """
         mirror, size, x, y = draws[:, 5:].astype(np.int64).T
         side = self.size_px
         x = np.where(mirror, side - size - x, x)  # the left edge in the image as it is
@@ -136,20 +140,27 @@ class Views:
         """uint8 (n, s, s, 3) of crops of one size, mirrored all or none."""
         n, side = len(starts), self.size_px
         pixels = self._jittered(starts, size, factors)
-        # from (column, channel, row) the second product, transposed, comes out as (row, column, channel)
+        # from (column, channel, row) the second product, transposed, comes out as (row, column,
+        # channel)
         pixels = torch.bmm(self._columns[size, mirror].expand(n, -1, -1), pixels.flatten(2))
-        pixels = torch.bmm(self._rows[size].expand(n, -1, -1), pixels.view(n, 3 * side, -1)[:, :, :size].mT)
+        pixels = torch.bmm(
+            self._rows[size].expand(n, -1, -1), pixels.view(n, 3 * side, -1)[:, :, :size].mT
+        )
         bits = pixels.clamp_(0.0, 255.0).add_(_ROUND).view(torch.int64)
         return bits.to(torch.uint8).view(n, side, side, 3)
 
     def _jittered(self, starts: Tensor, size: int, factors: Tensor) -> Tensor:
-        """RGB in [0, 1] of the jittered crops, float64 (n, column, channel, row); maybe a row too many."""
+        """RGB in [0, 1] of the jittered crops, float64 (n, column, channel, row); maybe a row too
+        many.
+        """
         if self.jitter.off:
             return _unit(self._crops(starts, size).permute(0, 2, 3, 1))
         if self._hsv is None:
             h, s, v = rgb_planes_to_hsv(*_unit(self._crops(starts, size).permute(3, 0, 2, 1)))
         else:
-            h, s, v = (_windows(plane, starts, (size, size), (self.size_px, 1)) for plane in self._hsv)
+            h, s, v = (
+                _windows(plane, starts, (size, size), (self.size_px, 1)) for plane in self._hsv
+            )
         d_h, d_s, d_v, a_s, a_v = factors.T.reshape(5, -1, 1, 1)
         h.add_(d_h)
         s.mul_(a_s).add_(d_s).clamp_(0.0, 1.0)
@@ -169,15 +180,13 @@ class Views:
     def _check(self, index: np.ndarray, draws: np.ndarray, chunk: int) -> None:
         if index.ndim != 1 or draws.shape != (len(index), 9) or draws.dtype != np.uint16:
             raise ValueError(
-                f"index is {index.shape} and draws {draws.dtype} {draws.shape}, "
-                "allowed are (n,) and uint16 (n, 9)"
+                f"index is {index.shape} and draws {draws.dtype} {draws.shape}, allowed are (n,) and uint16 (n, 9)"
             )
         if chunk < 1:
             raise ValueError(f"chunk is {chunk}, allowed are integers >= 1")
         if len(index) and not 0 <= index.min() <= index.max() < self._count:
             raise ValueError(
-                f"index goes from {index.min()} to {index.max()}, "
-                f"allowed are 0 to {self._count - 1}"
+                f"index goes from {index.min()} to {index.max()}, allowed are 0 to {self._count - 1}"
             )
         mirror, size, x, y = draws[:, 5:].astype(np.int64).T
         fits = (size >= self.crop_min) & (np.maximum(x, y) + size <= self.size_px) & (mirror <= 1)
@@ -218,7 +227,9 @@ def _planes(images: Tensor) -> Tensor:
     for start in range(0, len(images), 64):
         part = slice(start, start + 64)
         # column by column: see the order of the two products in `_chunk`
-        for plane, made in zip(planes, rgb_planes_to_hsv(*_unit(images[part].permute(3, 0, 2, 1))), strict=True):
+        for plane, made in zip(
+            planes, rgb_planes_to_hsv(*_unit(images[part].permute(3, 0, 2, 1))), strict=True
+        ):
             plane[part] = made
     return planes
 
@@ -227,8 +238,12 @@ def _unit(images: Tensor) -> Tensor:
     return images.to(torch.float64, memory_format=torch.contiguous_format).div_(255.0)
 
 
-def _windows(pixels: Tensor, starts: Tensor, shape: tuple[int, ...], strides: tuple[int, ...]) -> Tensor:
-    """A copy of the window of that shape and strides at each of `starts`, places in flat `pixels`."""
+def _windows(
+    pixels: Tensor, starts: Tensor, shape: tuple[int, ...], strides: tuple[int, ...]
+) -> Tensor:
+    """A copy of the window of that shape and strides at each of `starts`, places in flat
+    `pixels`.
+    """
     reach = sum((extent - 1) * stride for extent, stride in zip(shape, strides, strict=True))
     every = pixels.view(-1).as_strided((max(pixels.numel() - reach, 0), *shape), (1, *strides))
     return every.index_select(0, starts)

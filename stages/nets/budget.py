@@ -2,9 +2,9 @@
 
     python -m stages.nets.budget ROW BUDGET C... [--hard] [--box LOW HIGH ...] [--multiple M]
 
-prints the widths of one net as a line of JSON: with the boxes of scales/paper.yaml for the rows that it has (those of
-the nearest budget where it has none for BUDGET), or with a --box per control. Used by the doors that train students and
-by those that only need counts.
+prints the widths of one net as a line of JSON: with the boxes of scales/paper.yaml for the rows
+that it has (those of the nearest budget where it has none for BUDGET), or with a --box per control.
+Used by the doors that train students and by those that only need counts.
 """
 
 from __future__ import annotations
@@ -14,47 +14,28 @@ import json
 import math
 import sys
 from collections.abc import Callable, Sequence
-from decimal import Decimal
 from pathlib import Path
 from typing import Any, NoReturn
 
 from stages.nets import layers as sizes
 from stages.nets.families import FAMILIES, Family, Plan, control_names, family_of, layers_of
 from stages.nets.layers import input_map, teacher_macs, teacher_params, teacher_widths
+from stages.settings.budgets import parse_budget
 
 __all__ = [
-    "FAMILIES", "Family", "Plan", "forward_macs", "parse_budget", "plan",
-    "teacher_macs", "teacher_params", "teacher_widths",
-]  # fmt: skip
+    "FAMILIES",
+    "Family",
+    "Plan",
+    "forward_macs",
+    "parse_budget",
+    "plan",
+    "teacher_macs",
+    "teacher_params",
+    "teacher_widths",
+]
 
 DEPENDENT_MIN = 10  # Urban et al. 2017, section 6.3 leaves it open: no bottleneck below 10 units
-BUDGET_MAX = 10**12
-HALF_DECADES = {"3.16M": 3_162_278, "31.6M": 31_622_777}  # 10**6.5 and 10**7.5
 BOXES_FILE = Path(__file__).resolve().parents[2] / "scales" / "paper.yaml"
-
-
-def parse_budget(text: str | int | float) -> int:
-    """Number of parameters from "1M", "3.16M", "100k", "250000", 250000 or 2.5e6.
-
-    "3.16M" and "31.6M" are the labels of 10**6.5 and 10**7.5 (Urban et al. 2017, section 2.3).
-
-    Raises:
-        ValueError: not a number, or not between 1 and 10**12.
-    """
-    label = str(text).strip()
-    if label in HALF_DECADES:
-        return HALF_DECADES[label]
-    unit = {"k": 1_000, "K": 1_000, "M": 1_000_000}.get(label[-1:], 1)
-    try:
-        number = Decimal(label if unit == 1 else label[:-1]) * unit
-        if number.is_finite() and 0 < number <= BUDGET_MAX and round(number) >= 1:
-            return round(number)
-    except ArithmeticError:  # not a number, or beyond Decimal's range
-        pass
-    raise ValueError(
-        f"a budget is a number of parameters from 1 to 10**12, as 250000, 100k or 3.16M,"
-        f" got {text!r}: change students.budgets"
-    )
 
 
 def plan(
@@ -71,17 +52,20 @@ def plan(
 ) -> Plan:
     """Widths of a student of about `budget` parameters (Urban et al. 2017, sections 2.3 and 6.3).
 
-    One width is not free: it takes what the others leave of the budget (all of it in `mlp1-plain`). Assumption (19):
-    it is the nearest whole number. `mlp2` to `mlp5` scale all widths by one factor instead. Ours: with a `multiple`
-    above 1 the searched widths are rounded to it, even where that leaves a box, and the dependent one is the multiple
-    that comes nearest to the budget. `rel_err` says what that costs; at most, over 900 nets from the paper's boxes at
-    1M: with 8, 6.5 % (conv1), 3.1 % (mlp1), 2.8 % (conv2), 1.1 % (others); with 16, 10.9 %, 6.3 %, 5.8 % and 2.4 %.
+    One width is not free: it takes what the others leave of the budget (all of it in `mlp1-plain`).
+    Assumption (19): it is the nearest whole number. `mlp2` to `mlp5` scale all widths by one factor
+    instead. Ours: with a `multiple` above 1 the searched widths are rounded to it, even where that
+    leaves a box, and the dependent one is the multiple that comes nearest to the budget. `rel_err`
+    says what that costs; at most, over 900 nets from the paper's boxes at 1M: with 8, 6.5 %
+    (conv1), 3.1 % (mlp1), 2.8 % (conv2), 1.1 % (others); with 16, 10.9 %, 6.3 %, 5.8 % and 2.4 %.
 
     Args:
         family: a key of `FAMILIES`.
         budget: weights and biases, the output layer included.
-        controls: one number in [0, 1] per control (C1, C2); for `mlp2` to `mlp5` a ratio in [ratio_min, 1] per layer.
-        box: (low, high) width of each control; None for `mlp2` to `mlp5`; empty or None for a family without controls.
+        controls: one number in [0, 1] per control (C1, C2); for `mlp2` to `mlp5` a ratio in
+        [ratio_min, 1] per layer.
+        box: (low, high) width of each control; None for `mlp2` to `mlp5`; empty or None for a
+        family without controls.
         classes: outputs.
         size_px: side of the square RGB images; not used for vectors.
         shape: of vectors, for families without convolutions; None for images.
@@ -89,9 +73,9 @@ def plan(
         multiple: all widths but the output's are multiples of it; 1 are the paper's nets.
 
     Raises:
-        ValueError: an unknown family, a wrong number of controls or boxes, a control outside its interval, a box
-            that is not 1 <= low <= high, images too small for the pools, convolutions for vectors, a budget below
-            the smallest net, a multiple below 1.
+        ValueError: an unknown family, a wrong number of controls or boxes, a control outside its
+            interval, a box that is not 1 <= low <= high, images too small for the pools,
+            convolutions for vectors, a budget below the smallest net, a multiple below 1.
     """
     known = family_of(family)
     sizes.check_multiple(multiple, "students.width_multiple or hard.width_multiple")
@@ -99,10 +83,14 @@ def plan(
     if classes < 1 or (size_px is not None and size_px < 1):
         raise ValueError(f"classes and size_px must be at least 1, got {classes} and {size_px}")
     if not 0 < ratio_min <= 1:
-        raise ValueError(f"the smallest ratio must be in (0, 1], got {ratio_min}: change rows.{family}.ratios")
+        raise ValueError(
+            f"the smallest ratio must be in (0, 1], got {ratio_min}: change rows.{family}.ratios"
+        )
     if len(controls) != known.controls:
         per = "layer" if known.ratios else f"box of rows.{family}.boxes"
-        give = f"give one per {per}" if known.controls else "give none, its one width fills the budget"
+        give = (
+            f"give one per {per}" if known.controls else "give none, its one width fills the budget"
+        )
         raise ValueError(f"{family} has {known.controls} controls, got {len(controls)}: {give}")
     for index, value in enumerate(controls, start=1):
         name, low = (f"r{index}", ratio_min) if known.ratios else (f"C{index}", 0)
@@ -121,7 +109,9 @@ def plan(
         boxes = box or ()
         if len(boxes) != known.controls:
             change = "change" if known.controls else "remove"
-            raise ValueError(f"{family} has {known.controls} width boxes, got {box}: {change} rows.{family}.boxes")
+            raise ValueError(
+                f"{family} has {known.controls} width boxes, got {box}: {change} rows.{family}.boxes"
+            )
         for ends in boxes:
             sizes.check_box(ends, f"rows.{family}.boxes")
         real = [sizes.width_in(boxes[group], controls[group]) for group in known.groups]
@@ -163,14 +153,21 @@ def _filled(
 
 
 def _scaled(
-    family: str, budget: int, ratios: Sequence[float], inputs: int, classes: int, count: Count, multiple: int
+    family: str,
+    budget: int,
+    ratios: Sequence[float],
+    inputs: int,
+    classes: int,
+    count: Count,
+    multiple: int,
 ) -> tuple[int, ...]:
     """Widths in the given ratios; the last one takes what rounding left of the budget.
 
-    Rounding the first width leaves up to half of `inputs` parameters, which can be more than a narrow last layer
-    holds. Ours: it never loses more than half of its units; the first layer gives up one of its own instead (a
-    `multiple` above 1 only where that comes nearer to the budget). Nor does it more than double, so that far below
-    the paper's budgets the ratios keep their meaning and `rel_err` says what that costs.
+    Rounding the first width leaves up to half of `inputs` parameters, which can be more than a
+    narrow last layer holds. Ours: it never loses more than half of its units; the first layer gives
+    up one of its own instead (a `multiple` above 1 only where that comes nearer to the budget). Nor
+    does it more than double, so that far below the paper's budgets the ratios keep their meaning
+    and `rel_err` says what that costs.
     """
     if budget < (smallest := count([multiple] * len(ratios), None)):
         raise _too_small(family, budget, smallest, multiple)
@@ -216,8 +213,14 @@ def _row_settings(row: str, budget: int, hard: bool) -> dict[str, Any]:
     section = "hard_rows" if hard else "rows"
     rows = YAML(typ="safe").load(BOXES_FILE.read_text(encoding="utf-8"))[section]
     if row not in rows:
-        box = "" if FAMILIES[row].ratios else f"give a --box LOW HIGH for each of {', '.join(control_names(row))}, or "
-        raise ValueError(f"{section} of scales/paper.yaml has no {row!r}: {box}choose one of {', '.join(rows)}")
+        box = (
+            ""
+            if FAMILIES[row].ratios
+            else f"give a --box LOW HIGH for each of {', '.join(control_names(row))}, or "
+        )
+        raise ValueError(
+            f"{section} of scales/paper.yaml has no {row!r}: {box}choose one of {', '.join(rows)}"
+        )
     if "boxes" not in rows[row]:
         return {"box": None, "ratio_min": rows[row]["ratios"][0]}
     boxes = rows[row]["boxes"]
@@ -238,7 +241,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("controls", nargs="*", type=float, metavar="C", help="C1, C2 or ratios")
     parser.add_argument("--hard", action="store_true", help="boxes of the nets on hard labels")
     parser.add_argument("--box", nargs=2, type=int, action="append", metavar=("LOW", "HIGH"))
-    parser.add_argument("--multiple", type=int, default=1, metavar="M", help="all widths are multiples of M; 1")
+    parser.add_argument(
+        "--multiple", type=int, default=1, metavar="M", help="all widths are multiples of M; 1"
+    )
     try:
         asked = parser.parse_args(arguments)
         budget = parse_budget(asked.budget)
@@ -248,7 +253,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    line = {key: getattr(made, key) for key in ("widths", "dependent", "params")} | {"rel_err": round(made.rel_err, 6)}
+    line = {key: getattr(made, key) for key in ("widths", "dependent", "params")} | {
+        "rel_err": round(made.rel_err, 6)
+    }
     print(json.dumps(line))
     return 0
 

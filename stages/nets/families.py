@@ -42,28 +42,31 @@ class Family:
         return bool(self.groups) and not self.layout and not self.bottleneck
 
 
-# The rows of Table 2. Assumptions (1), (4), (5), (6), (10): the layouts, the pool of conv1, where the
-# bottlenecks are, and which layers share a control.
-FAMILIES: Mapping[str, Family] = MappingProxyType({
-    "mlp1": Family("", 1, (0,), 1, True),
-    "mlp2": Family("", 1, (0, 1), 2, False),
-    "mlp3": Family("", 1, (0, 1, 2), 3, False),
-    "mlp4": Family("", 1, (0, 1, 2, 3), 4, False),
-    "mlp5": Family("", 1, (0, 1, 2, 3, 4), 5, False),
-    "conv1": Family("cp", 3, (0, 1), 1, True),
-    "conv2": Family("cpcp", 2, (0, 1), 1, False),
-    "conv3": Family("cpcpcp", 2, (0, 1, 1), 1, False),
-    "conv4": Family("cpccpcp", 2, (0, 0, 1, 1), 1, False),
-    # ours: mlp1 and conv1 without their bottlenecks, to see what these are worth
-    "mlp1-plain": Family("", 1, (), 1, False),
-    "conv1-plain": Family("cp", 3, (0,), 1, False),
-    # Ba and Caruana 2014, the predecessor's nets. The paper prints layers and parameters, neither filter nor pool
-    # sizes. 128c-p-1200L-30k: with a map of 15x15 it counts 70,900,938 ("about 70M"), and with 64 filters 53,616,074
-    # ("about 54M"); 3x3 pools of stride 2 make that map. 128c-mp-128c-mp-128c-mp-1k fc with the same filters and
-    # pools counts 1,992,194, printed is 2.1M.
-    "snn-2014": Family("cp", 3, (0, 1), 1, True, stride=2),
-    "cnn-2014": Family("cpcpcp", 3, (0, 0, 0), 1, False, stride=2),
-})  # fmt: skip
+# The rows of Table 2. Assumptions (1), (4), (5), (6), (10): the layouts, the pool of conv1, where
+# the bottlenecks are, and which layers share a control.
+FAMILIES: Mapping[str, Family] = MappingProxyType(
+    {
+        "mlp1": Family("", 1, (0,), 1, True),
+        "mlp2": Family("", 1, (0, 1), 2, False),
+        "mlp3": Family("", 1, (0, 1, 2), 3, False),
+        "mlp4": Family("", 1, (0, 1, 2, 3), 4, False),
+        "mlp5": Family("", 1, (0, 1, 2, 3, 4), 5, False),
+        "conv1": Family("cp", 3, (0, 1), 1, True),
+        "conv2": Family("cpcp", 2, (0, 1), 1, False),
+        "conv3": Family("cpcpcp", 2, (0, 1, 1), 1, False),
+        "conv4": Family("cpccpcp", 2, (0, 0, 1, 1), 1, False),
+        # ours: mlp1 and conv1 without their bottlenecks, to see what these are worth
+        "mlp1-plain": Family("", 1, (), 1, False),
+        "conv1-plain": Family("cp", 3, (0,), 1, False),
+        # Ba and Caruana 2014, the predecessor's nets. The paper prints layers and parameters,
+        # neither filter nor pool sizes. 128c-p-1200L-30k: with a map of 15x15 it counts 70,900,938
+        # ("about 70M"), and with 64 filters 53,616,074 ("about 54M"); 3x3 pools of stride 2 make
+        # that map. 128c-mp-128c-mp-128c-mp-1k fc with the same filters and pools counts 1,992,194,
+        # printed is 2.1M.
+        "snn-2014": Family("cp", 3, (0, 1), 1, True, stride=2),
+        "cnn-2014": Family("cpcpcp", 3, (0, 0, 0), 1, False, stride=2),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -94,11 +97,15 @@ class Plan:
     @property
     def layers(self) -> tuple[Layer, ...]:
         """Layers in order, from which the net is built."""
-        return layers_of(self.family, self.widths, self.dependent, self.classes, self.size_px, self.shape)
+        return layers_of(
+            self.family, self.widths, self.dependent, self.classes, self.size_px, self.shape
+        )
 
     def to_json(self) -> str:
         """One line of JSON; `shape` is in it for vectors only."""
-        return json.dumps({name: value for name, value in asdict(self).items() if name != "shape" or value})
+        return json.dumps(
+            {name: value for name, value in asdict(self).items() if name != "shape" or value}
+        )
 
     @classmethod
     def from_json(cls, text: str | Mapping[str, Any]) -> Plan:
@@ -168,13 +175,17 @@ def layers_of(
 
 
 def control_names(family: str) -> list[str]:
-    """Names of the hyperparameters that set a family's widths: C1, C2, the ratios r_1, r_2, ... or none."""
+    """Names of the hyperparameters that set a family's widths: C1, C2, the ratios r_1, r_2, ... or
+    none.
+    """
     known = FAMILIES[family]
     return [f"{'r_' if known.ratios else 'C'}{i + 1}" for i in range(known.controls)]
 
 
 def dropout_names(family: str) -> list[str]:
-    """DOc1 .. for each pool and DOf1 after the fully connected layer (section 6.2); none for an MLP."""
+    """DOc1 .. for each pool and DOf1 after the fully connected layer (section 6.2); none for an
+    MLP.
+    """
     pools = FAMILIES[family].layout.count("p")
     return [*(f"DOc{i + 1}" for i in range(pools)), "DOf1"] if pools else []
 
@@ -186,7 +197,8 @@ def check_row(
     boxes: Mapping[str, Any] | None,
     ratios: tuple[float, float] | None,
 ) -> None:
-    """Whether a row of params.yaml says what its family needs: width boxes for the budget, ratios, or neither.
+    """Whether a row of params.yaml says what its family needs: width boxes for the budget, ratios,
+    or neither.
 
     Raises:
         ValueError: no such family, or boxes or ratios that do not belong to it.
@@ -195,11 +207,17 @@ def check_row(
         raise ValueError(f"{where}: unknown net '{family}', allowed are {', '.join(FAMILIES)}")
     if not FAMILIES[family].controls:
         if boxes is not None or ratios is not None:
-            raise ValueError(f"{where}: {family} takes neither 'boxes' nor 'ratios', its one width fills the budget")
+            raise ValueError(
+                f"{where}: {family} takes neither 'boxes' nor 'ratios', its one width fills the budget"
+            )
     elif FAMILIES[family].ratios:
         if boxes is not None or ratios is None:
             raise ValueError(f"{where}: {family} takes 'ratios: [low, high]' and no 'boxes'")
     elif boxes is None or ratios is not None:
-        raise ValueError(f"{where}: {family} takes 'boxes' (budget: [[low, high], ...]) and no 'ratios'")
+        raise ValueError(
+            f"{where}: {family} takes 'boxes' (budget: [[low, high], ...]) and no 'ratios'"
+        )
     elif budget not in boxes:
-        raise ValueError(f"{where}.boxes has no box for budget '{budget}', it has {', '.join(boxes) or 'none'}")
+        raise ValueError(
+            f"{where}.boxes has no box for budget '{budget}', it has {', '.join(boxes) or 'none'}"
+        )

@@ -1,7 +1,8 @@
 """Sizes, parameters and multiply-accumulates of every network, without torch.
 
-Used by `budget` (students) and `teacher`; the modules of `stack` are built from the same layers. Inputs are square RGB
-images of `size_px`, or vectors of a `shape`: (features,), (frames, features) or (frames, features, channels).
+Used by `budget` (students) and `teacher`; the modules of `stack` are built from the same layers.
+Inputs are square RGB images of `size_px`, or vectors of a `shape`: (features,), (frames, features)
+or (frames, features, channels).
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ CHANNELS = 3  # red, green, blue
 TEACHER_LAYOUT = "ccpccpccccp"  # Urban et al. 2017, section 2.7: c^2-mp-c^2-mp-c^4-mp
 TEACHER_CONTROLS = ("C1", "C2", "C3", "H1")
 FRAMES_KERNEL, FRAMES_POOL, FRAMES_HIDDEN = 5, 2, 3
-"""Teachers of vectors, as Ba and Caruana (2014) describe them for speech: one convolution and pool where there are
-frames, then three hidden layers. The sizes of filter and pool are ours; they print none."""
+"""Teachers of vectors, as Ba and Caruana (2014) describe them for speech: one convolution and pool
+where there are frames, then three hidden layers. The sizes of filter and pool are ours; they print
+none.
+"""
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,8 @@ class Layer:
     """One layer: `conv` and `fc` are followed by a ReLU, `linear` (a bottleneck) and `out` are not.
 
     `inputs` and `outputs` are channels for `conv` and `pool`, features for the others; `kernel` is
-    the side of a filter or pool window, `stride` its step; `map_px` are height and width of the output map.
+    the side of a filter or pool window, `stride` its step; `map_px` are height and width of the
+    output map.
     """
 
     kind: str  # conv | pool | linear | fc | out
@@ -118,10 +122,12 @@ def chain(
 
 
 def input_map(size_px: int | None, shape: Sequence[int] | None) -> tuple[int, int, int]:
-    """Height, width and channels of what a net is given; the features of a vector without frames are its channels.
+    """Height, width and channels of what a net is given; the features of a vector without frames
+    are its channels.
 
     Raises:
-        ValueError: a shape that is not one to three whole numbers of at least 1, or neither size nor shape.
+        ValueError: a shape that is not one to three whole numbers of at least 1, or neither size
+        nor shape.
     """
     if shape is None:
         if size_px is None:
@@ -158,8 +164,7 @@ def check_box(box: Sequence[int], parameter: str) -> None:
     whole = len(box) == 2 and all(isinstance(end, int) and end is not True for end in box)
     if not whole or not 1 <= box[0] <= box[1]:
         raise ValueError(
-            f"a width box must be two whole numbers, 1 <= low <= high, got {list(box)}:"
-            f" change {parameter}"
+            f"a width box must be two whole numbers, 1 <= low <= high, got {list(box)}: change {parameter}"
         )
 
 
@@ -189,10 +194,12 @@ def teacher_widths(
     multiple: int = 1,
     names: Sequence[str] = TEACHER_CONTROLS,
 ) -> tuple[int, ...]:
-    """Filters of the groups of convolutions and units of the fully connected layers, in the order of `names`.
+    """Filters of the groups of convolutions and units of the fully connected layers, in the order
+    of `names`.
 
-    Urban et al. 2017, section 2.7: width = round(low + (high - low) * control), half to even. Ours: a
-    `multiple` above 1 takes the nearest multiple of it, which may lie up to half of it outside the box.
+    Urban et al. 2017, section 2.7: width = round(low + (high - low) * control), half to even. Ours:
+    a `multiple` above 1 takes the nearest multiple of it, which may lie up to half of it outside
+    the box.
 
     Args:
         controls: C1, C2, C3 and H1 in [0, 1]; other keys are ignored.
@@ -217,12 +224,16 @@ def teacher_widths(
 
 
 def teacher_layers(
-    widths: Sequence[int], classes: int = 10, size_px: int | None = 32, shape: Sequence[int] | None = None
+    widths: Sequence[int],
+    classes: int = 10,
+    size_px: int | None = 32,
+    shape: Sequence[int] | None = None,
 ) -> tuple[Layer, ...]:
     """Layers of c^2-mp-c^2-mp-c^4-mp-fc^2-out, 3x3 filters, 2x2 pools, for widths (C1, C2, C3, H1).
 
-    Assumption (2): 3x3 filters in teachers; assumption (3): padding keeps the size. For vectors of a `shape` with
-    frames c-mp-fc^3-out for widths (C1, H1), without frames fc^3-out for (H1,); see `FRAMES_KERNEL`.
+    Assumption (2): 3x3 filters in teachers; assumption (3): padding keeps the size. For vectors of
+    a `shape` with frames c-mp-fc^3-out for widths (C1, H1), without frames fc^3-out for (H1,); see
+    `FRAMES_KERNEL`.
     """
     if shape is not None:
         return _vector_teacher(widths, classes, shape)
@@ -263,14 +274,20 @@ def _vector_teacher(widths: Sequence[int], classes: int, shape: Sequence[int]) -
 
 
 def teacher_params(
-    widths: Sequence[int], classes: int = 10, size_px: int | None = 32, shape: Sequence[int] | None = None
+    widths: Sequence[int],
+    classes: int = 10,
+    size_px: int | None = 32,
+    shape: Sequence[int] | None = None,
 ) -> int:
     """Weights and biases of the teacher with these widths, see `teacher_layers`."""
     return count(teacher_layers(widths, classes, size_px, shape))
 
 
 def teacher_macs(
-    widths: Sequence[int], classes: int = 10, size_px: int | None = 32, shape: Sequence[int] | None = None
+    widths: Sequence[int],
+    classes: int = 10,
+    size_px: int | None = 32,
+    shape: Sequence[int] | None = None,
 ) -> int:
     """Multiply-accumulates of one image or vector in a forward pass of that teacher."""
     return macs(teacher_layers(widths, classes, size_px, shape))

@@ -50,7 +50,8 @@ class Standardise(nn.Module):
 
 
 class Scaled(nn.Module):
-    """Vectors times `input_scale`, as maps; each feature was standardised when the data were prepared.
+    """Vectors times `input_scale`, as maps; each feature was standardised when the data were
+    prepared.
 
     Args:
         shape: (features,), (frames, features) or (frames, features, channels).
@@ -61,12 +62,20 @@ class Scaled(nn.Module):
         super().__init__()
         if not input_scale > 0:
             raise ValueError(f"input_scale must be above 0, got {input_scale}: change space")
-        self.shape, self.map, self.input_scale = tuple(shape), input_map(None, shape), float(input_scale)
+        self.shape, self.map, self.input_scale = (
+            tuple(shape),
+            input_map(None, shape),
+            float(input_scale),
+        )
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """(n, *shape) -> (n, channels, frames, features) float32, channels-last in memory; one pixel without frames."""
+        """(n, *shape) -> (n, channels, frames, features) float32, channels-last in memory; one
+        pixel without frames.
+        """
         if tuple(vectors.shape[1:]) != self.shape:
-            raise ValueError(f"vectors must be (n, {', '.join(map(str, self.shape))}), got {tuple(vectors.shape)}")
+            raise ValueError(
+                f"vectors must be (n, {', '.join(map(str, self.shape))}), got {tuple(vectors.shape)}"
+            )
         maps = vectors.to(torch.float32).reshape(len(vectors), *self.map)
         return (maps * self.input_scale).permute(0, 3, 1, 2)
 

@@ -18,7 +18,8 @@ def stack(
     dropout: Sequence[float] = (),
     shape: Sequence[int] | None = None,
 ) -> nn.Sequential:
-    """A net with named modules, called with (n, s, s, 3) images or vectors; returns (n, classes) float32.
+    """A net with named modules, called with (n, s, s, 3) images or vectors; returns (n, classes)
+    float32.
 
     Features are flattened in the order channel, row, column, whatever the memory format.
     The weights are torch's own, for `initial.glorot_` to overwrite; torch's global generator is
@@ -54,7 +55,9 @@ def stack(
         for layer in layers:
             if layer.kind not in ("conv", "pool") and "flatten" not in modules:
                 modules["flatten"] = nn.Flatten()
-            modules[layer.name] = _module(layer) if layer is not layers[-1] else Output(layer.inputs, layer.outputs)
+            modules[layer.name] = (
+                _module(layer) if layer is not layers[-1] else Output(layer.inputs, layer.outputs)
+            )
             if layer.name in relus:
                 modules[f"relu_{relus[layer.name]}"] = nn.ReLU(inplace=True)
             if layer.name in probabilities:
@@ -65,8 +68,9 @@ def stack(
 class Output(nn.Linear):
     """The output layer, in float32 under autocast too.
 
-    A logit has a place after the comma or two in bfloat16, and both losses see that: with it nets of 60,000 parameters
-    lost 0.5 to 1.2 points of validation accuracy (measured, eight seeds, `benchmarks.precision`'s tasks).
+    A logit has a place after the comma or two in bfloat16, and both losses see that: with it nets
+    of 60,000 parameters lost 0.5 to 1.2 points of validation accuracy (measured, eight seeds,
+    `benchmarks.precision`'s tasks).
     """
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
@@ -80,9 +84,9 @@ class Output(nn.Linear):
 def _relus(layers: Sequence[Layer]) -> dict[str, str]:
     """Layer after which a ReLU stands -> layer that it belongs to.
 
-    The ReLU of a convolution in front of a pool stands behind the pool: the largest value of a window, cut at
-    zero, is the largest of the cut values, so that outputs and gradients are the same, from a quarter of the
-    elements. That holds where windows overlap too.
+    The ReLU of a convolution in front of a pool stands behind the pool: the largest value of a
+    window, cut at zero, is the largest of the cut values, so that outputs and gradients are the
+    same, from a quarter of the elements. That holds where windows overlap too.
     """
     following = [*layers[1:], layers[-1]]
     return {

@@ -12,7 +12,10 @@ Built = TypeVar("Built", bound=nn.Module)
 
 
 def restore(
-    source: object, build: Callable[[Description], Built], state: Mapping[str, Tensor], description: Description
+    source: object,
+    build: Callable[[Description], Built],
+    state: Mapping[str, Tensor],
+    description: Description,
 ) -> Built:
     """The net of a description, with these weights, on the host.
 

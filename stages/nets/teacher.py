@@ -22,13 +22,14 @@ def build_teacher(
 ) -> nn.Sequential:
     """c^2-mp-c^2-mp-c^4-mp-fc^2-out with 3x3 filters (Urban et al. 2017, sections 2.7 and 6.1).
 
-    Called with (n, size_px, size_px, 3) images, returns (n, classes) float32 logits. For vectors of a `shape` c-mp-fc^3
-    or fc^3, as Ba and Caruana (2014) had for speech; see `layers.teacher_layers`.
+    Called with (n, size_px, size_px, 3) images, returns (n, classes) float32 logits. For vectors of
+    a `shape` c-mp-fc^3 or fc^3, as Ba and Caruana (2014) had for speech; see
+    `layers.teacher_layers`.
 
     Args:
         widths: (C1, C2, C3, H1), as of `teacher_widths`.
-        dropout: (DOc1, DOc2, DOc3, DOf1, DOf2), each in [0, 1). Assumption (8): two DOf. Of vectors (DOc1, DOf1, DOf2,
-            DOf3), without DOc1 where there are no frames.
+        dropout: (DOc1, DOc2, DOc3, DOf1, DOf2), each in [0, 1). Assumption (8): two DOf. Of vectors
+            (DOc1, DOf1, DOf2, DOf3), without DOc1 where there are no frames.
 
     Raises:
         ValueError: a wrong number of widths or dropouts, images too small for three pools.
@@ -36,7 +37,9 @@ def build_teacher(
     layers = teacher_layers(widths, classes, size_px, shape)
     needed = sum(layer.kind in ("pool", "fc") for layer in layers)
     if len(dropout) != needed:
-        which = "DOc1-3, DOf1-2" if shape is None else "DOc1, DOf1-3" if len(shape) > 1 else "DOf1-3"
+        which = (
+            "DOc1-3, DOf1-2" if shape is None else "DOc1, DOf1-3" if len(shape) > 1 else "DOf1-3"
+        )
         raise ValueError(f"a teacher has {needed} dropouts ({which}), got {len(dropout)}")
     return stack(layers, dropout=dropout, shape=shape)
 

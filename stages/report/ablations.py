@@ -13,9 +13,20 @@ from stages.report.statistics import holm, interval, p_value
 from stages.report.tables import markdown, per_cent
 
 COLUMNS = [
-    "row", "of", "budget", "what", "measure", "number", "accuracy_pct", "base_pct", "difference_pct", "low_pct",
-    "high_pct", "p", "verdict",
-]  # fmt: skip
+    "row",
+    "of",
+    "budget",
+    "what",
+    "measure",
+    "number",
+    "accuracy_pct",
+    "base_pct",
+    "difference_pct",
+    "low_pct",
+    "high_pct",
+    "p",
+    "verdict",
+]
 MEASURES = {"epochs": "transfer epochs", "members": "members of the ensemble"}
 """What has a number, so that variants that differ in it alone are a series."""
 BETTER, WORSE, OPEN = "better", "worse", "undecided at this scale"
@@ -40,7 +51,9 @@ class Pair:
 
 
 def described(entry: Mapping[str, Any]) -> str:
-    """What is different, in words, from an entry of `ablation_rows`; ranges are not, but those of dropout."""
+    """What is different, in words, from an entry of `ablation_rows`; ranges are not, but those of
+    dropout.
+    """
     words = []
     if (decay := entry.get("weight_decay")) is not None:
         words.append(f"weight decay {decay:g}")
@@ -50,7 +63,9 @@ def described(entry: Mapping[str, Any]) -> str:
     if (epochs := entry.get("epochs")) is not None:
         words.append("one stored epoch" if epochs == 1 else f"{epochs} stored epochs")
     if (members := entry.get("members")) is not None:
-        words.append("labels of the best teacher alone" if members == 1 else f"labels of {members} members")
+        words.append(
+            "labels of the best teacher alone" if members == 1 else f"labels of {members} members"
+        )
     if entry.get("fresh"):
         words.append("fresh augmentation in every epoch")
     if (net := entry.get("net")) is not None:
@@ -64,8 +79,8 @@ def described(entry: Mapping[str, Any]) -> str:
 def table(pairs: Sequence[Pair], level: float) -> pd.DataFrame:
     """A line a pair; columns COLUMNS, accuracies in percent.
 
-    `measure` and its `number` are given where the variant differs in that alone. `p` is two-sided and adjusted for the
-    number of pairs (Holm 1979); intervals are not.
+    `measure` and its `number` are given where the variant differs in that alone. `p` is two-sided
+    and adjusted for the number of pairs (Holm 1979); intervals are not.
     """
     differences = [pair.variant - pair.base for pair in pairs]
     tails = [min(p_value(d.value, d.samples), p_value(-d.value, -d.samples)) for d in differences]
@@ -74,10 +89,17 @@ def table(pairs: Sequence[Pair], level: float) -> pd.DataFrame:
     for pair, difference, p in zip(pairs, differences, adjusted, strict=True):
         low, high = interval(difference.samples, level)
         verdict = OPEN if p > 1 - level else BETTER if difference.value > 0 else WORSE
-        changed = [name for name, value in pair.entry.items() if name != "of" and value not in (None, {}, False)]
+        changed = [
+            name
+            for name, value in pair.entry.items()
+            if name != "of" and value not in (None, {}, False)
+        ]
         measure = MEASURES.get(changed[0]) if len(changed) == 1 else None
         number = pair.entry[changed[0]] if measure else None
-        numbers = [round(100 * x, 4) for x in (pair.variant.value, pair.base.value, difference.value, low, high)]
+        numbers = [
+            round(100 * x, 4)
+            for x in (pair.variant.value, pair.base.value, difference.value, low, high)
+        ]
         name = pair.row, pair.of, pair.budget, described(pair.entry)
         lines.append((*name, measure, number, *numbers, float(f"{p:.3g}"), verdict))
     return pd.DataFrame(lines, columns=COLUMNS).astype({"number": "Int64"})
@@ -99,14 +121,31 @@ def sentence(line: Any) -> str:
 def to_markdown(frame: pd.DataFrame, caption: str) -> str:
     """The table, then a sentence for each line; one sentence where nothing was varied."""
     if frame.empty:
-        return f"{caption}\n\nNothing was varied: `ablations.rows` or `ablations.budgets` is empty.\n"
-    head = ["Variant", "Budget", "What is different", "Accuracy", "Base", "Difference, points", "p", "Verdict"]
+        return (
+            f"{caption}\n\nNothing was varied: `ablations.rows` or `ablations.budgets` is empty.\n"
+        )
+    head = [
+        "Variant",
+        "Budget",
+        "What is different",
+        "Accuracy",
+        "Base",
+        "Difference, points",
+        "p",
+        "Verdict",
+    ]
     lines = [
         [
-            line.row, line.budget, line.what, per_cent(line.accuracy_pct), f"{line.of}: {per_cent(line.base_pct)}",
-            f"{line.difference_pct:+.2f} [{line.low_pct:+.2f}, {line.high_pct:+.2f}]", f"{line.p:.3f}", line.verdict,
+            line.row,
+            line.budget,
+            line.what,
+            per_cent(line.accuracy_pct),
+            f"{line.of}: {per_cent(line.base_pct)}",
+            f"{line.difference_pct:+.2f} [{line.low_pct:+.2f}, {line.high_pct:+.2f}]",
+            f"{line.p:.3f}",
+            line.verdict,
         ]
         for line in frame.itertuples()
-    ]  # fmt: skip
+    ]
     sentences = "\n".join(f"- {sentence(line)}" for line in frame.itertuples())
     return f"{markdown(caption, head, lines, words=3)}\n{sentences}\n"

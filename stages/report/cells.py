@@ -27,8 +27,8 @@ class CellResult:
         row, budget: the cell.
         test_accuracy: of the best-by-validation trial (Table 2).
         trials: columns as written by the stage; `test_accuracy` is filled for the best five.
-        retrained: a line for each retraining of the best trial's hyperparameters; `test_accuracy` is empty where it
-            failed.
+        retrained: a line for each retraining of the best trial's hyperparameters; `test_accuracy`
+            is empty where it failed.
         facts: all that the cell's JSON says.
     """
 
@@ -64,7 +64,8 @@ def read_cell(folder: Path, row: str, budget: str) -> CellResult:
 
 
 def read_retrained(stem: Path) -> pd.DataFrame:
-    """`<stem>.retrained.csv`: columns RETRAINED and more, without lines where nothing was trained again.
+    """`<stem>.retrained.csv`: columns RETRAINED and more, without lines where nothing was trained
+    again.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -94,12 +95,15 @@ def read_sweep(stem: Path) -> tuple[pd.DataFrame, dict[str, float]]:
         facts = json.loads(metrics.read_text())
         _check(frame, facts)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError(f"{table} or {metrics} is damaged ({error}): run 'dvc repro --force'") from error
+        raise ValueError(
+            f"{table} or {metrics} is damaged ({error}): run 'dvc repro --force'"
+        ) from error
     return frame, facts
 
 
 def read_ensemble(path: Path) -> dict[str, float]:
-    """metrics/ensemble.json: test_accuracy and validation_accuracy, fractions, and params, a whole number.
+    """metrics/ensemble.json: test_accuracy and validation_accuracy, fractions, and params, a whole
+    number.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -113,12 +117,15 @@ def read_ensemble(path: Path) -> dict[str, float]:
         if not all(0 <= share <= 1 for share in shares) or not isinstance(facts["params"], int):
             raise ValueError("accuracies are fractions, and params is a whole number")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged ({error}): run 'dvc repro --force ensemble'") from error
+        raise ValueError(
+            f"{path} is damaged ({error}): run 'dvc repro --force ensemble'"
+        ) from error
     return facts
 
 
 def _check(frame: pd.DataFrame, facts: dict[str, float]) -> None:
-    """Accuracies and errors are fractions, trials and parameters whole numbers, and one trial at least was good.
+    """Accuracies and errors are fractions, trials and parameters whole numbers, and one trial at
+    least was good.
 
     Raises:
         ValueError, KeyError, TypeError: they are not.

@@ -1,7 +1,9 @@
-"""The paper's eight claims as inequalities between test accuracies; used by assess. Their verdicts are in verdicts.py.
+"""The paper's eight claims as inequalities between test accuracies; used by assess. Their verdicts
+are in verdicts.py.
 
-A claim holds if every one of its comparisons does: a difference of accuracies that lies above a bound, which is 0 but
-for `params_monotone`. What has no cells in a run is not compared, and a claim without a comparison is not tested.
+A claim holds if every one of its comparisons does: a difference of accuracies that lies above a
+bound, which is 0 but for `params_monotone`. What has no cells in a run is not compared, and a claim
+without a comparison is not tested.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ Key = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Quantity:
-    """An accuracy or a difference of accuracies (fractions), with its bootstrap samples (resamples,)."""
+    """An accuracy or a difference of accuracies (fractions), with its bootstrap samples
+    (resamples,).
+    """
 
     value: float
     samples: np.ndarray
@@ -57,7 +61,8 @@ class Run:
     Attributes:
         accuracies: of each net.
         budgets: of the mimic nets, smallest first.
-        tolerance, ceiling: fractions, `assess.tolerance_pct` and `assess.mlp_ceiling_pct`; None if nobody has said one.
+        tolerance, ceiling: fractions, `assess.tolerance_pct` and `assess.mlp_ceiling_pct`; None if
+        nobody has said one.
     """
 
     accuracies: Mapping[Key, Quantity]
@@ -107,9 +112,10 @@ class Claim:
 
 def _conv_gap(run: Run) -> Claim:
     claim = Claim(
-        "conv_gap", "Every net with convolution beats every net without, at the same budget",
+        "conv_gap",
+        "Every net with convolution beats every net without, at the same budget",
         "the weakest net with convolution over the best net without",
-    )  # fmt: skip
+    )
     for budget in run.budgets:
         convs, mlps = run.some(CONVS, budget), run.some(MLPS, budget)
         claim.comparisons.extend(
@@ -125,12 +131,15 @@ def _conv_gap(run: Run) -> Claim:
 
 def _depth_order(run: Run) -> Claim:
     claim = Claim(
-        "depth_order", "Every further convolutional layer helps, at every budget",
+        "depth_order",
+        "Every further convolutional layer helps, at every budget",
         "smallest step from one depth to the next",
-    )  # fmt: skip
+    )
     for budget in run.budgets:
         steps = [
-            Comparison(f"{deep} over {flat} at {budget}", run.of(deep, budget) - run.of(flat, budget))
+            Comparison(
+                f"{deep} over {flat} at {budget}", run.of(deep, budget) - run.of(flat, budget)
+            )
             for flat, deep in pairwise(run.some(CONVS, budget))
         ]
         if steps:
@@ -141,13 +150,16 @@ def _depth_order(run: Run) -> Claim:
 
 def _params_monotone(run: Run) -> Claim:
     claim = Claim(
-        "params_monotone", f"Accuracy never falls by {100 * run.tolerance:g} points or more as the budget grows",
+        "params_monotone",
+        f"Accuracy never falls by {100 * run.tolerance:g} points or more as the budget grows",
         "largest budget over the smallest",
-    )  # fmt: skip
+    )
     for row in (*MLPS, *CONVS):
         budgets = [budget for budget in run.budgets if run.has(row, budget)]
         claim.comparisons.extend(
-            Comparison(f"{row}, {more} over {less}", run.of(row, more) - run.of(row, less), -run.tolerance)
+            Comparison(
+                f"{row}, {more} over {less}", run.of(row, more) - run.of(row, less), -run.tolerance
+            )
             for less, more in pairwise(budgets)
         )
         if len(budgets) > 1:
@@ -157,26 +169,32 @@ def _params_monotone(run: Run) -> Claim:
 
 def _mlp_best_depth(run: Run) -> Claim:
     claim = Claim(
-        "mlp_best_depth", "Of the nets without convolution those with two or three hidden layers are best",
+        "mlp_best_depth",
+        "Of the nets without convolution those with two or three hidden layers are best",
         "best of two and three hidden layers over the best other depth",
-    )  # fmt: skip
+    )
     for budget in run.budgets:
         middle = [run.of(row, budget) for row in run.some(("mlp2", "mlp3"), budget)]
         others = run.some(("mlp1", "mlp4", "mlp5"), budget)
         if middle and others:
             claim.comparisons.extend(
-                Comparison(f"mlp2 or mlp3 over {row} at {budget}", largest(middle) - run.of(row, budget))
+                Comparison(
+                    f"mlp2 or mlp3 over {row} at {budget}", largest(middle) - run.of(row, budget)
+                )
                 for row in others
             )
-            claim.effects[budget] = largest(middle) - largest([run.of(row, budget) for row in others])
+            claim.effects[budget] = largest(middle) - largest(
+                [run.of(row, budget) for row in others]
+            )
     return claim
 
 
 def _depth_beats_size(run: Run) -> Claim:
     claim = Claim(
-        "depth_beats_size", "Two convolutional layers at the smallest budget beat one at the largest",
+        "depth_beats_size",
+        "Two convolutional layers at the smallest budget beat one at the largest",
         "conv2 at the smallest budget over conv1 at the largest",
-    )  # fmt: skip
+    )
     low, high = run.budgets[0], run.budgets[-1]
     if low != high and run.has("conv2", low) and run.has("conv1", high):
         difference = run.of("conv2", low) - run.of("conv1", high)
@@ -187,9 +205,10 @@ def _depth_beats_size(run: Run) -> Claim:
 
 def _compression_gap(run: Run) -> Claim:
     claim = Claim(
-        "compression_gap", "A net that mimics the ensemble beats the same net trained on the true labels",
+        "compression_gap",
+        "A net that mimics the ensemble beats the same net trained on the true labels",
         "mimic over hard labels",
-    )  # fmt: skip
+    )
     both = [key for key in run.accuracies if key[0] == "hard" and run.has(key[1], key[2])]
     for _, row, budget in both:
         if row in (*MLPS, *CONVS):
@@ -200,12 +219,17 @@ def _compression_gap(run: Run) -> Claim:
 
 
 def _below_ensemble(run: Run) -> Claim:
-    claim = Claim("below_ensemble", "Every mimic net stays below the ensemble", "ensemble over the best mimic net")
+    claim = Claim(
+        "below_ensemble",
+        "Every mimic net stays below the ensemble",
+        "ensemble over the best mimic net",
+    )
     cells = [key for key in run.accuracies if key[0] == "mimic" and key[1] in (*MLPS, *CONVS)]
     if ENSEMBLE in run.accuracies and cells:
         ensemble = run.accuracies[ENSEMBLE]
         claim.comparisons.extend(
-            Comparison(f"ensemble over {row} at {budget}", ensemble - run.of(row, budget)) for _, row, budget in cells
+            Comparison(f"ensemble over {row} at {budget}", ensemble - run.of(row, budget))
+            for _, row, budget in cells
         )
         claim.effects[""] = ensemble - largest([run.accuracies[key] for key in cells])
     return claim
@@ -213,15 +237,22 @@ def _below_ensemble(run: Run) -> Claim:
 
 def _mlp_ceiling(run: Run) -> Claim:
     if run.ceiling is None:
-        return Claim("mlp_ceiling", "No net without convolution reaches a ceiling (assess.mlp_ceiling_pct)", "")
+        return Claim(
+            "mlp_ceiling",
+            "No net without convolution reaches a ceiling (assess.mlp_ceiling_pct)",
+            "",
+        )
     claim = Claim(
-        "mlp_ceiling", f"No net without convolution reaches {100 * run.ceiling:g}\u00a0%",
+        "mlp_ceiling",
+        f"No net without convolution reaches {100 * run.ceiling:g}\u00a0%",
         f"{100 * run.ceiling:g}\u00a0% over the best net without convolution",
-    )  # fmt: skip
+    )
     cells = [key for key in run.accuracies if key[0] == "mimic" and key[1] in MLPS]
     ceiling = Quantity(run.ceiling, np.array(run.ceiling))
     claim.comparisons.extend(
-        Comparison(f"{row} at {budget} below {100 * run.ceiling:g}\u00a0%", ceiling - run.of(row, budget))
+        Comparison(
+            f"{row} at {budget} below {100 * run.ceiling:g}\u00a0%", ceiling - run.of(row, budget)
+        )
         for _, row, budget in cells
     )
     if cells:
@@ -230,9 +261,15 @@ def _mlp_ceiling(run: Run) -> Claim:
 
 
 CLAIMS: tuple[Callable[[Run], Claim], ...] = (
-    _conv_gap, _depth_order, _params_monotone, _mlp_best_depth, _depth_beats_size, _compression_gap, _below_ensemble,
+    _conv_gap,
+    _depth_order,
+    _params_monotone,
+    _mlp_best_depth,
+    _depth_beats_size,
+    _compression_gap,
+    _below_ensemble,
     _mlp_ceiling,
-)  # fmt: skip
+)
 
 
 def claims(run: Run) -> list[Claim]:
@@ -241,7 +278,8 @@ def claims(run: Run) -> list[Claim]:
 
 
 def paper_effects() -> dict[str, dict[str, float]]:
-    """Of each claim the same effects from the accuracies that the paper prints, in percentage points.
+    """Of each claim the same effects from the accuracies that the paper prints, in percentage
+    points.
 
     They come out of the same functions: Table 1 and Table 2 are read as a run without uncertainty.
     """
@@ -257,8 +295,11 @@ def paper_effects() -> dict[str, dict[str, float]]:
             exact["hard", f"conv{name[0]}", "10M"] = entry["test_accuracy_pct"]
         if name.startswith("Ensemble of 16"):
             exact[ENSEMBLE] = entry["test_accuracy_pct"]
-    accuracies = {key: Quantity(percent / 100, np.array([percent / 100])) for key, percent in exact.items()}
+    accuracies = {
+        key: Quantity(percent / 100, np.array([percent / 100])) for key, percent in exact.items()
+    }
     run = Run(accuracies, tuple(printed["table2"]["budgets"]), 0.0, 0.75)
     return {
-        claim.id: {key: round(100 * effect.value, 4) for key, effect in claim.effects.items()} for claim in claims(run)
+        claim.id: {key: round(100 * effect.value, 4) for key, effect in claim.effects.items()}
+        for claim in claims(run)
     }

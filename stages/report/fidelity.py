@@ -1,4 +1,6 @@
-"""How near a net's test outputs are to the labels and to another net's, from stored logits; used by assess."""
+"""How near a net's test outputs are to the labels and to another net's, from stored logits; used by
+assess.
+"""
 
 from __future__ import annotations
 
@@ -35,10 +37,12 @@ class Fidelity:
 
 
 def measure(logits: np.ndarray, labels: np.ndarray, reference: np.ndarray | None) -> Fidelity:
-    """Compare a net's logits with the labels and, where given, with the logits of a reference (its teacher).
+    """Compare a net's logits with the labels and, where given, with the logits of a reference (its
+    teacher).
 
-    Computed in float64. Of equal logits the first class counts as the top one. `logit_l2` is the loss by which
-    mimic nets are trained (Urban et al. 2017, eq. 1); `kl` is that of Hinton et al. 2015 at temperature 1.
+    Computed in float64. Of equal logits the first class counts as the top one. `logit_l2` is the
+    loss by which mimic nets are trained (Urban et al. 2017, eq. 1); `kl` is that of Hinton et al.
+    2015 at temperature 1.
 
     Args:
         logits: (n, classes).
@@ -58,10 +62,14 @@ def measure(logits: np.ndarray, labels: np.ndarray, reference: np.ndarray | None
         return Fidelity(accuracy, nll, ece)
     other = _logits(reference, "reference")
     if other.shape != net.shape:
-        raise ValueError(f"reference is of shape {other.shape}, logits of {net.shape}: they must be the same")
+        raise ValueError(
+            f"reference is of shape {other.shape}, logits of {net.shape}: they must be the same"
+        )
     agreement = float(np.mean(net.argmax(axis=1) == other.argmax(axis=1)))
     logit_l2 = float(np.square(net - other).sum(axis=1).mean())
-    return Fidelity(accuracy, nll, ece, agreement, _divergence(log_softmax(other, axis=1), logs), logit_l2)
+    return Fidelity(
+        accuracy, nll, ece, agreement, _divergence(log_softmax(other, axis=1), logs), logit_l2
+    )
 
 
 def _divergence(reference: np.ndarray, logs: np.ndarray) -> float:
@@ -70,11 +78,14 @@ def _divergence(reference: np.ndarray, logs: np.ndarray) -> float:
     In log space, since a probability that rounds to 0 would make scipy's rel_entr infinite.
     """
     each = (np.exp(reference) * (reference - logs)).sum(axis=1)
-    return max(0.0, float(each.mean()))  # rounding can leave a tiny negative number where the two are nearly equal
+    return max(
+        0.0, float(each.mean())
+    )  # rounding can leave a tiny negative number where the two are nearly equal
 
 
 def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> float:
-    """Expected calibration error, a fraction: bins' |accuracy - confidence| by their share of the images.
+    """Expected calibration error, a fraction: bins' |accuracy - confidence| by their share of the
+    images.
 
     Bins of the top class's probability are (k / bins, (k + 1) / bins] (Guo et al. 2017, eq. 3).
 
@@ -89,13 +100,21 @@ def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int =
     values = _logits(probabilities, "probabilities")
     _check_labels(labels, values.shape)
     if values.min() < 0 or not np.allclose(values.sum(axis=1), 1, rtol=0, atol=1e-3):
-        raise ValueError("probabilities are negative or do not add up to 1 in each row: give softmax outputs")
-    gaps = [abs(accuracy - confidence) * count for confidence, accuracy, count in _reliability(values, labels, bins)]
+        raise ValueError(
+            "probabilities are negative or do not add up to 1 in each row: give softmax outputs"
+        )
+    gaps = [
+        abs(accuracy - confidence) * count
+        for confidence, accuracy, count in _reliability(values, labels, bins)
+    ]
     return sum(gaps) / len(values)
 
 
-def curve(logits: np.ndarray, labels: np.ndarray, bins: int = BINS) -> list[tuple[float, float, int]]:
-    """Points of a reliability diagram: (mean confidence, accuracy, images) of each bin that is not empty, rising.
+def curve(
+    logits: np.ndarray, labels: np.ndarray, bins: int = BINS
+) -> list[tuple[float, float, int]]:
+    """Points of a reliability diagram: (mean confidence, accuracy, images) of each bin that is not
+    empty, rising.
 
     Args, bins and errors as in `measure` and `calibration_error`.
     """
@@ -104,7 +123,9 @@ def curve(logits: np.ndarray, labels: np.ndarray, bins: int = BINS) -> list[tupl
     return _reliability(softmax(net, axis=1), labels, bins)
 
 
-def _reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int) -> list[tuple[float, float, int]]:
+def _reliability(
+    probabilities: np.ndarray, labels: np.ndarray, bins: int
+) -> list[tuple[float, float, int]]:
     if bins < 1:
         raise ValueError(f"bins is {bins}: at least 1 is needed")
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
@@ -122,22 +143,32 @@ def confusion(logits: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarra
     net = _logits(logits, "logits")
     _check_labels(labels, net.shape)
     if net.shape[1] != classes:
-        raise ValueError(f"logits have {net.shape[1]} classes, {classes} are asked for: they must be the same")
+        raise ValueError(
+            f"logits have {net.shape[1]} classes, {classes} are asked for: they must be the same"
+        )
     return confusion_matrix(labels, net.argmax(axis=1), labels=np.arange(classes)).astype(np.int64)
 
 
 def _logits(values: np.ndarray, name: str) -> np.ndarray:
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 2 or not array.size:
-        raise ValueError(f"{name} are of shape {array.shape}: (images, classes) is needed, neither of them 0")
+        raise ValueError(
+            f"{name} are of shape {array.shape}: (images, classes) is needed, neither of them 0"
+        )
     if not np.isfinite(array).all():
         bad = int((~np.isfinite(array)).any(axis=1).sum())
-        raise ValueError(f"{name} of {bad} among {len(array)} images are not finite: nothing can be measured")
+        raise ValueError(
+            f"{name} of {bad} among {len(array)} images are not finite: nothing can be measured"
+        )
     return array
 
 
 def _check_labels(labels: np.ndarray, shape: tuple[int, ...]) -> None:
     if labels.dtype.kind not in "iu" or labels.shape != shape[:1]:
-        raise ValueError(f"labels are {labels.dtype} of shape {labels.shape}: give integers of shape {shape[:1]}")
+        raise ValueError(
+            f"labels are {labels.dtype} of shape {labels.shape}: give integers of shape {shape[:1]}"
+        )
     if labels.min() < 0 or labels.max() >= shape[1]:
-        raise ValueError(f"labels are {labels.min()} .. {labels.max()}: allowed are 0 .. {shape[1] - 1}")
+        raise ValueError(
+            f"labels are {labels.min()} .. {labels.max()}: allowed are 0 .. {shape[1] - 1}"
+        )

@@ -1,4 +1,6 @@
-"""Tables of what nets give on the test images: fidelity, confusions, reliability; used by assess."""
+"""Tables of what nets give on the test images: fidelity, confusions, reliability; used by
+assess.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +12,35 @@ from stages.report.tables import markdown, millions, per_cent
 
 
 def to_markdown(table: pd.DataFrame, caption: str) -> str:
-    """A table of fidelity: columns target, row, budget, params and the fields of `fidelity.Fidelity`."""
-    head = ["Net", "Parameters", "Accuracy", "Same class as the ensemble", "KL, nats", "Logit L2", "NLL, nats", "ECE"]
+    """A table of fidelity: columns target, row, budget, params and the fields of
+    `fidelity.Fidelity`.
+    """
+    head = [
+        "Net",
+        "Parameters",
+        "Accuracy",
+        "Same class as the ensemble",
+        "KL, nats",
+        "Logit L2",
+        "NLL, nats",
+        "ECE",
+    ]
     lines = []
     for entry in table.fillna({"row": "", "budget": ""}).itertuples():
         name = " ".join(part for part in (entry.target, entry.row, entry.budget) if part)
         size = "" if pd.isna(entry.params) else millions(entry.params)
         forms = (entry.kl, "{:.3f}"), (entry.logit_l2, "{:.2f}"), (entry.nll, "{:.3f}")
         numbers = ["" if pd.isna(value) else form.format(value) for value, form in forms]
-        accuracy, agreement, ece = (per_cent(100 * share) for share in (entry.accuracy, entry.agreement, entry.ece))
+        accuracy, agreement, ece = (
+            per_cent(100 * share) for share in (entry.accuracy, entry.agreement, entry.ece)
+        )
         lines.append([name, size, accuracy, agreement, *numbers, ece])
     return markdown(caption, head, lines)
 
 
-def confusions(outputs: dict[str, np.ndarray], labels: np.ndarray, classes: list[str]) -> pd.DataFrame:
+def confusions(
+    outputs: dict[str, np.ndarray], labels: np.ndarray, classes: list[str]
+) -> pd.DataFrame:
     """Columns net, true, predicted, count; classes by name.
 
     Mistakes that were never made are left out: a thousand classes would have a million lines a net.
@@ -37,6 +54,12 @@ def confusions(outputs: dict[str, np.ndarray], labels: np.ndarray, classes: list
 
 
 def calibrations(outputs: dict[str, np.ndarray], labels: np.ndarray) -> pd.DataFrame:
-    """Reliability diagrams: columns net, confidence, accuracy, count; a line for each bin that is not empty."""
-    lines = [(name, *point) for name, logits in outputs.items() for point in fidelity.curve(logits, labels)]
+    """Reliability diagrams: columns net, confidence, accuracy, count; a line for each bin that is
+    not empty.
+    """
+    lines = [
+        (name, *point)
+        for name, logits in outputs.items()
+        for point in fidelity.curve(logits, labels)
+    ]
     return pd.DataFrame(lines, columns=["net", "confidence", "accuracy", "count"])

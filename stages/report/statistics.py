@@ -1,4 +1,6 @@
-"""Uncertainty of test accuracies: bootstrap over images and runs, p-values, intervals; used by assess and tabulate."""
+"""Uncertainty of test accuracies: bootstrap over images and runs, p-values, intervals; used by
+assess and tabulate.
+"""
 
 from __future__ import annotations
 
@@ -14,28 +16,37 @@ EXACT = 2**24
 """Whole numbers up to here, and so sums of counts in whatever order, are exact in float32."""
 
 ROUNDING = 1e-12
-"""Standard error of a fraction that is none: what float64 leaves of samples that are all the same."""
+"""Standard error of a fraction that is none: what float64 leaves of samples that are all the
+same.
+"""
 
 
-def joint_bootstrap(nets: Sequence[np.ndarray], resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """Resampled accuracies of several nets on the same test images (Efron and Tibshirani 1993; Rao and Wu 1988).
+def joint_bootstrap(
+    nets: Sequence[np.ndarray], resamples: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Resampled accuracies of several nets on the same test images (Efron and Tibshirani 1993; Rao
+    and Wu 1988).
 
-    One resample draws n images with replacement, the same for all nets, so that differences of columns are paired.
-    Of a net with S >= 2 runs it also draws S - 1 runs with replacement, for each net on its own: with S - 1, and not
-    S, the variance of the mean due to the runs is s^2 / S (Rao and Wu 1988). A net with one run has no such part.
-    Noise of single hits, due neither to the image nor to the run alone, is counted three times where there are
-    several runs (Owen 2007, the pigeonhole bootstrap): their intervals are too wide rather than too narrow.
+    One resample draws n images with replacement, the same for all nets, so that differences of
+    columns are paired. Of a net with S >= 2 runs it also draws S - 1 runs with replacement, for
+    each net on its own: with S - 1, and not S, the variance of the mean due to the runs is s^2 / S
+    (Rao and Wu 1988). A net with one run has no such part. Noise of single hits, due neither to the
+    image nor to the run alone, is counted three times where there are several runs (Owen 2007, the
+    pigeonhole bootstrap): their intervals are too wide rather than too narrow.
 
     Args:
-        nets: of each net the hits (bool), (runs, n); runs are seeds of one configuration, n is the same for all.
+        nets: of each net the hits (bool), (runs, n); runs are seeds of one configuration, n is the
+        same for all.
         resamples: how many, at least 1.
-        rng: images are drawn first, then the runs in the order of `nets`: a net added at the end changes no other.
+        rng: images are drawn first, then the runs in the order of `nets`: a net added at the end
+        changes no other.
 
     Returns:
         float64 (resamples, nets), accuracies (fractions).
 
     Raises:
-        ValueError: no nets, not bool, not two-dimensional, empty, different n, n above 2^24, or no resamples.
+        ValueError: no nets, not bool, not two-dimensional, empty, different n, n above 2^24, or no
+        resamples.
     """
     hits = _checked(nets)
     if resamples < 1:
@@ -48,7 +59,9 @@ def joint_bootstrap(nets: Sequence[np.ndarray], resamples: int, rng: np.random.G
     for runs in np.split(sums, np.cumsum([len(net) for net in nets])[:-1], axis=1):
         total = runs.shape[1]
         if total > 1:
-            runs = np.take_along_axis(runs, rng.integers(total, size=(resamples, total - 1)), axis=1)
+            runs = np.take_along_axis(
+                runs, rng.integers(total, size=(resamples, total - 1)), axis=1
+            )
         means.append(runs.mean(axis=1) / n)
     return np.stack(means, axis=1)
 
@@ -59,28 +72,35 @@ def _checked(nets: Sequence[np.ndarray]) -> np.ndarray:
         raise ValueError("there are no nets to resample: at least one is needed")
     for net in nets:
         if net.dtype != np.bool_ or net.ndim != 2 or not net.size:
-            raise ValueError(f"hits are {net.dtype} of shape {net.shape}: bool of shape (runs, images) is needed")
+            raise ValueError(
+                f"hits are {net.dtype} of shape {net.shape}: bool of shape (runs, images) is needed"
+            )
     sizes = sorted({net.shape[1] for net in nets})
     if len(sizes) > 1 or sizes[0] > EXACT:
-        raise ValueError(f"hits are on {sizes} images: all nets need the same number, at most {EXACT}")
+        raise ValueError(
+            f"hits are on {sizes} images: all nets need the same number, at most {EXACT}"
+        )
     return np.concatenate(nets).T.astype(np.float32)
 
 
 def interval(samples: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """Percentile interval of bootstrap samples (resamples,), in their unit (Efron and Tibshirani 1993, 13.3).
+    """Percentile interval of bootstrap samples (resamples,), in their unit (Efron and Tibshirani
+    1993, 13.3).
 
-    ValueError if samples are empty, not one-dimensional or not finite, or level is not between 0 and 1.
+    ValueError if samples are empty, not one-dimensional or not finite, or level is not between 0
+    and 1.
     """
     low, high = np.quantile(_finite(samples, "samples"), _tails(level))
     return float(low), float(high)
 
 
 def p_value(value: float, samples: np.ndarray, at: float = 0.0) -> float:
-    """One-sided p-value of the hypothesis that a quantity is `at` or below: small where it lies clearly above.
+    """One-sided p-value of the hypothesis that a quantity is `at` or below: small where it lies
+    clearly above.
 
-    The normal distribution with the bootstrap's standard error (Efron and Tibshirani 1993, 13.2). Counting resamples
-    instead gives no p-value below one in their number, too coarse to adjust for dozens of comparisons. Without any
-    variation the quantity is certain: 0 above `at`, else 1.
+    The normal distribution with the bootstrap's standard error (Efron and Tibshirani 1993, 13.2).
+    Counting resamples instead gives no p-value below one in their number, too coarse to adjust for
+    dozens of comparisons. Without any variation the quantity is certain: 0 above `at`, else 1.
 
     Args:
         value: the quantity, e.g. a difference of accuracies.
@@ -96,7 +116,8 @@ def p_value(value: float, samples: np.ndarray, at: float = 0.0) -> float:
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Adjusted p-values in the given order: rejecting those <= alpha keeps the familywise error <= alpha (Holm 1979).
+    """Adjusted p-values in the given order: rejecting those <= alpha keeps the familywise error <=
+    alpha (Holm 1979).
 
     scipy adjusts for the false discovery rate only. ValueError if a value is not within 0 .. 1.
     """
@@ -111,7 +132,8 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float, float]:
-    """Mean over runs and its interval by Student's t: (mean, low, high); of one value low and high are nan.
+    """Mean over runs and its interval by Student's t: (mean, low, high); of one value low and high
+    are nan.
 
     ValueError if values are empty or not finite, or level is not between 0 and 1.
     """
@@ -123,20 +145,26 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, 
 
 
 def iqm(values: Sequence[float] | np.ndarray) -> float:
-    """Mean without the lowest and highest quarter, each rounded down (Agarwal et al. 2021); errors: `mean_interval`."""
+    """Mean without the lowest and highest quarter, each rounded down (Agarwal et al. 2021); errors:
+    `mean_interval`.
+    """
     return float(stats.trim_mean(_finite(values, "values"), 0.25))
 
 
 def stratified_iqm(
     groups: Sequence[np.ndarray], resamples: int, rng: np.random.Generator
 ) -> tuple[float, float, float]:
-    """IQM over all values of all groups and its 95 % percentile interval (Agarwal et al. 2021): (iqm, low, high).
+    """IQM over all values of all groups and its 95 % percentile interval (Agarwal et al. 2021):
+    (iqm, low, high).
 
-    Each group (a task, a cell) holds its runs' values, (runs,); they are resampled within the group, drawn in turn.
-    ValueError if there are no groups or no resamples, or a group is empty, not one-dimensional or not finite.
+    Each group (a task, a cell) holds its runs' values, (runs,); they are resampled within the
+    group, drawn in turn. ValueError if there are no groups or no resamples, or a group is empty,
+    not one-dimensional or not finite.
     """
     if not groups or resamples < 1:
-        raise ValueError(f"got {len(groups)} groups and {resamples} resamples: at least one of each is needed")
+        raise ValueError(
+            f"got {len(groups)} groups and {resamples} resamples: at least one of each is needed"
+        )
     runs = [_finite(group, "a group's values") for group in groups]
     drawn = [group[rng.integers(len(group), size=(resamples, len(group)))] for group in runs]
     samples = stats.trim_mean(np.concatenate(drawn, axis=1), 0.25, axis=1)
@@ -146,7 +174,9 @@ def stratified_iqm(
 def _finite(values: Sequence[float] | np.ndarray, name: str) -> np.ndarray:
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1 or not array.size or not np.isfinite(array).all():
-        raise ValueError(f"{name} of shape {array.shape}: finite numbers in one dimension are needed, at least one")
+        raise ValueError(
+            f"{name} of shape {array.shape}: finite numbers in one dimension are needed, at least one"
+        )
     return array
 
 

@@ -1,4 +1,6 @@
-"""Table 1 and Table 2 as data frames and as Markdown, beside the paper's values; used by tabulate."""
+"""Table 1 and Table 2 as data frames and as Markdown, beside the paper's values; used by
+tabulate.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,14 @@ def paper_values() -> dict[str, Any]:
 
 
 def printed_rows() -> dict[str, Any]:
-    """Row -> label and accuracies by budget, as Table 2 prints them; its last line is `snn-2014`."""
+    """Row -> label and accuracies by budget, as Table 2 prints them; its last line is
+    `snn-2014`.
+    """
     table, last = paper_values()["table2"], paper_values()["table2"]["reference_row"]
-    return {**table["rows"], "snn-2014": {"label": last["label"], "accuracy": {BUDGET_2014: last["accuracy"]}}}
+    return {
+        **table["rows"],
+        "snn-2014": {"label": last["label"], "accuracy": {BUDGET_2014: last["accuracy"]}},
+    }
 
 
 def millions(params: float) -> str:
@@ -43,7 +50,9 @@ def teacher_architecture(widths: str) -> str:
             return f"{c1}c-mp-{fc}fc³"
         case [fc]:
             return f"{fc}fc³"
-    raise ValueError(f"a teacher has the widths {widths!r}, allowed are 4, 2 or 1: run 'dvc repro teachers'")
+    raise ValueError(
+        f"a teacher has the widths {widths!r}, allowed are 4, 2 or 1: run 'dvc repro teachers'"
+    )
 
 
 LAYOUTS = {4: "c²-mp-c²-mp-c⁴-mp-fc²", 2: "c-mp-fc³", 1: "fc³"}
@@ -61,12 +70,16 @@ def teacher_depth(widths: str) -> str:
 
 
 def architecture_2014(widths: str, hidden: int) -> str:
-    """The shorthand for the teacher of Ba and Caruana (2014): '128 128 128', 1000 -> 128c-mp-128c-mp-128c-mp-1000fc."""
+    """The shorthand for the teacher of Ba and Caruana (2014): '128 128 128', 1000 ->
+    128c-mp-128c-mp-128c-mp-1000fc.
+    """
     return "".join(f"{width}c-mp-" for width in str(widths).split()) + f"{hidden}fc"
 
 
 def hard_architecture(row: str) -> str:
-    """Layers of a convolutional row, as Table 1 prints them (rows 3 and 4 as read, assumption 1)."""
+    """Layers of a convolutional row, as Table 1 prints them (rows 3 and 4 as read, assumption
+    1).
+    """
     layouts = {
         "conv1": "c-mp-lfc-fc",
         "conv2": "c-mp-c-mp-fc",
@@ -95,7 +108,8 @@ def table1(
         ensemble: `test_accuracy` (fraction) and `params`.
         members: nets in the ensemble.
         comparable: whether this run's data are the paper's; if so, `difference` is given.
-        earlier: cells of the teacher of Ba and Caruana (2014), with what they say of their ensemble.
+        earlier: cells of the teacher of Ba and Caruana (2014), with what they say of their
+        ensemble.
 
     Returns:
         columns model, architecture, params, accuracy_pct, paper_pct, difference_pct.
@@ -116,18 +130,34 @@ def table1(
     for ordinal, (_, entry) in zip(ORDINALS, best.iterrows(), strict=False):
         name = f"{kind} {ordinal}"
         architecture = teacher_architecture(entry["widths"])
-        rows.append((name, architecture, entry["params"], entry["test_accuracy"], printed.get(name)))
-    facts = ensemble["params"], ensemble["test_accuracy"], printed["Ensemble of 16 CNNs"] if of_images else None
+        rows.append(
+            (name, architecture, entry["params"], entry["test_accuracy"], printed.get(name))
+        )
+    facts = (
+        ensemble["params"],
+        ensemble["test_accuracy"],
+        printed["Ensemble of 16 CNNs"] if of_images else None,
+    )
     rows.append((f"Ensemble of {members} {kinds}", layout, *facts))
     for cell in earlier:
         own, count = cell.facts, int(cell.facts["members"])
-        architecture = architecture_2014(cell.shown["widths"].iloc[0], int(cell.shown["dependent"].iloc[0]))
-        first, both = printed["Teacher CNN (Ba & Caruana 2014)"], printed["Ensemble, 4 CNNs (Ba & Caruana 2014)"]
+        architecture = architecture_2014(
+            cell.shown["widths"].iloc[0], int(cell.shown["dependent"].iloc[0])
+        )
+        first, both = (
+            printed["Teacher CNN (Ba & Caruana 2014)"],
+            printed["Ensemble, 4 CNNs (Ba & Caruana 2014)"],
+        )
         rows.append((first["model"], architecture, cell.params, cell.test_accuracy, first))
         name = f"Ensemble, {count} CNNs (Ba & Caruana 2014)"
-        rows.append((name, architecture, own["ensemble_params"], own["ensemble_test_accuracy"], both))
+        rows.append(
+            (name, architecture, own["ensemble_params"], own["ensemble_test_accuracy"], both)
+        )
     frame = pd.DataFrame(
-        [(n, a, int(p), 100 * t, at["test_accuracy_pct"] if at else None) for n, a, p, t, at in rows],
+        [
+            (n, a, int(p), 100 * t, at["test_accuracy_pct"] if at else None)
+            for n, a, p, t, at in rows
+        ],
         columns=["model", "architecture", "params", "accuracy_pct", "paper_pct"],
     )
     return _difference(frame, comparable)
@@ -137,7 +167,8 @@ def table2(cells: list[CellResult], comparable: bool) -> pd.DataFrame:
     """Test accuracy of the mimic nets, one line a cell.
 
     Returns:
-        columns row, label, budget, params, accuracy_pct, paper_pct, difference_pct; the paper's value is
+        columns row, label, budget, params, accuracy_pct, paper_pct, difference_pct; the paper's
+        value is
         empty where the paper has no such row or budget.
     """
     printed = printed_rows()
@@ -145,7 +176,9 @@ def table2(cells: list[CellResult], comparable: bool) -> pd.DataFrame:
     for cell in cells:
         at = printed.get(cell.row, {"label": cell.row, "accuracy": {}})
         paper = at["accuracy"].get(cell.budget)
-        lines.append((cell.row, at["label"], cell.budget, cell.params, 100 * cell.test_accuracy, paper))
+        lines.append(
+            (cell.row, at["label"], cell.budget, cell.params, 100 * cell.test_accuracy, paper)
+        )
     columns = ["row", "label", "budget", "params", "accuracy_pct", "paper_pct"]
     return _difference(pd.DataFrame(lines, columns=columns), comparable)
 
@@ -154,14 +187,21 @@ def _difference(frame: pd.DataFrame, comparable: bool) -> pd.DataFrame:
     paper = pd.to_numeric(frame["paper_pct"])
     frame["accuracy_pct"] = frame["accuracy_pct"].round(2)
     frame["paper_pct"] = paper
-    frame["difference_pct"] = (frame["accuracy_pct"] - paper).round(2) if comparable else float("nan")
+    frame["difference_pct"] = (
+        (frame["accuracy_pct"] - paper).round(2) if comparable else float("nan")
+    )
     return frame
 
 
 def nested(
-    cells: list[CellResult], hard: list[CellResult], teachers: dict[str, float], ensemble: dict[str, float]
+    cells: list[CellResult],
+    hard: list[CellResult],
+    teachers: dict[str, float],
+    ensemble: dict[str, float],
 ) -> dict[str, dict[str, float]]:
-    """row -> budget -> test accuracy in per cent, the form in which `dvc exp diff` prints Table 2."""
+    """row -> budget -> test accuracy in per cent, the form in which `dvc exp diff` prints Table
+    2.
+    """
     out: dict[str, dict[str, float]] = {}
     for prefix, group in (("", cells), ("hard-", hard)):
         for cell in group:
@@ -176,19 +216,34 @@ def markdown1(frame: pd.DataFrame, caption: str, comparable: bool) -> str:
     head = ["Model", "Architecture", "# parameters", "Accuracy", "Paper (CIFAR-10)"]
     lines = []
     for entry in frame.itertuples():
-        line = [entry.model, entry.architecture, millions(entry.params), per_cent(entry.accuracy_pct)]
-        lines.append([*line, per_cent(entry.paper_pct), *([_signed(entry.difference_pct)] if comparable else [])])
+        line = [
+            entry.model,
+            entry.architecture,
+            millions(entry.params),
+            per_cent(entry.accuracy_pct),
+        ]
+        lines.append(
+            [
+                *line,
+                per_cent(entry.paper_pct),
+                *([_signed(entry.difference_pct)] if comparable else []),
+            ]
+        )
     return markdown(caption, [*head, *(["Difference"] if comparable else [])], lines, words=2)
 
 
 def markdown2(frame: pd.DataFrame, caption: str, comparable: bool) -> str:
-    """Table 2 as Markdown: a line a row, a column a budget, the paper's value and the difference beside it.
+    """Table 2 as Markdown: a line a row, a column a budget, the paper's value and the difference
+    beside it.
 
-    Where no budget of the run is one of the paper's, one column gives the paper's range from 1M to 31.6M.
+    Where no budget of the run is one of the paper's, one column gives the paper's range from 1M to
+    31.6M.
     """
     printed = printed_rows()
     budgets = list(dict.fromkeys(frame["budget"]))
-    shared = [budget for budget in budgets if frame.loc[frame.budget == budget, "paper_pct"].notna().any()]
+    shared = [
+        budget for budget in budgets if frame.loc[frame.budget == budget, "paper_pct"].notna().any()
+    ]
     head = [""]
     for budget in budgets:
         head.append(budget)
@@ -204,23 +259,36 @@ def markdown2(frame: pd.DataFrame, caption: str, comparable: bool) -> str:
             entry = by_budget.reindex([budget]).iloc[0]  # a row of 2014 has a budget of its own
             line.append(per_cent(entry.accuracy_pct))
             if budget in shared:
-                line += [per_cent(entry.paper_pct), *([_signed(entry.difference_pct)] if comparable else [])]
+                line += [
+                    per_cent(entry.paper_pct),
+                    *([_signed(entry.difference_pct)] if comparable else []),
+                ]
         if not shared:
-            values = [f"{value:.1f}" for value in printed.get(row, {"accuracy": {}})["accuracy"].values()]
-            line.append(" to ".join(dict.fromkeys([*values[:1], *values[-1:]])) + "\u00a0%" if values else "")
+            values = [
+                f"{value:.1f}" for value in printed.get(row, {"accuracy": {}})["accuracy"].values()
+            ]
+            line.append(
+                " to ".join(dict.fromkeys([*values[:1], *values[-1:]])) + "\u00a0%"
+                if values
+                else ""
+            )
         lines.append(line)
     return markdown(caption, head, lines)
 
 
 def markdown(caption: str, head: list[str], lines: list[list[str]], words: int = 1) -> str:
-    """A Markdown table under its caption; the first `words` columns hold words, the others numbers."""
+    """A Markdown table under its caption; the first `words` columns hold words, the others
+    numbers.
+    """
     rule = ["---"] * words + ["---:"] * (len(head) - words)
     body = "\n".join("| " + " | ".join(line) + " |" for line in [head, rule, *lines])
     return f"{caption}\n\n{body}\n"
 
 
 def per_cent(value: float | None, digits: int = 2) -> str:
-    """79.20 %, with a space at which no line breaks, from a number in per cent; empty where there is none."""
+    """79.20 %, with a space at which no line breaks, from a number in per cent; empty where there
+    is none.
+    """
     return "" if value is None or pd.isna(value) else f"{value:.{digits}f}\u00a0%"
 
 

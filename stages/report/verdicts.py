@@ -1,9 +1,10 @@
 """Verdicts on the claims with their uncertainty, as JSON and Markdown; used by assess.
 
-A claim holds if all of its comparisons do, so the largest of their p-values tests it and needs no correction (the
-intersection-union test, Berger 1982). It does not hold if one of them is turned round, so the smallest of the p-values
-to the other side is multiplied by their number (Bonferroni). These two p-values of every claim are then adjusted
-together (Holm 1979): all verdicts of a page are right at the same time with the probability `level`.
+A claim holds if all of its comparisons do, so the largest of their p-values tests it and needs no
+correction (the intersection-union test, Berger 1982). It does not hold if one of them is turned
+round, so the smallest of the p-values to the other side is multiplied by their number (Bonferroni).
+These two p-values of every claim are then adjusted together (Holm 1979): all verdicts of a page are
+right at the same time with the probability `level`.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ class Verdict:
     Attributes:
         p_holds: of "one comparison at least fails"; adjusted.
         p_fails: of "no comparison fails"; adjusted.
-        weakest: the comparison that speaks most against the claim: of one that fails, the one that turned it; of equal
-            p-values, which 0 and 1 often are, that of the smallest difference.
+        weakest: the comparison that speaks most against the claim: of one that fails, the one that
+            turned it; of equal p-values, which 0 and 1 often are, that of the smallest difference.
     """
 
     claim: Claim
@@ -45,7 +46,10 @@ def judge(claims: Sequence[Claim], level: float) -> list[Verdict]:
     tested, both = [claim for claim in claims if claim.comparisons], []
     for claim in tested:
         turned = min(_tail(comparison, turned=True) for comparison in claim.comparisons)
-        both += [max(_tail(comparison) for comparison in claim.comparisons), min(1.0, len(claim.comparisons) * turned)]
+        both += [
+            max(_tail(comparison) for comparison in claim.comparisons),
+            min(1.0, len(claim.comparisons) * turned),
+        ]
     adjusted = iter(holm(both))
     found = {claim.id: (next(adjusted), next(adjusted)) for claim in tested}
     return [_verdict(claim, found.get(claim.id), 1 - level) for claim in claims]
@@ -72,11 +76,15 @@ def _verdict(claim: Claim, p: tuple[float, float] | None, alpha: float) -> Verdi
 def _points(quantity: Quantity, level: float) -> dict[str, float]:
     low, high = interval(np.atleast_1d(quantity.samples), level)
     return {
-        "value_pct": round(100 * quantity.value, 4), "low_pct": round(100 * low, 4), "high_pct": round(100 * high, 4)
-    }  # fmt: skip
+        "value_pct": round(100 * quantity.value, 4),
+        "low_pct": round(100 * low, 4),
+        "high_pct": round(100 * high, 4),
+    }
 
 
-def to_json(verdicts: Sequence[Verdict], paper: dict[str, dict[str, float]], level: float) -> dict[str, Any]:
+def to_json(
+    verdicts: Sequence[Verdict], paper: dict[str, dict[str, float]], level: float
+) -> dict[str, Any]:
     """Everything that claims.json says, by the claims' ids.
 
     Intervals are those of single differences, not adjusted for their number.
@@ -117,15 +125,32 @@ def to_markdown(found: dict[str, Any], caption: str) -> str:
         weakest, p = entry["weakest"], entry["p_fails" if entry["verdict"] == FAILS else "p_holds"]
         nearest = "" if weakest is None else f"{weakest['name']}: {_interval(weakest)}"
         count = str(entry["comparisons"]) if entry["comparisons"] else ""
-        verdicts.append([entry["statement"], f"**{entry['verdict']}**", nearest, count, "" if p is None else _p(p)])
+        verdicts.append(
+            [
+                entry["statement"],
+                f"**{entry['verdict']}**",
+                nearest,
+                count,
+                "" if p is None else _p(p),
+            ]
+        )
         for i, key in enumerate(dict.fromkeys([*entry["effects"], *entry["paper"]])):
             here, paper = entry["effects"].get(key), entry["paper"].get(key)
             printed = "" if paper is None else f"{paper:+.2f}"
-            effects.append(["" if i else entry["effect"], key, "" if here is None else _interval(here), printed])
+            effects.append(
+                [
+                    "" if i else entry["effect"],
+                    key,
+                    "" if here is None else _interval(here),
+                    printed,
+                ]
+            )
     head = ["Claim", "Verdict", "Nearest to failing, points", "Comparisons", "p"]
     second = ["Effect", "Where", "This run, points", "Paper (CIFAR-10)"]
     note = "Effects: differences of test accuracy in percentage points, positive where they speak for the claim."
-    return markdown(caption, head, verdicts, words=2) + "\n" + markdown(note, second, effects, words=2)
+    return (
+        markdown(caption, head, verdicts, words=2) + "\n" + markdown(note, second, effects, words=2)
+    )
 
 
 def _interval(entry: dict[str, float]) -> str:

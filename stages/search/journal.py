@@ -1,8 +1,9 @@
 """The journal of a sweep: one JSON a line, synced line by line; used by the sweep.
 
-The first line is a header that says what the trials are of. Only ever appended to. A torn last line, left by
-a kill, is dropped before the next append; a damaged line in the middle is an error. `check` in each line is a hash
-of that line and of all before it: a changed, lost or moved line is seen.
+The first line is a header that says what the trials are of. Only ever appended to. A torn last
+line, left by a kill, is dropped before the next append; a damaged line in the middle is an error.
+`check` in each line is a hash of that line and of all before it: a changed, lost or moved line is
+seen.
 """
 
 from __future__ import annotations
@@ -60,7 +61,9 @@ class Journal:
         return journal
 
     def append(self, event: dict[str, Any]) -> None:
-        """Add an event; it is on disk when this returns, and in `events` as a later `open` will read it."""
+        """Add an event; it is on disk when this returns, and in `events` as a later `open` will
+        read it.
+        """
         self.events.append(json.loads(self._append_line(event)))
 
     def _append_line(self, entry: dict[str, Any]) -> str:
@@ -103,7 +106,9 @@ class Journal:
         return found
 
     def _damaged(self, number: int, why: object) -> ValueError:
-        return ValueError(f"{self.path}, line {number} is damaged ({why}): move or delete the file to begin anew")
+        return ValueError(
+            f"{self.path}, line {number} is damaged ({why}): move or delete the file to begin anew"
+        )
 
 
 def _differing(stored: Any, header: Any, where: str = "header") -> list[str]:

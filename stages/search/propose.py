@@ -1,7 +1,9 @@
-"""What to try next: a Sobol start, then GPyOpt's Gaussian process as a stateless engine on the unit cube.
+"""What to try next: a Sobol start, then GPyOpt's Gaussian process as a stateless engine on the unit
+cube.
 
-The only import of GPyOpt in the project. `ask` is a pure function of its arguments: a new model each time,
-the global generator seeded from (seed, trial) and put back, one thread of linear algebra.
+The only import of GPyOpt in the project. `ask` is a pure function of its arguments: a new model
+each time, the global generator seeded from (seed, trial) and put back, one thread of linear
+algebra.
 """
 
 from __future__ import annotations
@@ -24,8 +26,10 @@ from stages.search.space import Space
 Values = dict[str, float | int]
 RESTARTS, MAX_ITERATIONS = 2, 200
 FAR, NEAR, CENTRES, ANCHORS, SPREADS = 1000, 500, 5, 4, (0.003, 0.3)
-"""Where the acquisition is looked for: random points, points around the `CENTRES` lowest means at distances
-log-uniform in `SPREADS` a dimension; L-BFGS-B goes on from the `ANCHORS` best of each kind."""
+"""Where the acquisition is looked for: random points, points around the `CENTRES` lowest means at
+distances log-uniform in `SPREADS` a dimension; L-BFGS-B goes on from the `ANCHORS` best of each
+kind.
+"""
 
 
 @dataclass(frozen=True)
@@ -35,9 +39,9 @@ class Settings:
     Attributes:
         engine: "gpyopt", or "sobol" for a quasi-random search.
         start: trials from the Sobol sequence before the first proposal of the model.
-        lag: trial i is proposed from the results of trials 0 .. i - lag; the trials between are taken to
-            be at the model's mean (kriging believer). The trajectory depends on it, and not on the
-            number of workers.
+        lag: trial i is proposed from the results of trials 0 .. i - lag; the trials between are
+            taken to be at the model's mean (kriging believer). The trajectory depends on it, and
+            not on the number of workers.
     """
 
     engine: str
@@ -48,12 +52,16 @@ class Settings:
         if self.engine not in ("gpyopt", "sobol"):
             raise ValueError(f"sweep.engine is {self.engine!r}: allowed are 'gpyopt' and 'sobol'")
         if self.start < 1 or self.lag < 1:
-            raise ValueError(f"sweep.start {self.start}, sweep.lag {self.lag}: allowed is 1 or more")
+            raise ValueError(
+                f"sweep.start {self.start}, sweep.lag {self.lag}: allowed is 1 or more"
+            )
 
 
 def sobol_point(space: Space, seed: int, i: int) -> Values:
     """Point i of the scrambled Sobol sequence of a seed."""
-    sampler = qmc.Sobol(len(space.dimensions), scramble=True, rng=np.random.default_rng((seed, 0x50B0)))
+    sampler = qmc.Sobol(
+        len(space.dimensions), scramble=True, rng=np.random.default_rng((seed, 0x50B0))
+    )
     if i:
         sampler.fast_forward(i)
     return space.decode(sampler.random(1)[0])
@@ -74,7 +82,8 @@ def ask(
         settings: engine, start and lag.
         seed: of the search.
         i: number of the trial, from 0.
-        done: results of trials 0 .. i - lag; None is a failed trial and counts as the worst value among them.
+        done: results of trials 0 .. i - lag; None is a failed trial and counts as the worst value
+        among them.
         pending: hyperparameters of the trials after them.
 
     Raises:
@@ -87,22 +96,32 @@ def ask(
         return sobol_point(space, seed, i)
     x = np.array([space.encode(params) for params, _ in done])
     y = np.array([max(values) if value is None else value for _, value in done])
-    waiting = np.array([space.encode(params) for params in pending]).reshape(len(pending), x.shape[1])
+    waiting = np.array([space.encode(params) for params in pending]).reshape(
+        len(pending), x.shape[1]
+    )
     tried = [params for params, _ in done] + list(pending)
     point = _propose(x, y, waiting, seed, i)
     proposed = None if point is None else space.decode(point)
-    return _untried_sobol_point(space, seed, i, tried) if proposed is None or proposed in tried else proposed
+    return (
+        _untried_sobol_point(space, seed, i, tried)
+        if proposed is None or proposed in tried
+        else proposed
+    )
 
 
 def _untried_sobol_point(space: Space, seed: int, i: int, tried: Sequence[Values]) -> Values:
-    """Point i of the sequence or the next one that is new; a box of few whole numbers may have none left."""
+    """Point i of the sequence or the next one that is new; a box of few whole numbers may have none
+    left.
+    """
     for k in range(i, i + len(tried) + 1):
         if (point := sobol_point(space, seed, k)) not in tried:
             return point
     return sobol_point(space, seed, i)
 
 
-def _propose(x: np.ndarray, y: np.ndarray, waiting: np.ndarray, seed: int, i: int) -> np.ndarray | None:
+def _propose(
+    x: np.ndarray, y: np.ndarray, waiting: np.ndarray, seed: int, i: int
+) -> np.ndarray | None:
     """Maximiser of expected improvement on the unit cube (d,), by the model of x (n, d), y (n,).
 
     None if the model cannot be fitted: an exception would come back whenever the search is resumed.
@@ -112,7 +131,9 @@ def _propose(x: np.ndarray, y: np.ndarray, waiting: np.ndarray, seed: int, i: in
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            importlib.import_module("GPyOpt")  # first: the limit holds for libraries that are loaded
+            importlib.import_module(
+                "GPyOpt"
+            )  # first: the limit holds for libraries that are loaded
             with threadpool_limits(1):
                 point = _expected_improvement(x, y, waiting)
             return point if np.isfinite(point).all() else None
@@ -123,21 +144,27 @@ def _propose(x: np.ndarray, y: np.ndarray, waiting: np.ndarray, seed: int, i: in
 
 
 def _expected_improvement(x: np.ndarray, y: np.ndarray, waiting: np.ndarray) -> np.ndarray:
-    """Point of highest expected improvement (d,); GPyOpt's model, acquisition and box, our start points."""
+    """Point of highest expected improvement (d,); GPyOpt's model, acquisition and box, our start
+    points.
+    """
     from GPyOpt.core.task.space import Design_space
 
     model = _model(x, (y - y.mean()) / y.std(), waiting)
-    box = Design_space([{"name": f"u{k}", "type": "continuous", "domain": (0.0, 1.0)} for k in range(x.shape[1])])
+    box = Design_space(
+        [{"name": f"u{k}", "type": "continuous", "domain": (0.0, 1.0)} for k in range(x.shape[1])]
+    )
     best, _ = _log_improvement(model, box).optimize()
     return np.clip(np.asarray(best).ravel(), 0.0, 1.0)
 
 
 def _model(x: np.ndarray, y: np.ndarray, waiting: np.ndarray) -> Any:
-    """GPyOpt's Gaussian process of standardised y (n,), of highest likelihood; believes itself at `waiting` (m, d).
+    """GPyOpt's Gaussian process of standardised y (n,), of highest likelihood; believes itself at
+    `waiting` (m, d).
 
-    Priors on length scales, variance and noise like those of BoTorch and Optuna were tried together and left out:
-    median regret was higher with them on Branin and Hartmann6 (5 seeds each) and on the 18-d function of
-    benchmarks/search.py (2 seeds only). On Branin that of the length scales alone did better.
+    Priors on length scales, variance and noise like those of BoTorch and Optuna were tried together
+    and left out: median regret was higher with them on Branin and Hartmann6 (5 seeds each) and on
+    the 18-d function of benchmarks/search.py (2 seeds only). On Branin that of the length scales
+    alone did better.
     """
     from GPyOpt.models import GPModel
 
@@ -158,14 +185,18 @@ def _model(x: np.ndarray, y: np.ndarray, waiting: np.ndarray) -> Any:
 
     model = Latent(ARD=True, optimize_restarts=RESTARTS, max_iters=MAX_ITERATIONS, verbose=False)
     model.updateModel(x, y[:, None], None, None)
-    if len(waiting):  # at once: a point that is believed at the posterior mean moves that mean nowhere
+    if len(
+        waiting
+    ):  # at once: a point that is believed at the posterior mean moves that mean nowhere
         means = model.predict(waiting)[0]
         model.model.set_XY(np.vstack([model.model.X, waiting]), np.vstack([model.model.Y, means]))
     return model
 
 
 def _log_improvement(model: Any, box: Any) -> Any:
-    """GPyOpt's expected improvement as its logarithm, which has a slope where the improvement itself is flat at 0."""
+    """GPyOpt's expected improvement as its logarithm, which has a slope where the improvement
+    itself is flat at 0.
+    """
     from GPyOpt.acquisitions import AcquisitionEI
 
     class LogEI(AcquisitionEI):  # type: ignore[misc]  # GPyOpt has no types
@@ -181,16 +212,22 @@ def _log_improvement(model: Any, box: Any) -> Any:
             mean, deviation, d_mean, d_deviation = self.model.predict_withGradients(x)
             u = (self.lowest - mean) / deviation
             value, slope = _log_h(u)
-            return np.log(deviation) + value, (d_deviation * (1 - slope * u) - slope * d_mean) / deviation
+            return np.log(deviation) + value, (
+                d_deviation * (1 - slope * u) - slope * d_mean
+            ) / deviation
 
     return LogEI(model, box, _optimizer(model, box), jitter=0.0)
 
 
 def _log_h(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """log h(u) and its derivative, h(u) = phi(u) + u Phi(u) of the normal density and distribution."""
+    """log h(u) and its derivative, h(u) = phi(u) + u Phi(u) of the normal density and
+    distribution.
+    """
     low = np.minimum(u, -1.0)
     ratio = math.sqrt(math.pi / 2) * erfcx(-low / math.sqrt(2))  # Phi / phi
-    tail = np.where(low > -1e4, 1 + low * ratio, low**-2.0)  # h / phi; the sum loses its digits far out
+    tail = np.where(
+        low > -1e4, 1 + low * ratio, low**-2.0
+    )  # h / phi; the sum loses its digits far out
     high = np.maximum(u, -1.0)
     density, distribution = np.exp(-0.5 * high**2) / math.sqrt(2 * math.pi), ndtr(high)
     h = density + high * distribution
@@ -204,15 +241,20 @@ def _optimizer(model: Any, box: Any) -> Any:
     class Anchored(AcquisitionOptimizer):  # type: ignore[misc]  # GPyOpt has no types
         """L-BFGS-B from the best of random points and of points around the lowest means.
 
-        In 18 dimensions no random point comes near the incumbent, where the improvement is most often found.
+        In 18 dimensions no random point comes near the incumbent, where the improvement is most
+        often found.
         """
 
-        def optimize(self, f: Any = None, df: Any = None, f_df: Any = None, duplicate_manager: Any = None) -> Any:
+        def optimize(
+            self, f: Any = None, df: Any = None, f_df: Any = None, duplicate_manager: Any = None
+        ) -> Any:
             x = model.model.X
             centres = x[np.argsort(model.predict(x)[0].ravel(), kind="stable")[:CENTRES]]
             low, high = np.log(SPREADS)
             spread = np.exp(np.random.uniform(low, high, (NEAR, 1)))
-            near = np.resize(centres, (NEAR, x.shape[1])) + spread * np.random.normal(size=(NEAR, x.shape[1]))
+            near = np.resize(centres, (NEAR, x.shape[1])) + spread * np.random.normal(
+                size=(NEAR, x.shape[1])
+            )
             ends = []
             for points in np.random.random((FAR, x.shape[1])), np.clip(near, 0.0, 1.0):
                 for start in points[np.argsort(f(points).ravel(), kind="stable")[:ANCHORS]]:
@@ -231,5 +273,7 @@ def _climb(f_df: Any, start: np.ndarray) -> tuple[float, np.ndarray]:
         return float(value.item()), gradient.ravel()
 
     bounds = [(0.0, 1.0)] * len(start)
-    end = minimize(flat, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 100})
+    end = minimize(
+        flat, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 100}
+    )
     return float(end.fun), end.x

@@ -20,8 +20,8 @@ SIGNIFICANT_DIGITS = 6
 class Dimension:
     """One hyperparameter and its bounds.
 
-    A log dimension is searched in x of exp(-x), x in [-ln high, -ln low] (Urban et al. 2017, section 2.7);
-    the unit interval is oriented so that 0 is `low`.
+    A log dimension is searched in x of exp(-x), x in [-ln high, -ln low] (Urban et al. 2017,
+    section 2.7); the unit interval is oriented so that 0 is `low`.
     """
 
     name: str
@@ -33,9 +33,13 @@ class Dimension:
     def __post_init__(self) -> None:
         finite = all(type(v) in (int, float) and math.isfinite(v) for v in (self.low, self.high))
         if not finite or not self.low < self.high:
-            raise ValueError(f"space.{self.name}: low {self.low}, high {self.high}: allowed is low < high")
+            raise ValueError(
+                f"space.{self.name}: low {self.low}, high {self.high}: allowed is low < high"
+            )
         if self.log and self.low <= 0:
-            raise ValueError(f"space.{self.name}: low {self.low}: allowed is above 0 on a log scale")
+            raise ValueError(
+                f"space.{self.name}: low {self.low}: allowed is above 0 on a log scale"
+            )
         if self.integer and math.ceil(self.low) > math.floor(self.high):
             raise ValueError(
                 f"space.{self.name}: low {self.low}, high {self.high}: allowed is a whole number between them"
@@ -54,7 +58,9 @@ class Dimension:
     def encode(self, value: float) -> float:
         """Place of a value in [0, 1]."""
         if self.log:
-            return (math.log(value) - math.log(self.low)) / (math.log(self.high) - math.log(self.low))
+            return (math.log(value) - math.log(self.low)) / (
+                math.log(self.high) - math.log(self.low)
+            )
         return (value - self.low) / (self.high - self.low)
 
 
@@ -69,12 +75,16 @@ class Space:
         """From {name: {low, high, log, integer}}.
 
         Raises:
-            ValueError: nothing is searched, or bounds are no numbers, not ordered, not above 0 on a log
-                scale, or without a whole number between them where one is asked for.
+            ValueError: nothing is searched, or bounds are no numbers, not ordered, not above 0 on a
+                log scale, or without a whole number between them where one is asked for.
         """
         if not mapping:
-            raise ValueError("the space has no range: give at least one {low:, high:} in params.yaml")
-        return cls(tuple(Dimension(name, **_checked(name, entry)) for name, entry in mapping.items()))
+            raise ValueError(
+                "the space has no range: give at least one {low:, high:} in params.yaml"
+            )
+        return cls(
+            tuple(Dimension(name, **_checked(name, entry)) for name, entry in mapping.items())
+        )
 
     def decode(self, unit: np.ndarray) -> dict[str, float | int]:
         """Values at a point of the unit cube (d,)."""

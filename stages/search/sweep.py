@@ -1,8 +1,9 @@
 """The ask and tell loop of one search; used by the doors that sweep.
 
-Trial i is proposed when the result of trial i - lag is known, whatever else has finished, and journal lines
-are written in one order whatever the order of completion: start 0 .. lag - 1, then done i, start i + lag, for
-i = 0, 1, .... So the journal's bytes depend on the trials and not on workers, timing or kills.
+Trial i is proposed when the result of trial i - lag is known, whatever else has finished, and
+journal lines are written in one order whatever the order of completion: start 0 .. lag - 1, then
+done i, start i + lag, for i = 0, 1, .... So the journal's bytes depend on the trials and not on
+workers, timing or kills.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ OnEvent = Callable[[str, int, dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
-class Row:
+class TrialRow:
     """One finished trial: `value` is its validation error, None if it failed for `reason`."""
 
     trial: int
@@ -41,7 +42,9 @@ def trial_seed(seed: int, i: int) -> int:
 
 
 def retraining_seed(seed: int, k: int) -> int:
-    """Seed of the k-th retraining of a chosen configuration, 0 .. 2**32 - 1; no trial has it but by chance."""
+    """Seed of the k-th retraining of a chosen configuration, 0 .. 2**32 - 1; no trial has it but by
+    chance.
+    """
     return int(np.random.SeedSequence((seed, k, 1)).generate_state(1)[0])
 
 
@@ -55,27 +58,30 @@ def run(
     submit: Submit,
     slots: int,
     on_event: OnEvent | None = None,
-) -> list[Row]:
+) -> list[TrialRow]:
     """All trials of the search, in order; goes on from what the journal holds.
 
     Args:
         journal: open, with the header of this search.
         space, settings, seed: of the proposals.
         trials: how many in all.
-        submit: starts a trial; its future gives a dict with `value`, `reason` and more JSON data. It must
-            give the same result when the same trial is submitted again.
+        submit: starts a trial; its future gives a dict with `value`, `reason` and more JSON data.
+            It must give the same result when the same trial is submitted again.
         slots: trials in flight, at most `settings.lag` are.
         on_event: called with ("start" | "done", trial, facts).
 
     Raises:
         ValueError: every trial failed, or the journal lacks a result between others.
-        Exception: whatever a trial raised; the journal stays as it is, and the next call goes on from there.
+        Exception: whatever a trial raised; the journal stays as it is, and the next call goes on
+        from there.
     """
     tell = on_event or (lambda what, trial, facts: None)
     started = {e["trial"]: e for e in journal.events if e["event"] == "start"}
     rows = [_row(started[e["trial"]], e) for e in journal.events if e["event"] == "done"]
     if [row.trial for row in rows] != list(range(len(rows))):
-        raise ValueError(f"{journal.path} lacks or repeats a trial's result: move or delete it to begin anew")
+        raise ValueError(
+            f"{journal.path} lacks or repeats a trial's result: move or delete it to begin anew"
+        )
     for row in rows:
         tell("done", row.trial, {"value": row.value, "reason": row.reason})
     flying: dict[int, Future[dict[str, Any]]] = {}
@@ -115,8 +121,9 @@ def run(
 
 def retrain(
     params: Values, seed: int, count: int, submit: Submit, on_event: OnEvent | None = None
-) -> list[Row]:
-    """The same hyperparameters trained `count` times, each time from another seed; a row's `trial` counts them.
+) -> list[TrialRow]:
+    """The same hyperparameters trained `count` times, each time from another seed; a row's `trial`
+    counts them.
 
     Args:
         params: of the chosen trial.
@@ -132,7 +139,7 @@ def retrain(
     rows = []
     for k, future in enumerate(futures):
         value, reason, rest = _checked(future.result())
-        rows.append(Row(k, params, seeds[k], value, reason, rest))
+        rows.append(TrialRow(k, params, seeds[k], value, reason, rest))
         tell("done", k, {"value": value, "reason": reason})
     return rows
 
@@ -143,7 +150,7 @@ def _start(
     settings: Settings,
     seed: int,
     i: int,
-    rows: list[Row],
+    rows: list[TrialRow],
     started: dict[int, dict[str, Any]],
 ) -> dict[str, Any]:
     done = [(row.params, row.value) for row in rows[: max(0, i - settings.lag + 1)]]
@@ -169,18 +176,25 @@ def _checked(result: dict[str, Any]) -> tuple[float | None, str | None, dict[str
     return value, reason, {k: v for k, v in result.items() if k not in ("value", "reason")}
 
 
-def _row(start: dict[str, Any], done: dict[str, Any]) -> Row:
-    return Row(
-        start["trial"], start["params"], start["seed"], done["value"], done["reason"], done["result"]
+def _row(start: dict[str, Any], done: dict[str, Any]) -> TrialRow:
+    return TrialRow(
+        start["trial"],
+        start["params"],
+        start["seed"],
+        done["value"],
+        done["reason"],
+        done["result"],
     )
 
 
-def top(rows: list[Row], count: int) -> list[Row]:
-    """The `count` rows of lowest value, lowest first; ties go to the earlier; failed ones never count."""
+def top(rows: list[TrialRow], count: int) -> list[TrialRow]:
+    """The `count` rows of lowest value, lowest first; ties go to the earlier; failed ones never
+    count.
+    """
     finite = [row for row in rows if row.value is not None]
     return sorted(finite, key=lambda row: (row.value, row.trial))[:count]
 
 
-def best(rows: list[Row]) -> Row:
+def best(rows: list[TrialRow]) -> TrialRow:
     """The row of lowest value."""
     return top(rows, 1)[0]

@@ -14,8 +14,8 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 GPU = Annotated[int, Field(ge=0, le=1023)]
 ENVIRONMENT = "MIMICNETS_EXECUTION"
-"""Environment variable with a YAML mapping of keys of `execution`, which go before those of params.yaml: the
-address of a cluster is a new one each time."""
+"""Environment variable with a YAML mapping of keys of `execution`, which go before those of
+params.yaml: the address of a cluster is a new one each time."""
 
 
 @strict
@@ -49,15 +49,21 @@ class Execution:
                 f"devices is {list(self.devices)}: name each GPU once, trials_per_gpu says how many trials share it"
             )
         if self.scratch is not None and not PurePosixPath(self.scratch).is_absolute():
-            raise ValueError(f"scratch is '{self.scratch}': name a folder from the root on, as /tmp, or null")
+            raise ValueError(
+                f"scratch is '{self.scratch}': name a folder from the root on, as /tmp, or null"
+            )
         if self.engine == "ray" and self.address is None:
-            raise ValueError("engine is 'ray' and address is null: name the cluster, as 10.0.0.1:6379")
+            raise ValueError(
+                "engine is 'ray' and address is null: name the cluster, as 10.0.0.1:6379"
+            )
         return self
 
 
 @strict
 class Images:
-    """Which views of an image keep its label (Urban et al. 2017, section 2.5); vectors have none."""
+    """Which views of an image keep its label (Urban et al. 2017, section 2.5); vectors have
+    none.
+    """
 
     mirror: bool
     crop_min_px: Annotated[int, Field(ge=2)] | None

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from stages.settings.common import HSV, Count
+from stages.settings.common import Count
 from stages.settings.read import parse, strict
 
 Axis = Annotated[int, Field(ge=1, le=10**6)]
@@ -16,7 +16,9 @@ Axis = Annotated[int, Field(ge=1, le=10**6)]
 class Prepare:
     """The section `prepare`: data source, split and sizes (Urban et al. 2017, section 2.5)."""
 
-    source: Literal["cluttered-digits", "cifar10", "cifar100", "svhn", "parquet", "image-folder", "npz"]
+    source: Literal[
+        "cluttered-digits", "cifar10", "cifar100", "svhn", "parquet", "image-folder", "npz"
+    ]
     path: str
     split: Literal["order", "content"]
     train: Count
@@ -43,54 +45,6 @@ class Prepare:
         return self
 
 
-@strict
-class Ensemble:
-    """The section `ensemble` (Urban et al. 2017, section 2.7)."""
-
-    members: Count
-
-
-@strict
-class Augment:
-    """The section `augment`: the transfer set (Urban et al. 2017, section 2.5)."""
-
-    epochs: Annotated[int, Field(ge=1, le=65535)]
-    store: Literal["images", "draws"]
-    hsv: HSV
-
-
-@strict
-class Label:
-    """The section `label`: sizes of smaller ensembles, whose logits are stored besides."""
-
-    members: tuple[Count, ...]
-
-
-def label(params: dict[str, Any]) -> Label:
-    """The section `label`.
-
-    Raises:
-        ValueError: a size that is not below that of the ensemble, or twice the same.
-    """
-    section, most = parse(Label, params["label"], "label"), ensemble(params).members
-    if list(section.members) != sorted(set(section.members)) or any(size >= most for size in section.members):
-        raise ValueError(
-            f"params.yaml: label.members is {list(section.members)}: sizes below ensemble.members {most}, each once, "
-            "smallest first"
-        )
-    return section
-
-
 def prepare(params: dict[str, Any]) -> Prepare:
     """The section `prepare`."""
     return parse(Prepare, params["prepare"], "prepare")
-
-
-def ensemble(params: dict[str, Any]) -> Ensemble:
-    """The section `ensemble`."""
-    return parse(Ensemble, params["ensemble"], "ensemble")
-
-
-def augment(params: dict[str, Any]) -> Augment:
-    """The section `augment`."""
-    return parse(Augment, params["augment"], "augment")

@@ -1,6 +1,7 @@
 """Reading params.yaml and turning a section into a checked, frozen dataclass; used by every door.
 
-Values are checked by pydantic in strict mode: no string becomes a number, no unknown key is passed over.
+Values are checked by pydantic in strict mode: no string becomes a number, no unknown key is passed
+over.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ LONGEST = 1_000_000
 LONGEST_VARIABLE = 10_000
 """Characters of an environment variable that holds settings."""
 MOST = 2_000
-"""Lists and mappings that a params file may begin: nested ten times as deep, they crash the YAML library."""
+"""Lists and mappings that a params file may begin: nested ten times as deep, they crash the YAML
+library.
+"""
 MOST_VALUES = 100_000
 """Values of a params file, those behind an alias counted each time."""
 _BEGINS = re.compile(r"[\[{]|[-?](?=\s)")
@@ -69,13 +72,13 @@ def read_params(path: Path | str = "params.yaml") -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: not YAML, or a section is missing, misspelled or unknown, or the file is too large.
+        ValueError: not YAML, or a section is missing, misspelled or unknown, or the file is too
+        large.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path} not found: run from the repository root, or write it with "
-            "'python -m stages.scale smoke'"
+            f"{path} not found: run from the repository root, or write it with 'python -m commands.scale smoke'"
         )
     try:
         text = path.read_text(encoding="utf-8")
@@ -102,7 +105,9 @@ def from_environment(name: str) -> dict[str, Any]:
     except (YAMLError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise ValueError(f"{name} is not valid YAML: {' '.join(str(error).split())}") from error
     if values is not None and not isinstance(values, dict):
-        raise ValueError(f"{name} is {text[:LONGEST_SHOWN]!r}: allowed is a YAML mapping, as {{engine: serial}}")
+        raise ValueError(
+            f"{name} is {text[:LONGEST_SHOWN]!r}: allowed is a YAML mapping, as {{engine: serial}}"
+        )
     return {str(key): value for key, value in (values or {}).items()}
 
 
@@ -111,7 +116,9 @@ def _check_size(params: Any) -> None:
     rest, count = [params], 0
     while rest:
         value = rest.pop()
-        inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        inside = (
+            value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        )
         rest.extend(inside)
         count += 1 + len(inside)
         if count > MOST_VALUES:
@@ -161,7 +168,9 @@ def parse(kind: type[T], values: Any, where: str) -> T:
 def _describe(kind: Any, error: ValidationError, where: str) -> str:
     faults = error.errors()
     first = next((f for f in faults if f["type"] == "unexpected_keyword_argument"), faults[0])
-    location = [part for part in first["loc"] if not str(part).startswith(("constrained-", "function-"))]
+    location = [
+        part for part in first["loc"] if not str(part).startswith(("constrained-", "function-"))
+    ]
     path = ".".join([where, *map(str, location)])
     if first["type"] == "unexpected_keyword_argument":
         return f"unknown key '{path}'{nearest(location[-1], _fields(kind, location[:-1]))}"
@@ -184,4 +193,6 @@ def _fields(kind: Any, location: list[Any]) -> list[str]:
         else:
             kind = typing.get_args(kind)[-1] if typing.get_args(kind) else None
         kind = next((k for k in typing.get_args(kind) if dataclasses.is_dataclass(k)), kind)
-    return [field.name for field in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
+    return (
+        [field.name for field in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
+    )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
 from stages.settings.common import Count
+from stages.settings.groups import BASE, ROWS, SECTION, Target
 from stages.settings.read import nearest, parse, strict, strict_keywords
 from stages.settings.sweeps import Box, Range, Sweep, check_space, ordered
 
@@ -56,7 +57,7 @@ class Matrix:
 
 
 @strict
-class Row:
+class RowSettings:
     """One row: its net family, its width boxes or ratios, its own ranges where they differ."""
 
     net: str | None = None
@@ -69,7 +70,8 @@ class Row:
 class Distillation:
     """Softened targets mixed with the true labels (Hinton et al. 2015), instead of L2 on logits.
 
-    `hard_weight` is the share of the cross-entropy with the labels; the rest is that with the softened targets.
+    `hard_weight` is the share of the cross-entropy with the labels; the rest is that with the
+    softened targets.
     """
 
     temperature: Annotated[float, Field(gt=0, le=1000)]
@@ -84,8 +86,10 @@ class Variant:
         weight_decay: of the student; the paper has none (section 2.8).
         loss: instead of L2 on logits.
         epochs: stored epochs that are used, again and again from the first.
-        members: the targets are the mean of so many first members of the ensemble, in the order of their choice.
-        fresh: every epoch is augmented and labelled anew while the net trains, and none comes twice.
+        members: the targets are the mean of so many first members of the ensemble, in the order of
+        their choice.
+        fresh: every epoch is augmented and labelled anew while the net trains, and none comes
+        twice.
     """
 
     weight_decay: Annotated[float, Field(ge=0)] | None = None
@@ -107,7 +111,9 @@ class AblationRow(Variant):
 
 @strict
 class Lists:
-    """The section `ablations` or `students_2014`: which rows are trained, at which budgets; none where it is empty."""
+    """The section `ablations` or `students_2014`: which rows are trained, at which budgets; none
+    where it is empty.
+    """
 
     rows: Rows
     budgets: Budgets
@@ -120,24 +126,6 @@ class Teachers2014(Lists):
     members: Annotated[int, Field(ge=1, le=5)]
 
 
-Target = Literal["mimic", "hard", "ablation", "teacher_2014", "student_2014"]
-SECTION: dict[Target, str] = {
-    "mimic": "students", "hard": "hard", "ablation": "ablations", "teacher_2014": "teachers_2014",
-    "student_2014": "students_2014",
-}  # fmt: skip
-"""Where in params.yaml a target's rows and budgets are listed; also the name of its stage."""
-ROWS: dict[Target, str] = {
-    "mimic": "rows", "hard": "hard_rows", "ablation": "ablation_rows", "teacher_2014": "hard_rows",
-    "student_2014": "rows",
-}  # fmt: skip
-FOLDER: dict[Target, str] = {
-    "mimic": "students", "hard": "hard", "ablation": "students", "teacher_2014": "hard", "student_2014": "students",
-}  # fmt: skip
-"""Under data/ and metrics/, where cells lie beside those that they are compared with."""
-BASE: dict[Target, Target] = {"ablation": "mimic", "teacher_2014": "hard", "student_2014": "mimic"}
-"""Whose search and training these targets have."""
-
-
 def _check(space: dict[str, Range | float], where: str) -> None:
     for name in space:
         if name not in SPACE:
@@ -146,13 +134,21 @@ def _check(space: dict[str, Range | float], where: str) -> None:
 
 
 def matrix(params: dict[str, Any], target: Target) -> Matrix:
-    """The section `students` (target mimic) or `hard`; for others that of their base with cells of their own."""
+    """The section `students` (target mimic) or `hard`; for others that of their base with cells of
+    their own.
+    """
     where = SECTION[target]
     if target in BASE:
-        lists = teachers_2014(params) if target == "teacher_2014" else parse(Lists, params[where], where)
+        lists = (
+            teachers_2014(params)
+            if target == "teacher_2014"
+            else parse(Lists, params[where], where)
+        )
         if bool(lists.rows) != bool(lists.budgets):
             empty = "budgets" if lists.rows else "rows"
-            raise ValueError(f"params.yaml: {where}.{empty} is [] and the other list is not: fill both, or none")
+            raise ValueError(
+                f"params.yaml: {where}.{empty} is [] and the other list is not: fill both, or none"
+            )
         return replace(matrix(params, BASE[target]), rows=lists.rows, budgets=lists.budgets)
     section = parse(Matrix, params[where], where)
     for name in ("rows", "budgets"):
@@ -170,7 +166,7 @@ def teachers_2014(params: dict[str, Any]) -> Teachers2014:
     return parse(Teachers2014, params["teachers_2014"], "teachers_2014")
 
 
-def row(params: dict[str, Any], target: Target, name: str) -> Row:
+def row(params: dict[str, Any], target: Target, name: str) -> RowSettings:
     """One entry of the target's rows; a variant with what it has of the row of which it is one."""
     where = ROWS[target]
     if target == "ablation":
@@ -178,9 +174,9 @@ def row(params: dict[str, Any], target: Target, name: str) -> Row:
         base = row(params, "mimic", own.of)
         space = {**base.space, **own.space}
         if own.net is not None:
-            return Row(own.net, own.boxes, None, space)
-        return Row(base.net or own.of, own.boxes or base.boxes, base.ratios, space)
-    entry = parse(Row, _entry(params, where, name), f"{where}.{name}")
+            return RowSettings(own.net, own.boxes, None, space)
+        return RowSettings(base.net or own.of, own.boxes or base.boxes, base.ratios, space)
+    entry = parse(RowSettings, _entry(params, where, name), f"{where}.{name}")
     _check(entry.space, f"{where}.{name}.space")
     return entry
 
@@ -204,14 +200,16 @@ def variant(params: dict[str, Any], target: Target, name: str) -> Variant:
 def _entry(params: dict[str, Any], where: str, name: str) -> Any:
     rows = params[where]
     if not isinstance(rows, dict):
-        raise ValueError(f"params.yaml: {where} is {type(rows).__name__}, allowed is a mapping of rows")
+        raise ValueError(
+            f"params.yaml: {where} is {type(rows).__name__}, allowed is a mapping of rows"
+        )
     if name not in rows:
         raise ValueError(f"params.yaml: {where} has no row '{name}'{nearest(name, map(str, rows))}")
     return rows[name]
 
 
 def cell_space(
-    section: Matrix, entry: Row, dropouts: Sequence[str], controls: Sequence[str]
+    section: Matrix, entry: RowSettings, dropouts: Sequence[str], controls: Sequence[str]
 ) -> dict[str, Range | float]:
     """The section's space, the row's own ranges, and one range for each width.
 
@@ -220,7 +218,11 @@ def cell_space(
         controls: names of the net's widths or ratios.
     """
     space = {**section.space, **entry.space}
-    space = {name: value for name, value in space.items() if not name.startswith("DO") or name in dropouts}
+    space = {
+        name: value
+        for name, value in space.items()
+        if not name.startswith("DO") or name in dropouts
+    }
     low, high = entry.ratios or (0.0, 1.0)
     control = low if low == high else Range(low, high)
     return {**space, **dict.fromkeys(controls, control)}

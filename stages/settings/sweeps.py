@@ -46,10 +46,10 @@ class Range:
         if self.log and self.low <= 0:
             raise ValueError(f"low {self.low} must be above 0 on a log scale")
         if self.integer and not (self.low.is_integer() and self.high.is_integer()):
-            raise ValueError(f"low {self.low} and high {self.high} must be whole numbers of an integer")
+            raise ValueError(
+                f"low {self.low} and high {self.high} must be whole numbers of an integer"
+            )
         return self
-
-
 
 
 def ordered(ends: tuple[float, float]) -> tuple[float, float]:
@@ -60,7 +60,8 @@ def ordered(ends: tuple[float, float]) -> tuple[float, float]:
 
 
 Box = Annotated[
-    tuple[Annotated[int, Field(ge=1, le=10**6)], Annotated[int, Field(ge=1, le=10**6)]], AfterValidator(ordered)
+    tuple[Annotated[int, Field(ge=1, le=10**6)], Annotated[int, Field(ge=1, le=10**6)]],
+    AfterValidator(ordered),
 ]
 """Low and high of a layer's width."""
 
@@ -108,7 +109,9 @@ def check_space(space: dict[str, Range | float], where: str) -> dict[str, Range 
     return space
 
 
-def split_space(space: dict[str, Range | float]) -> tuple[dict[str, dict[str, Any]], dict[str, float]]:
+def split_space(
+    space: dict[str, Range | float],
+) -> tuple[dict[str, dict[str, Any]], dict[str, float]]:
     """What is searched (name -> low, high, log, integer) and what is fixed (name -> value)."""
     searched = {
         name: {"low": r.low, "high": r.high, "log": r.log, "integer": r.integer}

@@ -24,15 +24,27 @@ class Names:
     @property
     def space(self) -> tuple[str, ...]:
         """All that `teachers.space` needs."""
-        return ("lr", "momentum", "weight_decay", "init_scale", *self.widths, *self.dropouts, *self.jitter)
+        return (
+            "lr",
+            "momentum",
+            "weight_decay",
+            "init_scale",
+            *self.widths,
+            *self.dropouts,
+            *self.jitter,
+        )
 
 
 OF_IMAGES = Names(
-    ("C1", "C2", "C3", "H1"), ("DOc1", "DOc2", "DOc3", "DOf1", "DOf2"), ("D_h", "D_s", "D_v", "A_s", "A_v")
+    ("C1", "C2", "C3", "H1"),
+    ("DOc1", "DOc2", "DOc3", "DOf1", "DOf2"),
+    ("D_h", "D_s", "D_v", "A_s", "A_v"),
 )
 """With those of every training the eighteen of Urban et al. 2017, sections 2.7 and 6.1."""
 OF_FRAMES = Names(("C1", "H1"), ("DOc1", "DOf1", "DOf2", "DOf3"))
-"""Ours: a convolution, a pool and three hidden layers, for vectors of a shape (frames, features, ...)."""
+"""Ours: a convolution, a pool and three hidden layers, for vectors of a shape (frames, features,
+...).
+"""
 OF_VECTORS = Names(("H1",), ("DOf1", "DOf2", "DOf3"))
 """Ours: three hidden layers."""
 
@@ -54,7 +66,9 @@ class TeacherTraining:
 
 @strict
 class Teachers:
-    """The section `teachers`; `boxes` are low and high of the filters in the groups and of the hidden units."""
+    """The section `teachers`; `boxes` are low and high of the filters in the groups and of the
+    hidden units.
+    """
 
     sweep: Sweep
     training: TeacherTraining
@@ -70,10 +84,15 @@ def teachers(params: dict[str, Any], shape: Sequence[int] | None = None) -> Teac
         shape: of vectors, whose teachers are others; None for images.
     """
     section, names = parse(Teachers, params["teachers"], "teachers"), names_of(shape)
-    for part, given, wanted in (("boxes", section.boxes, names.widths), ("space", section.space, names.space)):
+    for part, given, wanted in (
+        ("boxes", section.boxes, names.widths),
+        ("space", section.space, names.space),
+    ):
         for name in given:
             if name not in wanted:
-                raise ValueError(f"params.yaml: unknown key 'teachers.{part}.{name}'{nearest(name, wanted)}")
+                raise ValueError(
+                    f"params.yaml: unknown key 'teachers.{part}.{name}'{nearest(name, wanted)}"
+                )
         for name in wanted:
             if name not in given:
                 raise ValueError(f"params.yaml: 'teachers.{part}.{name}' is missing")

@@ -21,9 +21,9 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_buffers(path: Path, buffers: Iterable[bytes | memoryview]) -> None:
-    """Write `buffers` one after the other to `path`: temporary file in the same folder, fsync, rename, fsync of the
-    folder. They are not joined in memory. Temporary files of this path that a kill has left are removed, so a path
-    must have one writer at a time.
+    """Write `buffers` one after the other to `path`: temporary file in the same folder, fsync,
+    rename, fsync of the folder. They are not joined in memory. Temporary files of this path that a
+    kill has left are removed, so a path must have one writer at a time.
 
     Raises:
         OSError: no room, no permission; then `path` is as it was.
@@ -48,7 +48,9 @@ def write_buffers(path: Path, buffers: Iterable[bytes | memoryview]) -> None:
 
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
-    """Wait until no other process is in here with the same path; the system lets the next one in if one dies."""
+    """Wait until no other process is in here with the same path; the system lets the next one in if
+    one dies.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with (path.parent / f".{path.name}.lock").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -82,9 +84,16 @@ def read_json(path: Path) -> Any:
         ValueError: not JSON, or a number in it is not finite.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_finite, parse_float=_finite)
-    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, a number of 5,000 digits, nested too deeply
-        raise ValueError(f"{path} is not valid JSON ({error}): delete it to have it made again") from error
+        return json.loads(
+            path.read_text(encoding="utf-8"), parse_constant=_finite, parse_float=_finite
+        )
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # not JSON, not UTF-8, a number of 5,000 digits, nested too deeply
+        raise ValueError(
+            f"{path} is not valid JSON ({error}): delete it to have it made again"
+        ) from error
 
 
 def _finite(text: str) -> float:

@@ -1,4 +1,6 @@
-"""The prepared data set: data/prepared, written by prepare, read by every door that needs images."""
+"""The prepared data set: data/prepared, written by prepare, read by every door that needs
+images.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ def write_split(
         images: uint8 (n, s, s, 3), or vectors float32 (n, ...).
         labels: uint8 or uint16 (n,).
     """
-    return write_tensors(folder / f"{split}.safetensors", {"images": images, "labels": labels}, header)
+    return write_tensors(
+        folder / f"{split}.safetensors", {"images": images, "labels": labels}, header
+    )
 
 
 def _read(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
@@ -29,12 +33,16 @@ def _read(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray, dict[str, A
     labels = np.uint16 if "labels" in arrays and arrays["labels"].dtype == np.uint16 else np.uint8
     known = fits(arrays, {"images": kind_of_inputs(arrays.get("images")), "labels": (labels, "n")})
     if not known or not isinstance(header.get("classes"), list):
-        raise ValueError(f"{folder / f'{split}.safetensors'} holds no prepared images: run 'dvc repro prepare'")
+        raise ValueError(
+            f"{folder / f'{split}.safetensors'} holds no prepared images: run 'dvc repro prepare'"
+        )
     return arrays["images"], arrays["labels"].astype(np.int64), header
 
 
 def read_train(folder: Path) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-    """Training images uint8 (n, s, s, 3) or vectors float32 (n, ...), labels int64 (n,), header (`classes`, ...)."""
+    """Training images uint8 (n, s, s, 3) or vectors float32 (n, ...), labels int64 (n,), header
+    (`classes`, ...).
+    """
     return _read(folder, "train")
 
 
@@ -46,6 +54,7 @@ def read_validation(folder: Path) -> tuple[np.ndarray, np.ndarray, dict[str, Any
 def read_test(folder: Path) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
     """Test images, labels and header. The only function that opens the test set.
 
-    Called after every choice has been made, to report; never to choose (Urban et al. 2017, section 2.5).
+    Called after every choice has been made, to report; never to choose (Urban et al. 2017, section
+    2.5).
     """
     return _read(folder, "test")

@@ -1,8 +1,10 @@
-"""Copies of the transfer set's images on a machine's own disk, shared by the trials that run there; used by students.
+"""Copies of the transfer set's images on a machine's own disk, shared by the trials that run there;
+used by students.
 
-A folder that many machines share is read once by each machine and not by each trial, and images that are stored as
-draws are made once. A copy is named by the digests in its source's header and verified each time it is read, so one
-that is damaged, or belongs to another transfer set, is never used.
+A folder that many machines share is read once by each machine and not by each trial, and images
+that are stored as draws are made once. A copy is named by the digests in its source's header and
+verified each time it is read, so one that is damaged, or belongs to another transfer set, is never
+used.
 """
 
 from __future__ import annotations
@@ -15,10 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from stages.store.atomic import alone
+from stages.store.disk_space import check_space
+from stages.store.epoch import EpochShard, Rebuild, read_epoch
 from stages.store.shards import images_digests
-from stages.store.space import check_space
 from stages.store.tensors import fits, kind_of_inputs, read_tensors, write_tensors
-from stages.store.transfer import EpochShard, Rebuild, read_epoch
 
 
 def copies_in(scratch: str) -> Path:
@@ -31,9 +33,13 @@ def copies_in(scratch: str) -> Path:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise OSError(f"execution.scratch is {scratch} and {folder} cannot be made there ({error}){REMEDY}") from None
+        raise OSError(
+            f"execution.scratch is {scratch} and {folder} cannot be made there ({error}){REMEDY}"
+        ) from None
     if folder.stat().st_uid != os.getuid() or not os.access(folder, os.W_OK | os.X_OK):
-        raise OSError(f"execution.scratch is {scratch} and {folder} there is not this user's to write to{REMEDY}")
+        raise OSError(
+            f"execution.scratch is {scratch} and {folder} there is not this user's to write to{REMEDY}"
+        )
     return folder
 
 
@@ -63,7 +69,8 @@ def copy_path(copies: Path, folder: Path, epoch: int) -> Path:
 
 
 def read_copy(copies: Path, folder: Path, epoch: int, rebuild: Rebuild | None) -> EpochShard:
-    """The same as `read_epoch`, from the copy on this machine, which is made where there is none or a damaged one.
+    """The same as `read_epoch`, from the copy on this machine, which is made where there is none or
+    a damaged one.
 
     One process at a time makes a copy; others wait for it.
     """
@@ -73,7 +80,9 @@ def read_copy(copies: Path, folder: Path, epoch: int, rebuild: Rebuild | None) -
     with alone(path):
         if (shard := _whole(path, wanted)) is None:
             shard = read_epoch(folder, epoch, rebuild)
-            write_tensors(path, {"images": shard.images, "labels": shard.labels}, {"images_sha256": wanted})
+            write_tensors(
+                path, {"images": shard.images, "labels": shard.labels}, {"images_sha256": wanted}
+            )
     return shard
 
 

@@ -1,10 +1,10 @@
 """The transfer set on disk: one file of images and one of logits per epoch (sections 2.5 and 2.7).
 
-An image shard holds, in the order of presentation: `images` uint8 (n, s, s, 3), `index` int32 (n,), `labels`
-uint16 (n,), `draws` uint16 (n, 9). Where the data are vectors, `images` are these, float32 (n, ...). With
-`store: draws` it lacks `images`. Its header carries `images_sha256`, the hash of the image bytes. A logits shard holds
-`logits` float32 (n, classes) and the same `images_sha256`: a pair that does not match is refused, so one view's logits
-can never be given to another view.
+An image shard holds, in the order of presentation: `images` uint8 (n, s, s, 3), `index` int32 (n,),
+`labels` uint16 (n,), `draws` uint16 (n, 9). Where the data are vectors, `images` are these, float32
+(n, ...). With `store: draws` it lacks `images`. Its header carries `images_sha256`, the hash of the
+image bytes. A logits shard holds `logits` float32 (n, classes) and the same `images_sha256`: a pair
+that does not match is refused, so one view's logits can never be given to another view.
 """
 
 from __future__ import annotations
@@ -18,7 +18,14 @@ from typing import Any
 import numpy as np
 
 from stages.store.atomic import alone
-from stages.store.tensors import fits, kind_of_inputs, read_header, read_header_and_digest, read_tensors, write_tensors
+from stages.store.tensors import (
+    fits,
+    kind_of_inputs,
+    read_header,
+    read_header_and_digest,
+    read_tensors,
+    write_tensors,
+)
 
 
 def shard_path(folder: Path, epoch: int) -> Path:
@@ -37,7 +44,9 @@ def input_bytes(size_px: int | None, shape: Sequence[int] | None = None) -> int:
 
 
 def image_shard_bytes(images: int, each: int, keep_images: bool) -> int:
-    """Bytes of one image shard with `each` bytes an image, but for its header of less than a thousand."""
+    """Bytes of one image shard with `each` bytes an image, but for its header of less than a
+    thousand.
+    """
     return images * ((each if keep_images else 0) + 4 + 2 + 2 * 9)
 
 
@@ -58,8 +67,10 @@ def write_images(
 ) -> None:
     """Write the image shard of one epoch; `keep_images=False` leaves the pixels out."""
     arrays: dict[str, np.ndarray] = {
-        "index": index.astype(np.int32), "labels": labels.astype(np.uint16), "draws": draws,
-    }  # fmt: skip
+        "index": index.astype(np.int32),
+        "labels": labels.astype(np.uint16),
+        "draws": draws,
+    }
     if keep_images:
         arrays["images"] = images
     header = {"epoch": epoch, "images_sha256": images_hash(images), "shape": list(images.shape)}
@@ -69,12 +80,16 @@ def write_images(
 def write_logits(folder: Path, epoch: int, logits: np.ndarray, images_sha256: str) -> None:
     """Write the logits float32 (n, classes) of exactly the images with that hash."""
     write_tensors(
-        shard_path(folder, epoch), {"logits": logits}, {"epoch": epoch, "images_sha256": images_sha256}
+        shard_path(folder, epoch),
+        {"logits": logits},
+        {"epoch": epoch, "images_sha256": images_sha256},
     )
 
 
 def first_members(folder: Path, count: int) -> Path:
-    """Where the logits of the first `count` members lie, under the folder of the whole ensemble's."""
+    """Where the logits of the first `count` members lie, under the folder of the whole
+    ensemble's.
+    """
     return folder / f"first-{count:02d}"
 
 
@@ -91,12 +106,15 @@ def read_images(folder: Path, epoch: int) -> tuple[dict[str, np.ndarray], dict[s
     if "images" in arrays:
         wanted["images"] = kind_of_inputs(arrays["images"])
     if not fits(arrays, wanted):
-        raise ValueError(f"{shard_path(folder, epoch)} holds no image shard: run 'dvc repro augment'")
+        raise ValueError(
+            f"{shard_path(folder, epoch)} holds no image shard: run 'dvc repro augment'"
+        )
     return arrays, header
 
 
 def images_digests(folder: Path, epoch: int) -> tuple[str, str]:
-    """Digests of an image shard's arrays and of its images, as its header has them; the arrays are not read.
+    """Digests of an image shard's arrays and of its images, as its header has them; the arrays are
+    not read.
 
     Raises:
         FileNotFoundError: no such shard.
@@ -120,8 +138,11 @@ def read_logits(folder: Path, epoch: int, images_sha256: str) -> np.ndarray:
     return arrays["logits"]
 
 
-def read_or_make(folder: Path, epoch: int, images_sha256: str, make: Callable[[], np.ndarray]) -> np.ndarray:
-    """Logits of the images with that hash: those that another process has left, or else made and left for others.
+def read_or_make(
+    folder: Path, epoch: int, images_sha256: str, make: Callable[[], np.ndarray]
+) -> np.ndarray:
+    """Logits of the images with that hash: those that another process has left, or else made and
+    left for others.
 
     One process at a time makes those of an epoch; others wait for it.
     """

@@ -1,8 +1,8 @@
 """safetensors files with one JSON header and a checksum that is verified on reading.
 
-Nothing is ever unpickled. The header goes under one metadata key, since several keys are written in random
-order and would change the file's hash from run to run. Arrays go from memory to the file and back without a copy
-of the file in between.
+Nothing is ever unpickled. The header goes under one metadata key, since several keys are written in
+random order and would change the file's hash from run to run. Arrays go from memory to the file and
+back without a copy of the file in between.
 """
 
 from __future__ import annotations
@@ -20,11 +20,22 @@ from safetensors import SafetensorError, safe_open
 from stages.store.atomic import write_buffers
 
 KEY = "json"
-# What the format calls a type, and what numpy calls it; arrays are stored in this order, as by the library.
+# What the format calls a type, and what numpy calls it; arrays are stored in this order, as by the
+# library.
 _TYPES = {
-    "U64": "<u8", "I64": "<i8", "F64": "<f8", "F32": "<f4", "U32": "<u4", "I32": "<i4", "F16": "<f2", "U16": "<u2",
-    "I16": "<i2", "I8": "|i1", "U8": "|u1", "BOOL": "|b1",
-}  # fmt: skip
+    "U64": "<u8",
+    "I64": "<i8",
+    "F64": "<f8",
+    "F32": "<f4",
+    "U32": "<u4",
+    "I32": "<i4",
+    "F16": "<f2",
+    "U16": "<u2",
+    "I16": "<i2",
+    "I8": "|i1",
+    "U8": "|u1",
+    "BOOL": "|b1",
+}
 _NAMES = {text: name for name, text in _TYPES.items()}
 
 
@@ -59,7 +70,9 @@ def write_tensors(path: Path, arrays: Mapping[str, np.ndarray], header: Mapping[
     checksum = digest(stored)
     header = json.loads(json.dumps(header, allow_nan=False))
     meta = {"header": header, "header_sha256": _text_hash(header), "sha256": checksum}
-    ordered = dict(sorted(stored.items(), key=lambda item: (list(_NAMES).index(item[1].dtype.str), item[0])))
+    ordered = dict(
+        sorted(stored.items(), key=lambda item: (list(_NAMES).index(item[1].dtype.str), item[0]))
+    )
     head = _head(ordered, json.dumps(meta, sort_keys=True))
     write_buffers(path, [head, *(_bytes(array) for array in ordered.values())])
     return checksum
@@ -69,17 +82,25 @@ def _storable(name: str, array: np.ndarray) -> np.ndarray:
     array = np.asarray(array)
     array = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
     if array.dtype.str not in _NAMES:
-        raise ValueError(f"array {name} is {array.dtype}, allowed are bool, integers, float16, float32 and float64")
+        raise ValueError(
+            f"array {name} is {array.dtype}, allowed are bool, integers, float16, float32 and float64"
+        )
     return array
 
 
 def _head(arrays: Mapping[str, np.ndarray], text: str) -> bytes:
-    """What a safetensors file has before its buffers: eight bytes of length, then JSON up to a multiple of eight."""
+    """What a safetensors file has before its buffers: eight bytes of length, then JSON up to a
+    multiple of eight.
+    """
     entries: dict[str, Any] = {"__metadata__": {KEY: text}}
     end = 0
     for name, array in arrays.items():
         start, end = end, end + array.nbytes
-        entries[name] = {"dtype": _NAMES[array.dtype.str], "shape": list(array.shape), "data_offsets": [start, end]}
+        entries[name] = {
+            "dtype": _NAMES[array.dtype.str],
+            "shape": list(array.shape),
+            "data_offsets": [start, end],
+        }
     head = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
     head += b" " * (-len(head) % 8)
     return len(head).to_bytes(8, "little") + head
@@ -90,7 +111,8 @@ def read_header(path: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: the file is truncated, not one of ours, or its header does not match its checksum.
+        ValueError: the file is truncated, not one of ours, or its header does not match its
+        checksum.
     """
     return read_header_and_digest(path)[0]
 
@@ -105,12 +127,15 @@ def read_header_and_digest(path: Path) -> tuple[dict[str, Any], str]:
     return meta["header"], str(meta["sha256"])
 
 
-def read_tensors(path: Path, *, verify: bool = True) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def read_tensors(
+    path: Path, *, verify: bool = True
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Arrays and header of `path`; `verify` recomputes the checksum.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: the file is truncated, not one of ours, or its bytes do not match their checksum.
+        ValueError: the file is truncated, not one of ours, or its bytes do not match their
+        checksum.
     """
     meta, arrays = _open(path, arrays=True)
     if verify and digest(arrays) != meta["sha256"]:
@@ -120,11 +145,19 @@ def read_tensors(path: Path, *, verify: bool = True) -> tuple[dict[str, np.ndarr
     return arrays, meta["header"]
 
 
-def fits(arrays: Mapping[str, np.ndarray], wanted: Mapping[str, tuple[Any, Iterable[str | int]]]) -> bool:
-    """Whether `arrays` has these names with these types and shapes; a name in a shape is one length wherever it is."""
+def fits(
+    arrays: Mapping[str, np.ndarray], wanted: Mapping[str, tuple[Any, Iterable[str | int]]]
+) -> bool:
+    """Whether `arrays` has these names with these types and shapes; a name in a shape is one length
+    wherever it is.
+    """
     lengths: dict[str | int, int] = {}
     for name, (kind, shape) in wanted.items():
-        if name not in arrays or arrays[name].dtype != kind or arrays[name].ndim != len(tuple(shape)):
+        if (
+            name not in arrays
+            or arrays[name].dtype != kind
+            or arrays[name].ndim != len(tuple(shape))
+        ):
             return False
         for length, found in zip(shape, arrays[name].shape, strict=True):
             if found != (length if isinstance(length, int) else lengths.setdefault(length, found)):
@@ -133,7 +166,9 @@ def fits(arrays: Mapping[str, np.ndarray], wanted: Mapping[str, tuple[Any, Itera
 
 
 def kind_of_inputs(array: np.ndarray | None) -> tuple[Any, tuple[str | int, ...]]:
-    """Type and shape, for `fits`, that inputs have: vectors float32 (n, ...) of one to three axes, or images."""
+    """Type and shape, for `fits`, that inputs have: vectors float32 (n, ...) of one to three axes,
+    or images.
+    """
     if array is not None and array.dtype == np.float32:
         return np.float32, ("n", "a", "b", "c")[: min(max(array.ndim, 2), 4)]
     return np.uint8, ("n", "s", "s", 3)
@@ -143,17 +178,25 @@ def _open(path: Path, arrays: bool = False) -> tuple[dict[str, Any], dict[str, n
     if not path.is_file():
         raise FileNotFoundError(f"{path} not found: run 'dvc repro' to make it")
     try:
-        with safe_open(path, framework="numpy") as file:  # it checks that the buffers fill the file and fit their types
+        with safe_open(
+            path, framework="numpy"
+        ) as file:  # it checks that the buffers fill the file and fit their types
             meta = json.loads((file.metadata() or {})[KEY])
         if _text_hash(meta["header"]) != meta["header_sha256"]:
             raise ValueError("its header does not match its checksum")
         if not isinstance(meta["header"], dict):
             raise ValueError("its header is no mapping")
         return {"header": meta["header"], "sha256": meta["sha256"]}, _arrays(path) if arrays else {}
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (
+        SafetensorError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
         raise ValueError(
-            f"{path} is truncated or not a file of this pipeline ({error}): "
-            "delete it and run 'dvc repro' again"
+            f"{path} is truncated or not a file of this pipeline ({error}): delete it and run 'dvc repro' again"
         ) from error
 
 

@@ -22,7 +22,9 @@ def to_tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
-def save_weights(path: Path, state: Mapping[str, torch.Tensor], description: Mapping[str, Any]) -> str:
+def save_weights(
+    path: Path, state: Mapping[str, torch.Tensor], description: Mapping[str, Any]
+) -> str:
     """Write a state dict and its net's description; returns the digest of the weights."""
     return write_tensors(path, to_arrays(state), description)
 

@@ -1,4 +1,6 @@
-"""Ways to break a file or a params mapping, drawn from a seeded generator; used by the fuzz tests."""
+"""Ways to break a file or a params mapping, drawn from a seeded generator; used by the fuzz
+tests.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +15,61 @@ import numpy as np
 from stages.store.tensors import read_tensors, write_tensors
 
 WORDS = (
-    *("", " ", "\n", "\0", "x; touch marker", "$(touch marker)", "../../x", "naïve", "數", "\ud800", "1", "1.5"),
-    *("nan", "true", "null", "60k", "9" * 400 + "k", "0k", "conv2", "mlp1", "C1", "lr", "order", "cpu"),
+    *(
+        "",
+        " ",
+        "\n",
+        "\0",
+        "x; touch marker",
+        "$(touch marker)",
+        "../../x",
+        "naïve",
+        "數",
+        "\ud800",
+        "1",
+        "1.5",
+    ),
+    *(
+        "nan",
+        "true",
+        "null",
+        "60k",
+        "9" * 400 + "k",
+        "0k",
+        "conv2",
+        "mlp1",
+        "C1",
+        "lr",
+        "order",
+        "cpu",
+    ),
 )
 NUMBERS = (
     *(0, 1, -1, 2, 3, 7, 64, 65, 1024, 1025, 65536, 2**31, 2**32, 2**63, 2**64, 10**30, 10**400),
     *(0.0, -0.0, 0.5, 1.0, 1.5, -1e-9, 1e-320, 1e308, float("nan"), float("inf"), float("-inf")),
 )
-JUNK = (b"", b"\0", b"\xff" * 8, b"\n", b'"', b"{", b"[" * 2000, b"NaN", b"-", b"9" * 5000, b",", b"}}", b"]", b"1e999")
+JUNK = (
+    b"",
+    b"\0",
+    b"\xff" * 8,
+    b"\n",
+    b'"',
+    b"{",
+    b"[" * 2000,
+    b"NaN",
+    b"-",
+    b"9" * 5000,
+    b",",
+    b"}}",
+    b"]",
+    b"1e999",
+)
 
 
 def spoil(rng: Random, data: bytes, other: bytes = b"") -> bytes:
-    """`data` with one to three faults: flipped bits, cut, lengthened, moved, or mixed with `other`; never as it was."""
+    """`data` with one to three faults: flipped bits, cut, lengthened, moved, or mixed with `other`;
+    never as it was.
+    """
     broken = data
     while broken == data:
         for _ in range(rng.choice((1, 1, 1, 2, 3))):
@@ -38,11 +83,19 @@ def _spoil_once(rng: Random, data: bytes, other: bytes) -> bytes:
     match rng.randrange(11):
         case 0 | 1 | 2:  # one bit
             place = min(_place(rng, data), max(len(data) - 1, 0))
-            return data[:place] + bytes([data[place] ^ 1 << rng.randrange(8)]) + data[place + 1 :] if data else b"?"
+            return (
+                data[:place] + bytes([data[place] ^ 1 << rng.randrange(8)]) + data[place + 1 :]
+                if data
+                else b"?"
+            )
         case 3:
             return data[:first]
         case 4:
-            return data[:first] + rng.choice((*JUNK, rng.randbytes(rng.randrange(1, 40)))) + data[first:]
+            return (
+                data[:first]
+                + rng.choice((*JUNK, rng.randbytes(rng.randrange(1, 40))))
+                + data[first:]
+            )
         case 5:
             return data[:first] + data[last:]
         case 6:
@@ -65,7 +118,9 @@ def _place(rng: Random, data: bytes) -> int:
 
 
 def edit_head(rng: Random, data: bytes) -> bytes:
-    """A safetensors file whose JSON head was edited and its length repaired; the arrays are as they were."""
+    """A safetensors file whose JSON head was edited and its length repaired; the arrays are as they
+    were.
+    """
     size = int.from_bytes(data[:8], "little")
     head = json.loads(data[8 : 8 + size])
     if rng.random() < 0.3:
@@ -79,7 +134,9 @@ def edit_head(rng: Random, data: bytes) -> bytes:
 
 
 def rewrite(rng: Random, path: Path) -> None:
-    """Replace a tensor file by one with other arrays or another header and checksums that are right."""
+    """Replace a tensor file by one with other arrays or another header and checksums that are
+    right.
+    """
     arrays, header = read_tensors(path)
     for _ in range(rng.choice((1, 1, 2))):
         name = rng.choice(sorted(arrays) or ["images"])
@@ -90,7 +147,9 @@ def rewrite(rng: Random, path: Path) -> None:
             case 1:
                 arrays[f"{name}2"] = arrays.pop(name, array)
             case 2:
-                arrays[name] = array.astype(rng.choice((np.float64, np.float32, np.int64, np.bool_, np.int8)))
+                arrays[name] = array.astype(
+                    rng.choice((np.float64, np.float32, np.int64, np.bool_, np.int8))
+                )
             case 3:
                 arrays[name] = array.reshape(-1)[: rng.randint(0, array.size)]
             case 4:
@@ -126,7 +185,9 @@ def _edit_once(rng: Random, value: Any) -> Any:
         case 5:
             del parent[key]
         case 6:
-            parent[key] = rng.choice(([parent[key]], {"value": parent[key]}, [parent[key]] * 2, {}, []))
+            parent[key] = rng.choice(
+                ([parent[key]], {"value": parent[key]}, [parent[key]] * 2, {}, [])
+            )
         case 7:
             source, name = rng.choice(places)
             parent[key] = copy.deepcopy(source[name])
@@ -153,7 +214,18 @@ def _near(rng: Random, value: Any) -> Any:
         return rng.choice((_misspelt(rng, value), value.upper(), f" {value}", f"{value}\n"))
     if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e300:
         return not value
-    return rng.choice((str(value), value + 1, -value, value * 2, float(value), value * 1000, value / 3, bool(value)))
+    return rng.choice(
+        (
+            str(value),
+            value + 1,
+            -value,
+            value * 2,
+            float(value),
+            value * 1000,
+            value / 3,
+            bool(value),
+        )
+    )
 
 
 def _misspelt(rng: Random, word: str) -> str:
@@ -164,5 +236,20 @@ def _misspelt(rng: Random, word: str) -> str:
 
 def junk(rng: Random) -> Any:
     """A value that seldom fits."""
-    flat: list[Any] = [rng.choice(WORDS), rng.choice(NUMBERS), rng.choice((None, True, False)), rng.choice(NUMBERS)]
-    return rng.choice((*flat, [], {}, [rng.choice(flat)], {str(rng.choice(WORDS)): rng.choice(flat)}, flat, [[[[]]]]))
+    flat: list[Any] = [
+        rng.choice(WORDS),
+        rng.choice(NUMBERS),
+        rng.choice((None, True, False)),
+        rng.choice(NUMBERS),
+    ]
+    return rng.choice(
+        (
+            *flat,
+            [],
+            {},
+            [rng.choice(flat)],
+            {str(rng.choice(WORDS)): rng.choice(flat)},
+            flat,
+            [[[[]]]],
+        )
+    )

@@ -23,6 +23,7 @@ from torchvision import datasets
 from stages.fit.checkpoint import Checkpoint
 from stages.images.sources import archives, folder, parquet, vectors
 from stages.images.sources.decode import decode
+from stages.store.predictions import read_test_logits, write_test_logits
 from stages.store.prepared import read_train, write_split
 from stages.store.shards import (
     check_pairs,
@@ -34,7 +35,6 @@ from stages.store.shards import (
     write_logits,
 )
 from stages.store.tensors import read_header, read_tensors, write_tensors
-from stages.store.test_logits import read_test_logits, write_test_logits
 from stages.store.weights import load_weights, save_weights
 from tests.faults.corrupt import edit_head, rewrite, spoil
 from tests.faults.readers import Reader, among, equal, new_folder, spoiler
@@ -66,7 +66,9 @@ def tensor_readers(root: Path) -> list[Reader]:
         return path
 
     outputs = root / "test.safetensors"
-    write_test_logits(outputs, {"trials": {0: _arrays()["logits"], 4: _arrays()["logits"]}, "retrained": {}})
+    write_test_logits(
+        outputs, {"trials": {0: _arrays()["logits"], 4: _arrays()["logits"]}, "retrained": {}}
+    )
     sound = outputs.read_bytes()
 
     def other_outputs(rng: Random) -> Path:
@@ -95,14 +97,29 @@ def shard_readers(root: Path) -> list[Reader]:
     rng = np.random.default_rng(1)
     images = rng.integers(0, 256, (2, 5, 4, 4, 3), dtype=np.uint8)
     hashes = [images_hash(entry) for entry in images]
-    shard, logits, split = new_folder(root / "augmented"), new_folder(root / "logits"), new_folder(root / "prepared")
+    shard, logits, split = (
+        new_folder(root / "augmented"),
+        new_folder(root / "logits"),
+        new_folder(root / "prepared"),
+    )
     index = np.arange(5, dtype=np.int32)
     for epoch in (0, 1):
         draws = rng.integers(0, 9, (5, 9), dtype=np.uint16)
-        write_images(shard, epoch, images=images[epoch], index=index, labels=index, draws=draws, keep_images=True)
+        write_images(
+            shard,
+            epoch,
+            images=images[epoch],
+            index=index,
+            labels=index,
+            draws=draws,
+            keep_images=True,
+        )
         write_logits(logits, epoch, rng.normal(size=(5, 3)).astype(np.float32), hashes[epoch])
     write_split(split, "train", images[0], index.astype(np.uint8), {"classes": list("abcde")})
-    sound = {f: f.read_bytes() for f in (shard_path(shard, 0), shard_path(logits, 0), split / "train.safetensors")}
+    sound = {
+        f: f.read_bytes()
+        for f in (shard_path(shard, 0), shard_path(logits, 0), split / "train.safetensors")
+    }
 
     def breaker(path: Path, other: Path | None) -> Callable[[Random], Path]:
         spoilt = spoiler(path, *([other] if other else []))
@@ -122,23 +139,40 @@ def shard_readers(root: Path) -> list[Reader]:
     def judge_images(item: Any, value: Any) -> str:
         arrays, header = value
         n = len(arrays["index"])
-        kinds = {"index": (np.int32, (n,)), "labels": (np.uint16, (n,)), "draws": (np.uint16, (n, 9))}
+        kinds = {
+            "index": (np.int32, (n,)),
+            "labels": (np.uint16, (n,)),
+            "draws": (np.uint16, (n, 9)),
+        }
         for name, (kind, shape) in kinds.items():
-            assert (arrays[name].dtype, arrays[name].shape) == (kind, shape), (name, arrays[name].shape)
+            assert (arrays[name].dtype, arrays[name].shape) == (kind, shape), (
+                name,
+                arrays[name].shape,
+            )
         assert header["epoch"] == 0
         if "images" in arrays:
             side = arrays["images"].shape[1]
-            assert arrays["images"].dtype == np.uint8 and arrays["images"].shape == (n, side, side, 3)
+            assert arrays["images"].dtype == np.uint8 and arrays["images"].shape == (
+                n,
+                side,
+                side,
+                3,
+            )
         return "valid"
 
     def judge_logits(item: Any, value: np.ndarray) -> str:
-        assert value.dtype == np.float32 and value.ndim == 2 and np.isfinite(value).all(), (value.dtype, value.shape)
+        assert value.dtype == np.float32 and value.ndim == 2 and np.isfinite(value).all(), (
+            value.dtype,
+            value.shape,
+        )
         return "valid"
 
     def judge_split(item: Any, value: Any) -> str:
         images, labels, header = value
         n, side = images.shape[:2]
-        assert images.dtype == np.uint8 and images.shape == (n, side, side, 3) and labels.shape == (n,)
+        assert (
+            images.dtype == np.uint8 and images.shape == (n, side, side, 3) and labels.shape == (n,)
+        )
         assert isinstance(header["classes"], list) and labels.dtype == np.int64
         return "valid"
 
@@ -151,12 +185,26 @@ def shard_readers(root: Path) -> list[Reader]:
         restore(other)
         check_pairs(shard, logits, 1)
 
-    other_images, other_logits = breaker(one, shard_path(shard, 1)), breaker(two, shard_path(logits, 1))
+    other_images, other_logits = (
+        breaker(one, shard_path(shard, 1)),
+        breaker(two, shard_path(logits, 1)),
+    )
     return [
-        Reader("image shard", other_images, lambda p: read_images(shard, 0), judge_images, one.name, 6),
-        Reader("logits", other_logits, lambda p: read_logits(logits, 0, hashes[0]), judge_logits, two.name, 6),
+        Reader(
+            "image shard", other_images, lambda p: read_images(shard, 0), judge_images, one.name, 6
+        ),
+        Reader(
+            "logits",
+            other_logits,
+            lambda p: read_logits(logits, 0, hashes[0]),
+            judge_logits,
+            two.name,
+            6,
+        ),
         Reader("pairs", breaker(two, one), pairs, lambda i, v: "valid", two.name, 3),
-        Reader("prepared", breaker(train, one), lambda p: read_train(split), judge_split, train.name, 5),
+        Reader(
+            "prepared", breaker(train, one), lambda p: read_train(split), judge_split, train.name, 5
+        ),
     ]
 
 
@@ -174,21 +222,33 @@ def state_readers(root: Path) -> list[Reader]:
     def broken(rng: Random) -> None:
         checkpoint.path.write_bytes(newest)
         checkpoint.previous.write_bytes(before)
-        for file, data in ((checkpoint.path, newest), (checkpoint.previous, before))[: rng.choice((1, 2))]:
+        for file, data in ((checkpoint.path, newest), (checkpoint.previous, before))[
+            : rng.choice((1, 2))
+        ]:
             file.write_bytes(edit_head(rng, data) if rng.random() < 0.4 else spoil(rng, data))
 
     def judge(item: Any, saved: Any) -> str:
         if saved is not None:
             errors = {(0.5,): [1.0], (0.5, 0.25): [1.0, 0.5]}
-            assert errors[tuple(saved.errors)] == saved.losses and equal(saved.tensors, first.tensors)
+            assert errors[tuple(saved.errors)] == saved.losses and equal(
+                saved.tensors, first.tensors
+            )
         return "same"
 
     return [
-        Reader("weights", spoiler(path, checkpoint.path), load_weights,
-               among((state, {"widths": [2]}), (first.tensors, {"errors": [0.5, 0.25], "losses": [1.0, 0.5]})),
-               path.name, 4),
+        Reader(
+            "weights",
+            spoiler(path, checkpoint.path),
+            load_weights,
+            among(
+                (state, {"widths": [2]}),
+                (first.tensors, {"errors": [0.5, 0.25], "losses": [1.0, 0.5]}),
+            ),
+            path.name,
+            4,
+        ),
         Reader("checkpoint", broken, lambda item: checkpoint.load(), judge, "", 3),
-    ]  # fmt: skip
+    ]
 
 
 def _image(rng: np.random.Generator, kind: str, size: int = 8) -> bytes:
@@ -202,10 +262,16 @@ def judge_source(item: Any, source: Any) -> str:
     train, test, classes = source
     for part in (train, test):
         n, side = part.images.shape[:2]
-        assert part.images.dtype == np.uint8 and part.images.shape == (n, side, side, 3) and side <= 256
+        assert (
+            part.images.dtype == np.uint8
+            and part.images.shape == (n, side, side, 3)
+            and side <= 256
+        )
         assert part.labels.dtype == np.int64 and part.labels.shape == (n,) and n
         assert 0 <= part.labels.min() <= part.labels.max() < len(classes)
-    assert train.images.shape[1:] == test.images.shape[1:] and all(type(name) is str for name in classes)
+    assert train.images.shape[1:] == test.images.shape[1:] and all(
+        type(name) is str for name in classes
+    )
     return "valid"
 
 
@@ -213,7 +279,11 @@ def judge_vectors(item: Any, source: Any) -> str:
     """Finite float32 vectors of the shape that was asked for, with labels of the named classes."""
     train, test, classes = source
     for part in (train, test):
-        assert part.images.dtype == np.float32 and part.images.shape[1:] == (3, 2) and np.isfinite(part.images).all()
+        assert (
+            part.images.dtype == np.float32
+            and part.images.shape[1:] == (3, 2)
+            and np.isfinite(part.images).all()
+        )
         assert part.labels.dtype == np.int64 and len(part.labels) == len(part.images) > 0
         assert 0 <= part.labels.min() <= part.labels.max() < len(classes)
     return "valid"
@@ -237,11 +307,17 @@ def source_readers(root: Path) -> list[Reader]:
 
     tables = new_folder(root / "parquet")
     for split in ("train", "test"):
-        write_parquet(tables / f"{split}-00000-of-00001.parquet", [_image(rng, "png") for _ in range(3)], [0, 1, 2])
+        write_parquet(
+            tables / f"{split}-00000-of-00001.parquet",
+            [_image(rng, "png") for _ in range(3)],
+            [0, 1, 2],
+        )
     table = tables / "train-00000-of-00001.parquet"
     npz = new_folder(root / "npz")
     for split in ("train", "test"):
-        np.savez_compressed(npz / f"{split}.npz", inputs=rng.normal(size=(5, 3, 2)), labels=np.arange(5) % 3)
+        np.savez_compressed(
+            npz / f"{split}.npz", inputs=rng.normal(size=(5, 3, 2)), labels=np.arange(5) % 3
+        )
     copies = new_folder(root / "copies")
     loose = [Path(shutil.copyfile(file, copies / file.name)) for file in (png, jpeg)]
     batches, archive, kind = small_cifar(new_folder(root / "cifar"))
@@ -270,9 +346,25 @@ def source_readers(root: Path) -> list[Reader]:
         Reader("png", spoiler(loose[0], loose[1]), read_image, judge_image, loose[0].name, 4),
         Reader("jpeg", spoiler(loose[1], loose[0]), read_image, judge_image, loose[1].name, 4),
         Reader("image folder", image, lambda p: folder.image_folder(shown, 8), judge_source, "", 1),
-        Reader("npz", spoiler(npz / "train.npz"), lambda p: vectors.vectors(npz, (3, 2)), judge_vectors, "npz", 4),
-        Reader("parquet", spoiler(table), lambda p: parquet.parquet(tables), judge_source, "parquet", 6),
-        Reader("CIFAR batch", spoiler(batch), lambda p: as_arrays(archives._read_cifar(kind, batches)), same, "", 2),
+        Reader(
+            "npz",
+            spoiler(npz / "train.npz"),
+            lambda p: vectors.vectors(npz, (3, 2)),
+            judge_vectors,
+            "npz",
+            4,
+        ),
+        Reader(
+            "parquet", spoiler(table), lambda p: parquet.parquet(tables), judge_source, "parquet", 6
+        ),
+        Reader(
+            "CIFAR batch",
+            spoiler(batch),
+            lambda p: as_arrays(archives._read_cifar(kind, batches)),
+            same,
+            "",
+            2,
+        ),
         Reader("CIFAR archive", spoiler(archive), read_archive, same, "", 3),
     ]
 
@@ -281,11 +373,15 @@ def write_parquet(path: Path, images: list[bytes], labels: list[int], **options:
     """A file in the layout of the Hugging Face hub's cifar10."""
     kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     column = pa.array([{"bytes": data, "path": None} for data in images], kind)
-    pq.write_table(pa.table({"img": column, "label": pa.array(labels, pa.int64())}), path, **options)
+    pq.write_table(
+        pa.table({"img": column, "label": pa.array(labels, pa.int64())}), path, **options
+    )
 
 
 def small_cifar(root: Path) -> tuple[Path, Path, type[datasets.CIFAR10]]:
-    """A folder with four images in CIFAR-10's format, the same as an archive elsewhere, and a class with their md5."""
+    """A folder with four images in CIFAR-10's format, the same as an archive elsewhere, and a class
+    with their md5.
+    """
     rng = np.random.default_rng(3)
     inside = new_folder(root / "batches" / "small")
     sums = {}

@@ -1,8 +1,10 @@
-"""Broken inputs for params and for every file reader: `python -m tests.faults.fuzz --count 100000 --seed 0`.
+"""Broken inputs for params and for every file reader: `python -m tests.faults.fuzz --count 100000
+--seed 0`.
 
-An input passes if it is refused with a ValueError or OSError (what stages.store.door prints in one line) that names
-the file, or if it is accepted with the original's values ("same") or with values that keep all the rules ("valid";
-each reader's `judge` says which). Another exception, a wrong value, more than SECONDS or MEMORY is a failure.
+An input passes if it is refused with a ValueError or OSError (what stages.runtime.entry prints in
+one line) that names the file, or if it is accepted with the original's values ("same") or with
+values that keep all the rules ("valid"; each reader's `judge` says which). Another exception, a
+wrong value, more than SECONDS or MEMORY is a failure.
 """
 
 from __future__ import annotations
@@ -49,10 +51,19 @@ class Failure:
 def all_readers(root: Path) -> list[Reader]:
     """All of them, with their sound files below `root`."""
     makers = (
-        *(readers.params_readers, readers.json_readers, readers.metrics, file_readers.tensor_readers),
+        *(
+            readers.params_readers,
+            readers.json_readers,
+            readers.metrics,
+            file_readers.tensor_readers,
+        ),
         *(file_readers.shard_readers, file_readers.state_readers, file_readers.source_readers),
     )
-    return [reader for i, make in enumerate(makers) for reader in make(readers.new_folder(root / str(i)))]
+    return [
+        reader
+        for i, make in enumerate(makers)
+        for reader in make(readers.new_folder(root / str(i)))
+    ]
 
 
 @contextmanager
@@ -85,12 +96,16 @@ def one(reader: Reader, seed: int, number: int) -> str:
         try:
             value = reader.read(item)
         except (ValueError, OSError) as error:
-            assert str(error).strip() and reader.names in str(error), f"unclear: {type(error).__name__}: {error}"
+            assert str(error).strip() and reader.names in str(error), (
+                f"unclear: {type(error).__name__}: {error}"
+            )
             return "refused"
     return reader.judge(item, value)
 
 
-def run(reader: Reader, count: int, seed: int, failures: list[Failure], most: int = 20) -> Counter[str]:
+def run(
+    reader: Reader, count: int, seed: int, failures: list[Failure], most: int = 20
+) -> Counter[str]:
     """Outcomes of inputs 0 .. count - 1; at most `most` failures of a reader are described."""
     counts: Counter[str] = Counter()
     for number in range(count):
@@ -109,29 +124,51 @@ def run(reader: Reader, count: int, seed: int, failures: list[Failure], most: in
 def shares(count: int, chosen: list[Reader]) -> list[int]:
     """`count` divided by the readers' weights."""
     total = sum(reader.weight for reader in chosen)
-    ends = [round(count * sum(r.weight for r in chosen[: i + 1]) / total) for i in range(len(chosen))]
+    ends = [
+        round(count * sum(r.weight for r in chosen[: i + 1]) / total) for i in range(len(chosen))
+    ]
     return [end - start for start, end in zip([0, *ends], ends, strict=False)]
 
 
-def everything(folder: Path, count: int, seed: int, only: str | None, tell: Callable[[str], None]) -> dict[str, Any]:
+def everything(
+    folder: Path, count: int, seed: int, only: str | None, tell: Callable[[str], None]
+) -> dict[str, Any]:
     """Counts of every reader and the failures, as plain JSON data."""
     chosen = [r for r in all_readers(folder) if only is None or r.name == only]
     in_use = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (in_use + MEMORY, resource.RLIM_INFINITY))
     failures: list[Failure] = []
     table = {}
-    tell(f"{'reader':18}{'inputs':>8}{'refused':>9}{'same':>7}{'valid':>7}{'failed':>8}{'seconds':>9}")
+    tell(
+        f"{'reader':18}{'inputs':>8}{'refused':>9}{'same':>7}{'valid':>7}{'failed':>8}{'seconds':>9}"
+    )
     for reader, number in zip(chosen, shares(count, chosen), strict=True):
         started = time.monotonic()
         counts = run(reader, number, seed, failures)
-        row = {"inputs": number, **{key: counts[key] for key in ("refused", "same", "valid", "failed")}}
+        row = {
+            "inputs": number,
+            **{key: counts[key] for key in ("refused", "same", "valid", "failed")},
+        }
         table[reader.name] = row
-        tell(f"{reader.name:18}" + "".join(
-            f"{entry:>{width}}" for entry, width in zip(row.values(), (8, 9, 7, 7, 8), strict=True)
-        ) + f"{time.monotonic() - started:>9.1f}")  # fmt: skip
-    sums = {key: sum(row[key] for row in table.values()) for key in ("inputs", "refused", "same", "valid", "failed")}
+        tell(
+            f"{reader.name:18}"
+            + "".join(
+                f"{entry:>{width}}"
+                for entry, width in zip(row.values(), (8, 9, 7, 7, 8), strict=True)
+            )
+            + f"{time.monotonic() - started:>9.1f}"
+        )
+    sums = {
+        key: sum(row[key] for row in table.values())
+        for key in ("inputs", "refused", "same", "valid", "failed")
+    }
     tell(f"all: {sums}")
-    return {"seed": seed, "readers": table, "all": sums, "failures": [vars(failure) for failure in failures]}
+    return {
+        "seed": seed,
+        "readers": table,
+        "all": sums,
+        "failures": [vars(failure) for failure in failures],
+    }
 
 
 def main() -> int:
@@ -143,7 +180,9 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="where the counts and failures go")
     words = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        found = everything(Path(folder), words.count, words.seed, words.only, lambda line: print(line, flush=True))
+        found = everything(
+            Path(folder), words.count, words.seed, words.only, lambda line: print(line, flush=True)
+        )
     for failure in found["failures"]:
         print(f"\n{failure['reader']} {failure['number']}: {failure['why']}", file=sys.stderr)
     if words.json:

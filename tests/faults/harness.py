@@ -1,4 +1,6 @@
-"""A finished pocket pipeline, copies of it with some stages undone, and faults in the stages that run again."""
+"""A finished pocket pipeline, copies of it with some stages undone, and faults in the stages that
+run again.
+"""
 
 from __future__ import annotations
 
@@ -13,21 +15,29 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pocket import ENVIRONMENT
 from ruamel.yaml import YAML
+
+from tests.helpers.pocket import ENVIRONMENT
 
 INJECT = Path(__file__).with_name("inject")
 
 
 def results(folder: Path) -> dict[str, bytes]:
     """What must come out the same: all tables and numbers, and the hashes of all outputs."""
-    found = {str(path.relative_to(folder)): path.read_bytes() for path in sorted((folder / "metrics").rglob("*.*"))}
-    lock = YAML(typ="safe").load(folder / "dvc.lock")  # its stages are in the order in which they ran
+    found = {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted((folder / "metrics").rglob("*.*"))
+    }
+    lock = YAML(typ="safe").load(
+        folder / "dvc.lock"
+    )  # its stages are in the order in which they ran
     return found | {"dvc.lock": json.dumps(lock, sort_keys=True).encode()}
 
 
 def undone(source: Path, target: Path, *stages: str) -> Path:
-    """A copy of a finished repository in which these stages have never run; DVC cannot restore them."""
+    """A copy of a finished repository in which these stages have never run; DVC cannot restore
+    them.
+    """
     shutil.copytree(source, target, symlinks=True)
     yaml, lock = YAML(), target / "dvc.lock"
     entries = yaml.load(lock)
@@ -42,22 +52,35 @@ def undone(source: Path, target: Path, *stages: str) -> Path:
 
 
 def start(
-    folder: Path, *words: str, fault: str = "", marker: Path | None = None, before: tuple[str, ...] = (),
+    folder: Path,
+    *words: str,
+    fault: str = "",
+    marker: Path | None = None,
+    before: tuple[str, ...] = (),
     clock: str = "",
-) -> subprocess.Popen[str]:  # fmt: skip
-    """`dvc repro` (or `words`) in a session of its own, with a fault if one is named, behind the command `before`."""
+) -> subprocess.Popen[str]:
+    """`dvc repro` (or `words`) in a session of its own, with a fault if one is named, behind the
+    command `before`.
+    """
     environment = dict(ENVIRONMENT)
     if fault:
         environment |= {"PYTHONPATH": str(INJECT), "MIMICNETS_FAULT": f"{fault} {marker}"}
     if clock:
         environment |= {"PYTHONPATH": str(INJECT), "MIMICNETS_CLOCK": clock}
     return subprocess.Popen(
-        [*before, sys.executable, "-m", *(words or ("dvc", "repro"))], cwd=folder, env=environment, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-    )  # fmt: skip
+        [*before, sys.executable, "-m", *(words or ("dvc", "repro"))],
+        cwd=folder,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
 
 
-def repro(folder: Path, fault: str = "", marker: Path | None = None, **more: Any) -> tuple[int, str]:
+def repro(
+    folder: Path, fault: str = "", marker: Path | None = None, **more: Any
+) -> tuple[int, str]:
     """Exit status and output of `dvc repro`; `more` as for `start`."""
     process = start(folder, fault=fault, marker=marker, **more)
     output, _ = process.communicate()  # pytest has a time limit of its own
@@ -75,7 +98,9 @@ def repro_until_done(folder: Path, tries: int = 20) -> str:
     raise AssertionError(output)
 
 
-def until(condition: Callable[[], object], process: subprocess.Popen[str], seconds: float = 60) -> None:
+def until(
+    condition: Callable[[], object], process: subprocess.Popen[str], seconds: float = 60
+) -> None:
     """Wait for something that `process` does."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -17,20 +17,21 @@ import numpy as np
 import torch
 from ruamel.yaml import YAML
 
+from commands import scale
 from stages import prepare as prepare_door
-from stages import scale
 from stages.report.cells import read_cell
 from stages.search.journal import Journal
 from stages.search.space import Space
-from stages.search.sweep import Row
-from stages.settings import common, prepare, results, students, teachers, whole
+from stages.search.sweep import TrialRow
+from stages.settings import common, groups, prepare, results, students, teachers, transfer, whole
 from stages.settings.read import read_params
 from stages.settings.sweeps import split_space
 from stages.store.atomic import read_json, write_json
-from stages.store.trials import TrialFolder, write_retrained, write_table
-from stages.store.work import folder_hash, read_manifest, write_manifest
+from stages.store.manifest import folder_hash, read_manifest, write_manifest
+from stages.trials.folder import TrialFolder
+from stages.trials.tables import write_retrained, write_table
 from tests.faults.corrupt import edit, junk, spoil
-from tests.pocket import pocket_params
+from tools.pocket import pocket_params
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,9 @@ def spoiler(path: Path, *others: Path) -> Callable[[Random], Path]:
 
     def broken(rng: Random) -> Path:
         whole = rng.random() < 0.03 and mixed
-        path.write_bytes(rng.choice(mixed) if whole else spoil(rng, data, rng.choice(mixed) if mixed else b""))
+        path.write_bytes(
+            rng.choice(mixed) if whole else spoil(rng, data, rng.choice(mixed) if mixed else b"")
+        )
         return path
 
     return broken
@@ -75,12 +78,21 @@ def equal(left: Any, right: Any) -> bool:
     if isinstance(left, torch.Tensor):
         left, right = left.numpy(), right.numpy() if isinstance(right, torch.Tensor) else right
     if isinstance(left, np.ndarray):
-        same = isinstance(right, np.ndarray) and (left.dtype, left.shape) == (right.dtype, right.shape)
+        same = isinstance(right, np.ndarray) and (left.dtype, left.shape) == (
+            right.dtype,
+            right.shape,
+        )
         return same and left.tobytes() == right.tobytes()
     if isinstance(left, dict):
-        return isinstance(right, dict) and left.keys() == right.keys() and all(equal(left[k], right[k]) for k in left)
+        return (
+            isinstance(right, dict)
+            and left.keys() == right.keys()
+            and all(equal(left[k], right[k]) for k in left)
+        )
     if isinstance(left, list | tuple):
-        return type(left) is type(right) and len(left) == len(right) and all(map(equal, left, right))
+        return (
+            type(left) is type(right) and len(left) == len(right) and all(map(equal, left, right))
+        )
     return type(left) is type(right) and left == right
 
 
@@ -88,12 +100,12 @@ def among(*originals: Any) -> Callable[[Any, Any], str]:
     """A judge: the value is one of these."""
 
     def judge(item: Any, value: Any) -> str:
-        assert any(equal(original, value) for original in originals), f"accepted as {str(value)[:300]}"
+        assert any(equal(original, value) for original in originals), (
+            f"accepted as {str(value)[:300]}"
+        )
         return "same"
 
     return judge
-
-
 
 
 def read_all(params: Any) -> Any:
@@ -109,14 +121,23 @@ def read_all(params: Any) -> Any:
 
 
 def faithful(parsed: Any, raw: Any) -> bool:
-    """What was read is what was written: no string became a number, no number another, nothing was dropped."""
+    """What was read is what was written: no string became a number, no number another, nothing was
+    dropped.
+    """
     if dataclasses.is_dataclass(parsed):
         named = {field.name for field in dataclasses.fields(parsed)}
-        return isinstance(raw, dict) and raw.keys() <= named and all(faithful(getattr(parsed, k), raw[k]) for k in raw)
+        return (
+            isinstance(raw, dict)
+            and raw.keys() <= named
+            and all(faithful(getattr(parsed, k), raw[k]) for k in raw)
+        )
     if isinstance(parsed, dict):
-        return isinstance(raw, dict) and parsed.keys() == set(map(str, raw)) and len(parsed) == len(raw) and all(
-            faithful(parsed[str(key)], raw[key]) for key in raw
-        )  # fmt: skip
+        return (
+            isinstance(raw, dict)
+            and parsed.keys() == set(map(str, raw))
+            and len(parsed) == len(raw)
+            and all(faithful(parsed[str(key)], raw[key]) for key in raw)
+        )
     if isinstance(parsed, tuple):
         return isinstance(raw, list) and len(parsed) == len(raw) and all(map(faithful, parsed, raw))
     if isinstance(parsed, float):
@@ -132,8 +153,8 @@ def judge_params(item: Any, params: dict[str, Any]) -> str:
         (common.execution(params), params["execution"]),
         (common.images(params), params["images"]),
         (prepare.prepare(params), params["prepare"]),
-        (prepare.ensemble(params), params["ensemble"]),
-        (prepare.augment(params), params["augment"]),
+        (transfer.ensemble(params), params["ensemble"]),
+        (transfer.augment(params), params["augment"]),
         (teachers.teachers(params, prepare.prepare(params).shape), params["teachers"]),
         (results.tabulate(params), params["tabulate"]),
         (results.assess(params), params["assess"]),
@@ -142,11 +163,13 @@ def judge_params(item: Any, params: dict[str, Any]) -> str:
     ]
     for target in ("mimic", "hard"):
         section = students.matrix(params, target)
-        pairs.append((section, params[students.SECTION[target]]))
+        pairs.append((section, params[groups.SECTION[target]]))
         for name in section.rows:
-            pairs.append((students.row(params, target, name), params[students.ROWS[target]][name]))
+            pairs.append((students.row(params, target, name), params[groups.ROWS[target]][name]))
         for word in (*section.rows, *section.budgets):
-            assert word.isascii() and word.replace("-", "").replace("_", "").replace(".", "").isalnum(), word
+            assert (
+                word.isascii() and word.replace("-", "").replace("_", "").replace(".", "").isalnum()
+            ), word
     for parsed, raw in pairs:
         assert faithful(parsed, raw), f"{str(raw)[:300]} was read as {str(parsed)[:300]}"
     return "valid"
@@ -177,15 +200,22 @@ def params_readers(root: Path) -> list[Reader]:
 
     return [
         Reader("params values", one_key, read_all, judge_params, "", 30),
-        Reader("params text", spoilt, lambda p: read_all(read_params(p)), judge_params, "params.yaml", 8),
+        Reader(
+            "params text",
+            spoilt,
+            lambda p: read_all(read_params(p)),
+            judge_params,
+            "params.yaml",
+            8,
+        ),
     ]
 
 
 def _paths(value: Any) -> list[tuple[Any, ...]]:
-    keys = value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    keys = (
+        value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    )
     return [(), *((key, *rest) for key in keys for rest in _paths(value[key]))]
-
-
 
 
 def json_readers(root: Path) -> list[Reader]:
@@ -202,7 +232,15 @@ def json_readers(root: Path) -> list[Reader]:
     held = Journal.open(journal, header)
     for i in range(3):
         held.append({"event": "start", "trial": i, "params": {"lr": 0.125 * i}, "seed": 11 * i})
-        held.append({"event": "done", "trial": i, "value": 0.5 - 0.125 * i, "reason": None, "result": {"params": 9}})
+        held.append(
+            {
+                "event": "done",
+                "trial": i,
+                "value": 0.5 - 0.125 * i,
+                "reason": None,
+                "result": {"params": 9},
+            }
+        )
     events = list(held.events)
 
     def judge_json(path: Path, value: Any) -> str:
@@ -229,18 +267,36 @@ def json_readers(root: Path) -> list[Reader]:
     kept = trial.folder / "result.json"
     return [
         Reader("json", spoiler(plain), read_json, judge_json, plain.name, 4),
-        Reader("manifest", spoiler(data / "manifest.json"), manifest, judge_manifest, "manifest.json", 3),
-        Reader("trial result", spoiler(kept), lambda p: trial.finished(values, 11), judge_result, "", 3),
-        Reader("journal", spoiler(journal), lambda p: Journal.open(p, header).events, judge_journal, "journal", 8),
+        Reader(
+            "manifest",
+            spoiler(data / "manifest.json"),
+            manifest,
+            judge_manifest,
+            "manifest.json",
+            3,
+        ),
+        Reader(
+            "trial result", spoiler(kept), lambda p: trial.finished(values, 11), judge_result, "", 3
+        ),
+        Reader(
+            "journal",
+            spoiler(journal),
+            lambda p: Journal.open(p, header).events,
+            judge_journal,
+            "journal",
+            8,
+        ),
     ]
 
 
 def metrics(root: Path) -> list[Reader]:
     """The CSV and JSON of a cell, as tabulate and draw read them."""
     row = {"validation_error": 0.5, "test_accuracy": 0.25, "params": 60000, "widths": [3, 4]}
-    write_table(root / "conv2-60k.csv", [{**row, "trial": i} for i in range(3)], ("params", "widths"))
+    write_table(
+        root / "conv2-60k.csv", [{**row, "trial": i} for i in range(3)], ("params", "widths")
+    )
     write_json(root / "conv2-60k.json", {"test_accuracy": 0.25, "validation_accuracy": 0.5})
-    runs = [Row(k, {}, 1, 0.5, None, {"errors": [0.5]}) for k in range(3)]
+    runs = [TrialRow(k, {}, 1, 0.5, None, {"errors": [0.5]}) for k in range(3)]
     tested = {k: {"test_accuracy": 0.25, "test_sha256": "ab" * 32} for k in range(3)}
     write_retrained(root / "conv2-60k.retrained.csv", runs, tested, ("epochs", "test_sha256"))
 
@@ -252,7 +308,9 @@ def metrics(root: Path) -> list[Reader]:
         accuracy, params, trials, shown, retrained = value
         assert list(retrained["run"]) == list(range(len(retrained)))
         shares = retrained["test_accuracy"].dropna()
-        assert shares.empty or shares.dtype.kind in "fi" and shares.between(0, 1).all(), list(shares)
+        assert shares.empty or shares.dtype.kind in "fi" and shares.between(0, 1).all(), list(
+            shares
+        )
         assert type(accuracy) in (int, float) and 0 <= accuracy <= 1 and params >= 0
         assert len(shown) and shown["validation_error"].notna().all()
         for name in ("validation_error", "best_so_far", "test_accuracy"):

@@ -1,9 +1,10 @@
-"""A run that is killed every few seconds until it is through, beside an undisturbed one: `python -m tests.faults.soak`.
+"""A run that is killed every few seconds until it is through, beside an undisturbed one: `python -m
+tests.faults.soak`.
 
-Both run in temporary copies of this repository, at the scale of `--scale`. Kills go at random to everything at once, to
-DVC alone (the stage becomes an orphan, which is killed later or ends) or to the stage's processes alone. Prints the
-counts, and exits with 1 if a table, a number or a hash of an output differs. `--reference FOLDER` is a repository that
-is finished already.
+Both run in temporary copies of this repository, at the scale of `--scale`. Kills go at random to
+everything at once, to DVC alone (the stage becomes an orphan, which is killed later or ends) or to
+the stage's processes alone. Prints the counts, and exits with 1 if a table, a number or a hash of
+an output differs. `--reference FOLDER` is a repository that is finished already.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ from pathlib import Path
 
 import psutil
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from harness import repro, repro_until_done, results, start  # noqa: E402
-from pocket import ROOT, copy_of_the_repository  # noqa: E402
+from tests.faults.harness import repro, repro_until_done, results, start  # noqa: E402
+from tests.helpers.pocket import copy_of_the_repository
+from tools.pocket import ROOT
 
 WAYS = ("everything", "DVC alone", "the stage alone")
 ORPHAN = "an orphan"
@@ -35,10 +37,14 @@ ALL = (*WAYS, ORPHAN)
 
 
 def copy(folder: Path, scale: str) -> Path:
-    """This repository at that scale, with nothing computed; a checkpoint a second, which changes no result."""
+    """This repository at that scale, with nothing computed; a checkpoint a second, which changes no
+    result.
+    """
     copy_of_the_repository(folder)
     shutil.copytree(ROOT / "scales", folder / "scales")
-    subprocess.run([sys.executable, "-m", "stages.scale", scale], cwd=folder, check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "commands.scale", scale], cwd=folder, check=True, capture_output=True
+    )
     params = folder / "params.yaml"
     text = params.read_text()
     changed = text.replace("checkpoint_seconds: 60", "checkpoint_seconds: 1")
@@ -56,14 +62,20 @@ def kill(process: subprocess.Popen[str], way: str) -> bool:
     if way == "everything":
         os.killpg(process.pid, signal.SIGKILL)
         return True
-    below = [p for p in psutil.Process(process.pid).children(recursive=True) if "stages." in " ".join(p.cmdline())]
+    below = [
+        p
+        for p in psutil.Process(process.pid).children(recursive=True)
+        if "stages." in " ".join(p.cmdline())
+    ]
     for each in below:
         each.kill()
     return bool(below)
 
 
 def soak(folder: Path, least: int, seconds: tuple[float, float], seed: int) -> Counter[str]:
-    """Kills by way, until the pipeline is through; at least `least` of them if it takes that long."""
+    """Kills by way, until the pipeline is through; at least `least` of them if it takes that
+    long.
+    """
     rng, kills = random.Random(seed), Counter[str]()
     begun = time.monotonic()
     while True:
@@ -72,7 +84,11 @@ def soak(folder: Path, least: int, seconds: tuple[float, float], seed: int) -> C
             output, _ = process.communicate(timeout=rng.uniform(*seconds))
             if process.returncode == 0:
                 return kills
-            if "in use by process" not in output and "is busy" not in output and "Lock" not in output:
+            if (
+                "in use by process" not in output
+                and "is busy" not in output
+                and "Lock" not in output
+            ):
                 raise AssertionError(f"after {sum(kills.values())} kills:\n{output}")
             kills["refusals"] += 1
             if (found := re.search(r"in use by process (\d+)", output)) and rng.random() < 0.5:
@@ -100,7 +116,9 @@ def soak(folder: Path, least: int, seconds: tuple[float, float], seed: int) -> C
 
 
 def without_the_page(found: dict[str, bytes]) -> dict[str, bytes]:
-    """Without the report page in dvc.lock: it says what metrics/environment.json says, which is not compared."""
+    """Without the report page in dvc.lock: it says what metrics/environment.json says, which is not
+    compared.
+    """
     lock = json.loads(found["dvc.lock"])
     lock["stages"].pop("page", None)
     return {**found, "dvc.lock": json.dumps(lock, sort_keys=True).encode()}
@@ -108,24 +126,37 @@ def without_the_page(found: dict[str, bytes]) -> dict[str, bytes]:
 
 def main() -> None:
     """Run and compare."""
-    parser = argparse.ArgumentParser(prog="python -m tests.faults.soak", description=__doc__.split("\n\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.faults.soak", description=__doc__.split("\n\n")[0]
+    )
     parser.add_argument("--scale", default="smoke")
     parser.add_argument("--kills", type=int, default=50, help="then it may go on undisturbed")
-    parser.add_argument("--seconds", type=float, nargs=2, default=(5.0, 14.0), help="between two kills")
+    parser.add_argument(
+        "--seconds", type=float, nargs=2, default=(5.0, 14.0), help="between two kills"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--reference", type=Path)
     arguments = parser.parse_args()
     place = Path(tempfile.mkdtemp(prefix="soak-"))
     begun = time.monotonic()
-    kills = soak(copy(place / "killed", arguments.scale), arguments.kills, tuple(arguments.seconds), arguments.seed)
-    print(f"{sum(kills[way] for way in ALL)} kills in {time.monotonic() - begun:.0f} s: {dict(kills)}")
+    kills = soak(
+        copy(place / "killed", arguments.scale),
+        arguments.kills,
+        tuple(arguments.seconds),
+        arguments.seed,
+    )
+    print(
+        f"{sum(kills[way] for way in ALL)} kills in {time.monotonic() - begun:.0f} s: {dict(kills)}"
+    )
     reference = arguments.reference
     if reference is None:
         reference = copy(place / "undisturbed", arguments.scale)
         code, output = repro(reference)
         assert code == 0, output
     ours, theirs = (without_the_page(results(folder)) for folder in (place / "killed", reference))
-    differing = sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
+    differing = sorted(
+        name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)
+    )
     differing = [name for name in differing if name != "metrics/environment.json"]
     print("nothing differs" if not differing else f"different: {differing}")
     if not differing:

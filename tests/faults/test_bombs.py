@@ -1,4 +1,6 @@
-"""Archives write nothing outside their folder, and small files that stand for gigabytes are refused."""
+"""Archives write nothing outside their folder, and small files that stand for gigabytes are
+refused.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,10 @@ MEMBERS = {
     "parent": [member(tarfile.REGTYPE, "../out")],
     "inner parent": [member(tarfile.REGTYPE, "small/../../out")],
     "absolute": [member(tarfile.REGTYPE, "{root}/out")],
-    "symlink": [member(tarfile.SYMTYPE, "small/l", "{root}"), member(tarfile.REGTYPE, "small/l/out")],
+    "symlink": [
+        member(tarfile.SYMTYPE, "small/l", "{root}"),
+        member(tarfile.REGTYPE, "small/l/out"),
+    ],
     "parent symlink": [member(tarfile.SYMTYPE, "l", "../.."), member(tarfile.REGTYPE, "l/out")],
     "hard link": [member(tarfile.LNKTYPE, "small/l", "{root}/secret")],
     "device": [member(tarfile.CHRTYPE, "small/l")],
@@ -57,7 +62,9 @@ def test_an_archive_writes_nothing_outside_its_folder(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "unpacked"))
     with tarfile.open(archive, "w:gz") as packed:
         for info in MEMBERS[name]:
-            made = member(info.type, info.name.format(root=tmp_path), info.linkname.format(root=tmp_path))
+            made = member(
+                info.type, info.name.format(root=tmp_path), info.linkname.format(root=tmp_path)
+            )
             packed.addfile(made, io.BytesIO(b"out") if made.size else None)
     with pytest.raises(ValueError, match="corrupt"):
         archives._cifar(kind, archive.parent, download=False)  # by its checksum
@@ -69,9 +76,16 @@ def test_an_archive_writes_nothing_outside_its_folder(
     assert not (tmp_path.parent / "out").exists()
 
 
-def test_archives_are_not_opened_before_their_checksum_is_known(tmp_path: Path, monkeypatch: Any) -> None:
+def test_archives_are_not_opened_before_their_checksum_is_known(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
     bomb = gzip.compress(bytes(50_000_000))
-    for name in ("cifar-10-python.tar.gz", "cifar-100-python.tar.gz", "train_32x32.mat", "test_32x32.mat"):
+    for name in (
+        "cifar-10-python.tar.gz",
+        "cifar-100-python.tar.gz",
+        "train_32x32.mat",
+        "test_32x32.mat",
+    ):
         (tmp_path / name).write_bytes(bomb)
     opened = lambda *args, **kwargs: pytest.fail("opened")  # noqa: E731
     monkeypatch.setattr(tarfile, "open", opened)
@@ -86,7 +100,9 @@ def png(width: int, height: int, *extra: bytes) -> bytes:
     """A PNG file that claims this size and holds next to nothing."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     body = [*extra, chunk(b"IDAT", zlib.compress(b"")), chunk(b"IEND", b"")]
@@ -125,8 +141,11 @@ def test_image_bombs_are_refused(tmp_path: Path, little_memory: None, which: str
         (tmp_path / split / "a").mkdir(parents=True)
         (tmp_path / split / "a/0.png").write_bytes(data)
         write_parquet(tmp_path / "parquet" / f"{split}-0.parquet", [data], [0])
-    for read in (lambda: image_folder(tmp_path, 8), lambda: image_folder(tmp_path, None),
-                 lambda: parquet(tmp_path / "parquet")):  # fmt: skip
+    for read in (
+        lambda: image_folder(tmp_path, 8),
+        lambda: image_folder(tmp_path, None),
+        lambda: parquet(tmp_path / "parquet"),
+    ):
         with pytest.raises(ValueError, match=r"0\.(png|parquet)"):
             read()
 
@@ -141,7 +160,11 @@ def test_parquet_bombs_are_refused(tmp_path: Path, little_memory: None) -> None:
     image.save(tmp_path / "small.png")
     small = pa.array([(tmp_path / "small.png").read_bytes()])
     same = pa.DictionaryArray.from_arrays(pa.array(np.zeros(90_000, np.int32)), small)
-    for column, words in ((many, "row 0: 20,00"), (nothing, "rows, allowed are"), (same, "are more than 16 GiB")):
+    for column, words in (
+        (many, "row 0: 20,00"),
+        (nothing, "rows, allowed are"),
+        (same, "are more than 16 GiB"),
+    ):
         struct_column = pa.StructArray.from_arrays([column], ["bytes"])
         table = pa.table({"img": struct_column, "label": pa.array(np.zeros(len(column), np.int64))})
         for name in (file, tmp_path / "test-0.parquet"):

@@ -1,4 +1,6 @@
-"""Torn, altered and foreign files, full and read-only disks, trials that fail: said or mended, and no byte changes."""
+"""Torn, altered and foreign files, full and read-only disks, trials that fail: said or mended, and
+no byte changes.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +12,19 @@ import sys
 from pathlib import Path
 
 import pytest
-from harness import repro, repro_until_done, results, start, undone
-from pocket import ENVIRONMENT, WHOLE_RUN, dvc, write_params
+
+from tests.faults.harness import repro, repro_until_done, results, start, undone
+from tests.helpers.pocket import ENVIRONMENT, WHOLE_RUN, dvc
+from tools.pocket import write_params
 
 TEACHERS, CELL = "teachers", "students@mlp2-60k"
 STUDENTS = ("stages.students", "mimic", "--row", "mlp2", "--budget", "60k")
 
 
 def interrupted(undisturbed: Path, tmp_path: Path, stage: str, point: str, number: int) -> Path:
-    """A repository in which `stage` was killed at that point, one trial (or epoch) after another."""
+    """A repository in which `stage` was killed at that point, one trial (or epoch) after
+    another.
+    """
     folder = undone(undisturbed, tmp_path / "repository", stage)
     write_params(folder, {**WHOLE_RUN, "execution.slots": 1})
     code, output = repro(folder, f"{point} kill {number}", tmp_path / "fired")
@@ -104,8 +110,12 @@ def test_a_journal_of_another_search_is_refused_and_kept(undisturbed: Path, tmp_
 
 
 @pytest.mark.slow
-def test_other_params_and_other_code_have_other_work_folders(undisturbed: Path, tmp_path: Path) -> None:
-    """What was found for one computation is never used for another, and is there when one comes back to it."""
+def test_other_params_and_other_code_have_other_work_folders(
+    undisturbed: Path, tmp_path: Path
+) -> None:
+    """What was found for one computation is never used for another, and is there when one comes
+    back to it.
+    """
     folder = interrupted(undisturbed, tmp_path, TEACHERS, "trial", 3)
     done = len(list(folder.glob("work/teachers/*/trials/*/result.json")))
     write_params(folder, {**WHOLE_RUN, "teachers.training.max_epochs": 1})
@@ -125,9 +135,13 @@ def test_other_params_and_other_code_have_other_work_folders(undisturbed: Path, 
 def door(folder: Path, *words: str) -> tuple[int, str]:
     """A stage without DVC."""
     done = subprocess.run(
-        [sys.executable, "-m", *words], cwd=folder, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE,
+        [sys.executable, "-m", *words],
+        cwd=folder,
+        env=ENVIRONMENT,
+        text=True,
+        stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-    )  # fmt: skip
+    )
     return done.returncode, done.stdout
 
 
@@ -152,17 +166,25 @@ def test_logits_of_another_shard(undisturbed: Path, tmp_path: Path) -> None:
 
 
 def test_a_corrupt_object_in_a_remote(undisturbed: Path, tmp_path: Path) -> None:
-    """With `verify` as the README says it is refused; what is whole comes, and the stage makes the rest again."""
+    """With `verify` as the README says it is refused; what is whole comes, and the stage makes the
+    rest again.
+    """
     folder, remote = shutil.copytree(undisturbed, tmp_path / "repository"), tmp_path / "remote"
     dvc(folder, "remote", "add", "-d", "storage", str(remote))
     dvc(folder, "config", "remote.storage.verify", "true")
     dvc(folder, "push", "-q")
-    objects = sorted(path for path in remote.rglob("*") if path.is_file() and path.stat().st_size > 10_000)
+    objects = sorted(
+        path for path in remote.rglob("*") if path.is_file() and path.stat().st_size > 10_000
+    )
     flip(objects[0])
     shutil.rmtree(folder / ".dvc/cache")
     shutil.rmtree(folder / "data")
     output = dvc(folder, "pull", check=False)
-    said = ("corrupt", "failed", "missing cache files")  # which of them depends on the kind of output
+    said = (
+        "corrupt",
+        "failed",
+        "missing cache files",
+    )  # which of them depends on the kind of output
     assert any(words in output.lower() for words in said), output
     hashes = {path.name for path in (folder / ".dvc/cache/files").rglob("*") if path.is_file()}
     assert objects[0].name not in hashes, "a corrupt object came into the cache"
@@ -174,14 +196,17 @@ def test_a_corrupt_object_in_a_remote(undisturbed: Path, tmp_path: Path) -> None
 
 def behind(folder: Path, script: str) -> tuple[str, ...]:
     """A command that runs what follows where it may mount; the test is skipped where nobody may."""
-    probe = subprocess.run(["unshare", "-rm", "sh", "-c", "mount -t tmpfs tmpfs /mnt"], capture_output=True, text=True)
+    probe = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", "mount -t tmpfs tmpfs /mnt"], capture_output=True, text=True
+    )
     if probe.returncode:
         pytest.skip(f"file systems cannot be mounted here: {probe.stderr.strip()}")
     return "unshare", "-rm", "sh", "-c", f'set -e; {script}; exec "$@"', "sh"
 
 
 @pytest.mark.parametrize(
-    "stage, point", [("augment", "write:epoch-"), pytest.param(CELL, "write:checkpoint", marks=pytest.mark.slow)]
+    "stage, point",
+    [("augment", "write:epoch-"), pytest.param(CELL, "write:checkpoint", marks=pytest.mark.slow)],
 )
 def test_no_space_left(undisturbed: Path, tmp_path: Path, stage: str, point: str) -> None:
     """The error of a full disk, raised in the middle of a write."""
@@ -208,7 +233,9 @@ def test_a_disk_that_is_full(undisturbed: Path, tmp_path: Path, stage: str, size
 @pytest.mark.slow
 def test_a_read_only_work_folder(undisturbed: Path, tmp_path: Path) -> None:
     folder = undone(undisturbed, tmp_path / "repository", TEACHERS)
-    code, output = repro(folder, before=behind(folder, "mount --bind work work; mount -o remount,ro,bind work"))
+    code, output = repro(
+        folder, before=behind(folder, "mount --bind work work; mount -o remount,ro,bind work")
+    )
     one_line(code, output, "Read-only file system", "work/teachers")
     goes_on(folder, undisturbed)
 
@@ -226,14 +253,20 @@ def test_a_trial_that_runs_out_of_memory(undisturbed: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("lr, failed", [(1e30, "all"), ({"low": 1e-4, "high": 1e8, "log": True}, "some")])
-def test_trials_whose_loss_is_not_finite(undisturbed: Path, tmp_path: Path, lr: object, failed: str) -> None:
+@pytest.mark.parametrize(
+    "lr, failed", [(1e30, "all"), ({"low": 1e-4, "high": 1e8, "log": True}, "some")]
+)
+def test_trials_whose_loss_is_not_finite(
+    undisturbed: Path, tmp_path: Path, lr: object, failed: str
+) -> None:
     folder = undone(undisturbed, tmp_path / "repository", "hard@conv2-180k")
     sweep = {"trials": 4, "start": 4, "lag": 1, "engine": "sobol"}
     write_params(folder, {**WHOLE_RUN, "hard.space.lr": lr, "hard.sweep": sweep})
     code, output = repro(folder)
     journal = only(folder, "work/hard/conv2-180k/*/journal.jsonl")
-    done = [e for e in map(json.loads, journal.read_text().splitlines()) if e.get("event") == "done"]
+    done = [
+        e for e in map(json.loads, journal.read_text().splitlines()) if e.get("event") == "done"
+    ]
     lost = [e["reason"] for e in done if e["value"] is None]
     assert all("loss is" in reason for reason in lost)
     if failed == "all":

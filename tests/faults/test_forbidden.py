@@ -4,10 +4,24 @@ from __future__ import annotations
 
 import ast
 
-from pocket import ROOT
+from tools.pocket import ROOT
 
-FORBIDDEN_IMPORTS = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "subprocess", "pty",
-                     "yaml", "code", "runpy", "zipfile", "ctypes"}  # fmt: skip
+FORBIDDEN_IMPORTS = {
+    "pickle",
+    "cPickle",
+    "dill",
+    "cloudpickle",
+    "joblib",
+    "shelve",
+    "marshal",
+    "subprocess",
+    "pty",
+    "yaml",
+    "code",
+    "runpy",
+    "zipfile",
+    "ctypes",
+}
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}
 FORBIDDEN_METHODS = {
     "os": ("system", "popen", "exec", "spawn", "posix_spawn"),
@@ -19,18 +33,27 @@ FORBIDDEN_METHODS = {
     "shutil": ("unpack_archive",),
 }
 ALLOWED = {
-    "stages/workers/executors.py": {"pickle"},  # between a process and its own children, never from a file
-    "stages/workers/cluster.py": {"pickle"},  # between a driver and the tasks that it has started, by Ray's own wire
-    "stages/workers/cluster_task.py": {"pickle"},  # the other end
-    "stages/fit/device.py": {"ctypes"},  # one setting of the C library's allocator
-    "stages/store/environment.py": {"subprocess"},  # git with fixed words, without a shell
-    "stages/images/sources/vectors.py": {"np.load", "zipfile"},  # without pickles; sizes are looked at before
-    "stages/share.py": {"subprocess"},  # DVC with paths of dvc.lock, without a shell
-    "stages/workers/pipeline.py": {"subprocess"},  # DVC with names of stages, without a shell
-    "stages/workers/jobs.py": {"subprocess"},  # the same
-    "stages/workers/guard.py": {"subprocess"},  # what jobs hands to it
-    "stages/serve/programs.py": {"torch.export.load"},  # what export has just made, or the user says is to be trusted
-    "stages/serve/vectors.py": {"np.load"},  # without pickles, which is numpy's default
+    "stages/runtime/executors.py": {
+        "pickle"
+    },  # between a process and its own children, never from a file
+    "stages/runtime/cluster/executor.py": {
+        "pickle"
+    },  # between a driver and the tasks that it has started, by Ray's own wire
+    "stages/runtime/cluster/task.py": {"pickle"},  # the other end
+    "stages/runtime/device.py": {"ctypes"},  # one setting of the C library's allocator
+    "stages/runtime/environment.py": {"subprocess"},  # git with fixed words, without a shell
+    "stages/images/sources/vectors.py": {
+        "np.load",
+        "zipfile",
+    },  # without pickles; sizes are looked at before
+    "commands/share.py": {"subprocess"},  # DVC with paths of dvc.lock, without a shell
+    "commands/pipeline/dvc.py": {"subprocess"},  # DVC with names of stages, without a shell
+    "commands/pipeline/jobs.py": {"subprocess"},  # the same
+    "commands/pipeline/guard.py": {"subprocess"},  # what jobs hands to it
+    "commands/models/programs.py": {
+        "torch.export.load"
+    },  # what export has just made, or the user says is to be trusted
+    "commands/models/vectors.py": {"np.load"},  # without pickles, which is numpy's default
 }
 
 
@@ -38,26 +61,59 @@ def offences(text: str) -> list[str]:
     """What could run code from a file, or a shell, in Python source."""
     found = []
     for node in ast.walk(ast.parse(text)):
-        names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
+        names = (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            else []
+        )
         module = getattr(node, "module", None) if isinstance(node, ast.ImportFrom) else None
-        found += [name for name in [*names, *([module] if module else [])] if name.split(".")[0] in FORBIDDEN_IMPORTS]
+        found += [
+            name
+            for name in [*names, *([module] if module else [])]
+            if name.split(".")[0] in FORBIDDEN_IMPORTS
+        ]
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
             owner, _, method = called.rpartition(".")
             bad = FORBIDDEN_METHODS.get(owner, ()) if method != "compile" else ()
-            found += [called] if called in FORBIDDEN_CALLS or any(method.startswith(name) for name in bad) else []
+            found += (
+                [called]
+                if called in FORBIDDEN_CALLS or any(method.startswith(name) for name in bad)
+                else []
+            )
             words = {word.arg: ast.unparse(word.value) for word in node.keywords}
-            found += [name for name in ("shell", "allow_pickle") if words.get(name, "False") != "False"]
+            found += [
+                name for name in ("shell", "allow_pickle") if words.get(name, "False") != "False"
+            ]
             if method == "YAML" or called == "YAML":
-                found += [] if words.get("typ", "'rt'") in ("'safe'", "'rt'") else [f"YAML {words['typ']}"]
+                found += (
+                    []
+                    if words.get("typ", "'rt'") in ("'safe'", "'rt'")
+                    else [f"YAML {words['typ']}"]
+                )
             if method == "extractall" or method == "extract":
                 found += [] if words.get("filter") == "'data'" else [called]
     return found
 
 
-BAD = ("import pickle", "from pickle import load", "eval('1')", "exec(x)", "import subprocess", "os.system(x)",
-       "torch.load(x)", "np.load(x)", "f(x, allow_pickle=True)", "g(x, shell=True)", "YAML(typ='unsafe')",
-       "torch.export.load(x)", "tar.extractall(x)", "import yaml", "os.execv(x, y)", "pd.read_pickle(x)")  # fmt: skip
+BAD = (
+    "import pickle",
+    "from pickle import load",
+    "eval('1')",
+    "exec(x)",
+    "import subprocess",
+    "os.system(x)",
+    "torch.load(x)",
+    "np.load(x)",
+    "f(x, allow_pickle=True)",
+    "g(x, shell=True)",
+    "YAML(typ='unsafe')",
+    "torch.export.load(x)",
+    "tar.extractall(x)",
+    "import yaml",
+    "os.execv(x, y)",
+    "pd.read_pickle(x)",
+)
 
 
 def test_no_stage_can_run_code_from_a_file_or_a_shell() -> None:
@@ -65,4 +121,8 @@ def test_no_stage_can_run_code_from_a_file_or_a_shell() -> None:
     files = sorted((ROOT / "stages").rglob("*.py"))
     assert len(files) > 40
     found = {str(path.relative_to(ROOT)): set(offences(path.read_text())) for path in files}
-    assert {name: bad - ALLOWED.get(name, set()) for name, bad in found.items() if bad - ALLOWED.get(name, set())} == {}
+    assert {
+        name: bad - ALLOWED.get(name, set())
+        for name, bad in found.items()
+        if bad - ALLOWED.get(name, set())
+    } == {}

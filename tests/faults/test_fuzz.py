@@ -1,4 +1,5 @@
-"""Broken params and files end in one clear line or in values that keep the rules; each fault that was found once.
+"""Broken params and files end in one clear line or in values that keep the rules; each fault that
+was found once.
 
 `python -m tests.faults.fuzz --count 100000` is the long form of the first test.
 """
@@ -16,20 +17,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pocket import ROOT, pocket_params
 from ruamel.yaml import YAML
 
 from stages.report.cells import read_sweep
 from stages.search.journal import Journal
-from stages.settings import students, whole
+from stages.settings import groups, whole
 from stages.settings.read import MOST, read_params
 from stages.store.atomic import read_json, write_json
+from stages.store.manifest import read_manifest
 from stages.store.prepared import read_train, write_split
 from stages.store.shards import read_images, read_logits, shard_path
 from stages.store.tensors import KEY, read_header, read_tensors, write_tensors
-from stages.store.trials import TrialFolder, write_table
-from stages.store.work import read_manifest
+from stages.trials.folder import TrialFolder
+from stages.trials.tables import write_table
 from tests.faults import corrupt, fuzz, readers
+from tools.pocket import ROOT, pocket_params
 
 
 def fuzz_run(folder: Path, *words: str) -> dict[str, Any]:
@@ -37,7 +39,9 @@ def fuzz_run(folder: Path, *words: str) -> dict[str, Any]:
     out = folder / "out.json"
     command = [sys.executable, "-m", "tests.faults.fuzz", "--json", str(out), *words]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1500)
-    assert out.is_file(), f"exit status {done.returncode}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
+    assert out.is_file(), (
+        f"exit status {done.returncode}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
+    )
     return json.loads(out.read_text())
 
 
@@ -45,7 +49,11 @@ def test_some_thousand_broken_inputs(tmp_path: Path) -> None:
     found = fuzz_run(tmp_path, "--count", "2000", "--seed", "1")
     assert found["failures"] == []
     assert found["all"]["inputs"] == 2000 and len(found["readers"]) == 25
-    assert all(row["refused"] for name, row in found["readers"].items() if name not in ("checkpoint", "trial result"))
+    assert all(
+        row["refused"]
+        for name, row in found["readers"].items()
+        if name not in ("checkpoint", "trial result")
+    )
 
 
 @pytest.mark.slow
@@ -54,7 +62,7 @@ def test_a_hundred_thousand_broken_inputs(tmp_path: Path) -> None:
     assert found["failures"] == [] and found["all"]["inputs"] == 100_000
 
 
-# ------------------------------------------------------------------------------- the harness itself can fail
+# --------------------------------------------------------------------- the harness itself can fail
 
 
 def reader(read: Callable[[Any], Any]) -> readers.Reader:
@@ -62,7 +70,9 @@ def reader(read: Callable[[Any], Any]) -> readers.Reader:
     return readers.Reader("own", lambda rng: rng.random(), read, readers.among(1.0), "own", 1)
 
 
-def test_tracebacks_unclear_lines_wrong_values_and_hangs_are_failures(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tracebacks_unclear_lines_wrong_values_and_hangs_are_failures(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def refuse(item: float) -> None:
         raise ValueError(f"own: {item}")
 
@@ -78,7 +88,9 @@ def test_tracebacks_unclear_lines_wrong_values_and_hangs_are_failures(monkeypatc
     for read in bad:
         assert fuzz.run(reader(read), 2, 0, failures) == {"failed": 2}
     ends = ("KeyError", "AssertionError: unclear", "AssertionError: accepted", "TooSlow")
-    assert [end in failure.why for end, failure in zip(ends, failures[::2], strict=True)] == [True] * 4
+    assert [end in failure.why for end, failure in zip(ends, failures[::2], strict=True)] == [
+        True
+    ] * 4
 
 
 def test_inputs_are_broken_and_depend_on_the_seed_only() -> None:
@@ -89,15 +101,36 @@ def test_inputs_are_broken_and_depend_on_the_seed_only() -> None:
     assert fuzz.shares(100_000, [reader(int), reader(int), reader(int)]) == [33333, 33334, 33333]
 
 
-# --------------------------------------------------------------------------------------------------- params
+# ------------------------------------------------------------------------------------------ params
 
 
-JUNK = ("", "x; touch marker", "1", "數", None, True, -1, 10**400, 1e308, float("nan"), float("inf"), [], {}, [1, [2]])
+JUNK = (
+    "",
+    "x; touch marker",
+    "1",
+    "數",
+    None,
+    True,
+    -1,
+    10**400,
+    1e308,
+    float("nan"),
+    float("inf"),
+    [],
+    {},
+    [1, [2]],
+)
 
 
 def places(params: Any) -> list[tuple[Any, Any]]:
     """(holder, key) of everything in `params`."""
-    keys = list(params) if isinstance(params, dict) else range(len(params)) if isinstance(params, list) else ()
+    keys = (
+        list(params)
+        if isinstance(params, dict)
+        else range(len(params))
+        if isinstance(params, list)
+        else ()
+    )
     return [place for key in keys for place in ((params, key), *places(params[key]))]
 
 
@@ -127,14 +160,14 @@ def test_every_key_with_every_wrong_value() -> None:
 def test_every_misspelt_key_is_refused_and_every_section_is_needed() -> None:
     params = copy.deepcopy(pocket_params())
     unlisted = [
-        params[students.ROWS[target]][name]
+        params[groups.ROWS[target]][name]
         for target in ("mimic", "hard")
-        for name in params[students.ROWS[target]]
-        if name not in params[students.SECTION[target]]["rows"]
+        for name in params[groups.ROWS[target]]
+        if name not in params[groups.SECTION[target]]["rows"]
     ]
     passed_over = [id(holder) for row in unlisted for holder, _ in [(row, None), *places(row)]]
     for holder, key in places(params):
-        rows = any(holder is params[name] for name in students.ROWS.values())
+        rows = any(holder is params[name] for name in groups.ROWS.values())
         boxes = key in ("60k", "180k")  # a budget that is not listed may be there
         if isinstance(holder, dict) and id(holder) not in passed_over and not rows and not boxes:
             value = holder.pop(key)
@@ -151,13 +184,19 @@ def test_every_misspelt_key_is_refused_and_every_section_is_needed() -> None:
         ("scale: " + "[" * 100_000, "lists and mappings"),  # crashed the YAML library
         ("- " * 30_000, "lists and mappings"),
         ("scale: " + "[" * MOST, "not valid YAML"),
-        ("a0: &a0 [1, 2]\n" + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 40)), "aliases"),
+        (
+            "a0: &a0 [1, 2]\n"
+            + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 40)),
+            "aliases",
+        ),
         ("scale: &a [*a]", "aliases"),
         ("# " + "x" * 1_000_000, "characters"),
         ("scale: a\nscale: b\n", "duplicate key"),
     ],
 )
-def test_params_that_would_crash_or_fill_memory_are_refused(tmp_path: Path, text: str, words: str) -> None:
+def test_params_that_would_crash_or_fill_memory_are_refused(
+    tmp_path: Path, text: str, words: str
+) -> None:
     (tmp_path / "params.yaml").write_text(text)
     script = "import sys; from stages.settings.read import read_params; read_params(sys.argv[1])"
     command = [sys.executable, "-c", script, str(tmp_path / "params.yaml")]
@@ -174,13 +213,15 @@ def test_aliases_as_people_use_them_are_allowed(tmp_path: Path) -> None:
     whole.check(read_params(tmp_path / "params.yaml"))
 
 
-# ----------------------------------------------------------------------- the smallest input of each fault found
+# ---------------------------------------------------------- the smallest input of each fault found
 
 
 DEEP = "[" * 100_000
 
 
-@pytest.mark.parametrize("text", [DEEP, '{"a": NaN}', '{"a": 1e999}', '{"a": -Infinity}', "9" * 5000, "\ud800", ""])
+@pytest.mark.parametrize(
+    "text", [DEEP, '{"a": NaN}', '{"a": 1e999}', '{"a": -Infinity}', "9" * 5000, "\ud800", ""]
+)
 def test_json_that_python_chokes_on_or_should_not_take(tmp_path: Path, text: str) -> None:
     path = tmp_path / "a.json"
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
@@ -239,16 +280,31 @@ def test_a_header_that_is_nested_too_deeply_or_is_no_mapping(tmp_path: Path) -> 
     for data in (deep, path.read_bytes()):
         path.write_bytes(data)
         for read in (read_tensors, read_header):
-            with pytest.raises(ValueError, match=r"a\.safetensors is truncated or not a file of this pipeline"):
+            with pytest.raises(
+                ValueError, match=r"a\.safetensors is truncated or not a file of this pipeline"
+            ):
                 read(path)
 
 
-IMAGES = {"index": np.zeros(2, np.int32), "labels": np.zeros(2, np.uint16), "draws": np.zeros((2, 9), np.uint16)}
+IMAGES = {
+    "index": np.zeros(2, np.int32),
+    "labels": np.zeros(2, np.uint16),
+    "draws": np.zeros((2, 9), np.uint16),
+}
 
 
-@pytest.mark.parametrize("change", [{"labels": np.zeros(1, np.uint16)}, {"draws": np.zeros((2, 8), np.uint16)},
-                                    {"index": np.zeros(2)}, {"images": np.zeros((2, 4, 5, 3), np.uint8)}])  # fmt: skip
-def test_a_whole_file_with_the_wrong_arrays_is_no_image_shard(tmp_path: Path, change: dict[str, np.ndarray]) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"labels": np.zeros(1, np.uint16)},
+        {"draws": np.zeros((2, 8), np.uint16)},
+        {"index": np.zeros(2)},
+        {"images": np.zeros((2, 4, 5, 3), np.uint8)},
+    ],
+)
+def test_a_whole_file_with_the_wrong_arrays_is_no_image_shard(
+    tmp_path: Path, change: dict[str, np.ndarray]
+) -> None:
     header = {"epoch": 0, "images_sha256": "ab", "shape": [2, 4, 4, 3]}
     write_tensors(shard_path(tmp_path, 0), IMAGES, header)
     read_images(tmp_path, 0)
@@ -257,8 +313,12 @@ def test_a_whole_file_with_the_wrong_arrays_is_no_image_shard(tmp_path: Path, ch
         read_images(tmp_path, 0)
 
 
-@pytest.mark.parametrize("arrays", [{}, {"logits": np.zeros((2, 3))}, {"logits": np.zeros(3, np.float32)}])
-def test_a_whole_file_with_the_wrong_arrays_is_no_logits(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
+@pytest.mark.parametrize(
+    "arrays", [{}, {"logits": np.zeros((2, 3))}, {"logits": np.zeros(3, np.float32)}]
+)
+def test_a_whole_file_with_the_wrong_arrays_is_no_logits(
+    tmp_path: Path, arrays: dict[str, np.ndarray]
+) -> None:
     write_tensors(shard_path(tmp_path, 0), arrays, {"epoch": 0, "images_sha256": "ab"})
     with pytest.raises(ValueError, match="holds no logits"):
         read_logits(tmp_path, 0, "ab")
@@ -266,7 +326,11 @@ def test_a_whole_file_with_the_wrong_arrays_is_no_logits(tmp_path: Path, arrays:
 
 def test_a_whole_file_with_the_wrong_arrays_is_no_split(tmp_path: Path) -> None:
     images, labels = np.zeros((2, 4, 4, 3), np.uint8), np.zeros(2, np.uint8)
-    wrong = [(images, labels[:1], {"classes": []}), (images[..., 0], labels, {"classes": []}), (images, labels, {})]
+    wrong = [
+        (images, labels[:1], {"classes": []}),
+        (images[..., 0], labels, {"classes": []}),
+        (images, labels, {}),
+    ]
     for arguments in (*wrong, (images, labels.astype(float), {"classes": []})):
         write_split(tmp_path, "train", *arguments)
         with pytest.raises(ValueError, match="holds no prepared images"):
@@ -274,7 +338,9 @@ def test_a_whole_file_with_the_wrong_arrays_is_no_split(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [("0.5", "4.5"), ("0.5", "0.="), ("60000", "6e4x"), ("0.5", "")])
-def test_metrics_that_are_no_fractions_or_counts_are_refused(tmp_path: Path, change: tuple[str, str]) -> None:
+def test_metrics_that_are_no_fractions_or_counts_are_refused(
+    tmp_path: Path, change: tuple[str, str]
+) -> None:
     row = {"trial": 0, "validation_error": 0.5, "test_accuracy": 0.25, "params": 60000}
     write_table(tmp_path / "a.csv", [row], ("params",))
     write_json(tmp_path / "a.json", {"test_accuracy": 0.25})

@@ -1,4 +1,6 @@
-"""kill -9, SIGTERM and SIGINT at chosen moments of the pocket pipeline: the next run ends with the same bytes."""
+"""kill -9, SIGTERM and SIGINT at chosen moments of the pocket pipeline: the next run ends with the
+same bytes.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from harness import end_session, repro, repro_until_done, results, start, undone, until
+
+from tests.faults.harness import end_session, repro, repro_until_done, results, start, undone, until
 
 TEACHERS, CELL = "teachers", "students@mlp2-60k"
 POINTS = [
@@ -37,13 +40,17 @@ POINTS = [
 ]
 QUICK = {(TEACHERS, "write:checkpoint")}
 CASES = [
-    pytest.param(*case, marks=[] if case[:2] in QUICK else pytest.mark.slow, id=f"{case[0]}-{case[1]}")
+    pytest.param(
+        *case, marks=[] if case[:2] in QUICK else pytest.mark.slow, id=f"{case[0]}-{case[1]}"
+    )
     for case in POINTS
 ]
 
 
 @pytest.mark.parametrize("stage, point, number", CASES)
-def test_killed_there_and_run_again(undisturbed: Path, tmp_path: Path, stage: str, point: str, number: int) -> None:
+def test_killed_there_and_run_again(
+    undisturbed: Path, tmp_path: Path, stage: str, point: str, number: int
+) -> None:
     folder, marker = undone(undisturbed, tmp_path / "repository", stage), tmp_path / "fired"
     code, output = repro(folder, f"{point} kill {number}", marker)
     assert marker.exists(), f"{point} was not reached:\n{output}"
@@ -62,7 +69,9 @@ def test_a_killed_worker_is_replaced_at_once(undisturbed: Path, tmp_path: Path) 
 
 @pytest.mark.slow
 def test_dvc_killed_alone_and_a_second_run_at_once(undisturbed: Path, tmp_path: Path) -> None:
-    """The stage becomes an orphan that holds its work folder: the second run is refused until it has ended."""
+    """The stage becomes an orphan that holds its work folder: the second run is refused until it
+    has ended.
+    """
     folder = undone(undisturbed, tmp_path / "repository", TEACHERS)
     process = start(folder)
     until(lambda: list(folder.glob("work/teachers/*/trials/*/progress.json")), process)
@@ -83,7 +92,9 @@ def end_session_if_alive(process: object) -> None:
         pass
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "how", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_stopped_by_a_signal(undisturbed: Path, tmp_path: Path, how: signal.Signals) -> None:
     """Sent to the whole session, as a terminal or a scheduler does."""
     folder = undone(undisturbed, tmp_path / "repository", TEACHERS)

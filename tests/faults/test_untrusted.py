@@ -1,6 +1,7 @@
 """Files from elsewhere run no code and name no command: pickles, YAML tags, names in params.yaml.
 
-Every payload makes a marker file if anything runs it; `test_the_payloads_work` shows that they would.
+Every payload makes a marker file if anything runs it; `test_the_payloads_work` shows that they
+would.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pocket import copy_of_the_repository, dvc, pocket_params, write_params
 
 from stages.fit.checkpoint import Checkpoint
 from stages.images.sources import archives
@@ -28,13 +28,15 @@ from stages.search.journal import Journal
 from stages.settings import whole
 from stages.settings.read import read_params
 from stages.store.atomic import read_json
+from stages.store.manifest import read_manifest
 from stages.store.prepared import read_test, read_train, read_validation
 from stages.store.shards import read_images, read_logits
 from stages.store.tensors import read_header, read_tensors
-from stages.store.trials import TrialFolder
 from stages.store.weights import load_weights, save_weights
-from stages.store.work import read_manifest
+from stages.trials.folder import TrialFolder
 from tests.faults.file_readers import small_cifar, write_parquet
+from tests.helpers.pocket import copy_of_the_repository, dvc
+from tools.pocket import pocket_params, write_params
 
 
 class Payload:
@@ -80,7 +82,7 @@ def test_the_payloads_work(tmp_path: Path) -> None:
         marker.unlink()
 
 
-# ------------------------------------------------------------------------------------- a pickle in each place
+# -------------------------------------------------------------------------- a pickle in each place
 
 
 def _read_source(name: str) -> Callable[[Path], Any]:
@@ -118,7 +120,9 @@ PLACES: dict[str, Callable[[Path], Any]] = {
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("place", PLACES)
-def test_a_pickle_in_the_place_of_a_file_is_refused(tmp_path: Path, marker: Path, place: str, kind: str) -> None:
+def test_a_pickle_in_the_place_of_a_file_is_refused(
+    tmp_path: Path, marker: Path, place: str, kind: str
+) -> None:
     for name in ("train/a/1.png", "test/a/1.png", "test-00000-of-00001.parquet", place):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(pickles(marker)[kind])
@@ -126,12 +130,16 @@ def test_a_pickle_in_the_place_of_a_file_is_refused(tmp_path: Path, marker: Path
         PLACES[place](tmp_path)
     except ValueError:
         return
-    assert place == "journal.jsonl", "taken for a file of its kind"  # without a newline it is a torn first line
+    assert place == "journal.jsonl", (
+        "taken for a file of its kind"
+    )  # without a newline it is a torn first line
     assert Journal.open(tmp_path / place, {}).events == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_pickle_inside_a_parquet_file_is_no_image(tmp_path: Path, marker: Path, kind: str) -> None:
+def test_a_pickle_inside_a_parquet_file_is_no_image(
+    tmp_path: Path, marker: Path, kind: str
+) -> None:
     for split in ("train", "test"):
         write_parquet(tmp_path / f"{split}-0.parquet", [pickles(marker)[kind]], [0])
     with pytest.raises(ValueError, match="row 0: not a readable PNG or JPEG"):
@@ -159,8 +167,12 @@ def test_a_pickle_for_a_checkpoint_falls_back_and_for_a_result_is_none(
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("which", ["csv", "json"])
-def test_a_pickle_for_metrics_is_refused(tmp_path: Path, marker: Path, kind: str, which: str) -> None:
-    (tmp_path / "a.csv").write_text("trial,validation_error,best_so_far,test_accuracy,params\n0,0.5,0.5,0.5,9\n")
+def test_a_pickle_for_metrics_is_refused(
+    tmp_path: Path, marker: Path, kind: str, which: str
+) -> None:
+    (tmp_path / "a.csv").write_text(
+        "trial,validation_error,best_so_far,test_accuracy,params\n0,0.5,0.5,0.5,9\n"
+    )
     (tmp_path / "a.json").write_text('{"test_accuracy": 0.5}')
     read_sweep(tmp_path / "a")
     (tmp_path / f"a.{which}").write_bytes(pickles(marker)[kind])
@@ -171,7 +183,9 @@ def test_a_pickle_for_metrics_is_refused(tmp_path: Path, marker: Path, kind: str
 def test_a_cifar_batch_is_unpickled_only_if_its_checksum_is_the_published_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The format is a pickle, and one with the right checksum is believed: the checksum is what protects."""
+    """The format is a pickle, and one with the right checksum is believed: the checksum is what
+    protects.
+    """
     (tmp_path / "small").mkdir()
     batches, _, kind = small_cifar(tmp_path / "small")
     evil, marker = batches / "small/train_batch", tmp_path / "marker"
@@ -180,15 +194,24 @@ def test_a_cifar_batch_is_unpickled_only_if_its_checksum_is_the_published_one(
     with pytest.raises(ValueError, match="corrupt"):
         archives._read_cifar(kind, batches)
     assert not marker.exists()
-    monkeypatch.setattr(kind, "train_list", [["train_batch", hashlib.md5(evil.read_bytes()).hexdigest()]])
+    monkeypatch.setattr(
+        kind, "train_list", [["train_batch", hashlib.md5(evil.read_bytes()).hexdigest()]]
+    )
     with pytest.raises(Exception):  # noqa: B017
         archives._read_cifar(kind, batches)
     assert marker.exists(), "the payload does not work in this place: the test shows nothing"
 
 
 TAGS = (
-    *("!!python/object/apply:os.mknod [{0}]", "!!python/object/new:os.mknod [{0}]", "!!python/name:os.mknod"),
-    *("!!python/object/apply:subprocess.check_call [[touch, {0}]]", "!<tag:yaml.org,2002:python/module:os> ''"),
+    *(
+        "!!python/object/apply:os.mknod [{0}]",
+        "!!python/object/new:os.mknod [{0}]",
+        "!!python/name:os.mknod",
+    ),
+    *(
+        "!!python/object/apply:subprocess.check_call [[touch, {0}]]",
+        "!<tag:yaml.org,2002:python/module:os> ''",
+    ),
 )
 
 
@@ -201,11 +224,32 @@ def test_python_tags_in_params_are_refused(tmp_path: Path, marker: Path, tag: st
         read_params(path)
 
 
-# --------------------------------------------------------------------------------------------- names in params
+# --------------------------------------------------------------------------------- names in params
 
-NAMES = ("x; touch marker #", "$(touch marker)", "`touch marker`", "a b", "x\ntouch marker", "--help x\ntouch marker",
-         "x'\ntouch marker\n'", "'; touch marker; '", "x && touch marker #", "../../x", "/tmp/x", "-x", "~", "x|y",
-         "${item}", "$HOME", "*", "", ".", "..", "x\0", "conv2\n")  # fmt: skip
+NAMES = (
+    "x; touch marker #",
+    "$(touch marker)",
+    "`touch marker`",
+    "a b",
+    "x\ntouch marker",
+    "--help x\ntouch marker",
+    "x'\ntouch marker\n'",
+    "'; touch marker; '",
+    "x && touch marker #",
+    "../../x",
+    "/tmp/x",
+    "-x",
+    "~",
+    "x|y",
+    "${item}",
+    "$HOME",
+    "*",
+    "",
+    ".",
+    "..",
+    "x\0",
+    "conv2\n",
+)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -220,7 +264,9 @@ def test_names_that_a_shell_or_a_path_takes_apart_are_refused(key: str, name: st
 
 @pytest.fixture(scope="module")
 def pocket(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the repository in which `prepare` has run, with something in the place of the other data."""
+    """A copy of the repository in which `prepare` has run, with something in the place of the other
+    data.
+    """
     folder = copy_of_the_repository(tmp_path_factory.mktemp("untrusted"))
     write_params(folder)
     dvc(folder, "repro", "prepare")
@@ -229,7 +275,9 @@ def pocket(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def repro(folder: Path, name: str, *words: str) -> str:
-    """`dvc repro` of the cell hard@name-180k, with an entry for that row; the marker must not be made."""
+    """`dvc repro` of the cell hard@name-180k, with an entry for that row; the marker must not be
+    made.
+    """
     rows = {name: {"net": "conv2", "boxes": {"180k": [[4, 6], [6, 8]]}}}
     write_params(folder, {"hard.rows": [name], "hard.budgets": ["180k"], "hard_rows": rows})
     output = dvc(folder, "repro", *words, check=False)
@@ -240,7 +288,9 @@ def repro(folder: Path, name: str, *words: str) -> str:
 
 
 def test_dvc_refuses_a_hostile_row_before_its_cell_is_touched(pocket: Path) -> None:
-    """`dvc repro` runs `prepare` again for every new list of names, and its refusal ends the run."""
+    """`dvc repro` runs `prepare` again for every new list of names, and its refusal ends the
+    run.
+    """
     outside = pocket.parent / "outside-180k"
     outside.mkdir()
     for name in ("../../../outside", "$(touch marker)"):
@@ -253,7 +303,10 @@ def test_dvc_refuses_a_hostile_row_before_its_cell_is_touched(pocket: Path) -> N
 @pytest.mark.parametrize("name", [NAMES[0], NAMES[1], NAMES[5], NAMES[6]])
 def test_the_shell_gets_a_hostile_row_as_one_word(pocket: Path, name: str) -> None:
     """Also where `-s` passes over `prepare`: DVC quotes what it puts into the command."""
-    for data in ("prepared", "augmented"):  # what the cell reads, so that DVC gets as far as its command
+    for data in (
+        "prepared",
+        "augmented",
+    ):  # what the cell reads, so that DVC gets as far as its command
         (pocket / "data" / data).mkdir(exist_ok=True)
     output = repro(pocket, name, "-s", "hard")
     assert "--row '" in output and "failed to reproduce" in output

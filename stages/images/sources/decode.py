@@ -52,7 +52,9 @@ def check_file_bytes(size: int, name: str) -> None:
         ValueError: it is.
     """
     if size > MAX_FILE_BYTES:
-        raise ValueError(f"{name}: {size:,} bytes, allowed are {MAX_FILE_BYTES:,} an image: replace or remove it")
+        raise ValueError(
+            f"{name}: {size:,} bytes, allowed are {MAX_FILE_BYTES:,} an image: replace or remove it"
+        )
 
 
 def check_total(count: int, size_px: int, name: str) -> None:
@@ -80,8 +82,7 @@ def _check_header(size: tuple[int, int], mode: str, name: str, size_px: int | No
         )
     if width != height or width > MAX_SIDE_PX:
         raise ValueError(
-            f"{name}: {width} x {height} px, allowed are squares of at most {MAX_SIDE_PX} px: "
-            "resize or remove it"
+            f"{name}: {width} x {height} px, allowed are squares of at most {MAX_SIDE_PX} px: resize or remove it"
         )
     if mode not in ("RGB", "L"):
         raise ValueError(f"{name}: colour mode {mode}, allowed are RGB and L (grey): convert it")

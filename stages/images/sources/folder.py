@@ -57,7 +57,9 @@ def _read(part: Path, classes: tuple[str, ...], size_px: int | None) -> Labelled
     for i, file in enumerate(files):
         check_file_bytes(file.stat().st_size, str(file))
         image = decode(file.read_bytes(), str(file), size_px)
-        if i == 0:  # made once and filled: a list of them and their stack would need twice the memory
+        if (
+            i == 0
+        ):  # made once and filled: a list of them and their stack would need twice the memory
             size_px = image.shape[0]
             check_total(len(files), size_px, str(part))
             images = np.empty((len(files), *image.shape), dtype=np.uint8)

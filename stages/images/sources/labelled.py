@@ -21,7 +21,8 @@ DIGITS = ("cluttered-digits", "svhn")
 
 @dataclass(frozen=True)
 class Labelled:
-    """Images uint8 (n, s, s, 3), 0..255, or vectors float32 (n, ...) of one to three axes; labels int64 (n,) from 0.
+    """Images uint8 (n, s, s, 3), 0..255, or vectors float32 (n, ...) of one to three axes; labels
+    int64 (n,) from 0.
 
     Raises:
         ValueError: a shape or a type is another, or a label is negative.

@@ -66,8 +66,7 @@ def _files(root: Path, split: str) -> list[Path]:
         shard = _SHARD.search(file.name)
         if shard and int(shard[2]) != len(files):
             raise FileNotFoundError(
-                f"{file} is one of {int(shard[2])} files, {len(files)} are in {root}: "
-                "complete the folder"
+                f"{file} is one of {int(shard[2])} files, {len(files)} are in {root}: complete the folder"
             )
     return files
 
@@ -159,8 +158,11 @@ def _table(file: Path) -> pa.Table:
         with pq.ParquetFile(file) as opened:
             rows = opened.metadata.num_rows
             if rows > _MAX_ROWS:
-                raise ValueError(f"{file}: {rows:,} rows, allowed are {_MAX_ROWS:,} a file: divide it")
-            # row by row: a few bytes can stand for many large values, and only the first is ever in memory
+                raise ValueError(
+                    f"{file}: {rows:,} rows, allowed are {_MAX_ROWS:,} a file: divide it"
+                )
+            # row by row: a few bytes can stand for many large values, and only the first is ever in
+            # memory
             batches = opened.iter_batches(batch_size=1, columns=[f"{image}.bytes", label])
             checked = [_checked(batch, i, file) for i, batch in enumerate(batches)]
             empty = opened.schema_arrow.empty_table().select([image, label])

@@ -1,6 +1,8 @@
-"""Vectors from NumPy files, for `prepare`: frames of speech, features of anything, with a class each.
+"""Vectors from NumPy files, for `prepare`: frames of speech, features of anything, with a class
+each.
 
-For the speech experiment of Ba and Caruana (2014), whose data cannot be had freely, and for any data of that form.
+For the speech experiment of Ba and Caruana (2014), whose data cannot be had freely, and for any
+data of that form.
 """
 
 from __future__ import annotations
@@ -13,21 +15,40 @@ from pathlib import Path
 import numpy as np
 
 from .decode import MAX_TOTAL_BYTES
-from .labelled import FEWEST_CLASSES, MOST_CLASSES, Labelled, Source, checked_labels, existing_folder
+from .labelled import (
+    FEWEST_CLASSES,
+    MOST_CLASSES,
+    Labelled,
+    Source,
+    checked_labels,
+    existing_folder,
+)
 
 NOT_NPZ = (
-    OSError, ValueError, KeyError, EOFError, MemoryError, NotImplementedError, RuntimeError, SyntaxError, TypeError,
-    OverflowError, zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error,
-)  # fmt: skip
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    MemoryError,
+    NotImplementedError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    OverflowError,
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    zlib.error,
+)
 """What zipfile and numpy raise for a file that is damaged or something else."""
 
 
 def vectors(path: str | Path, shape: Sequence[int]) -> Source:
     """Training vectors, test vectors and class names from `train.npz` and `test.npz` in a folder.
 
-    Each file holds `inputs`, floats or integers (n, *shape), and `labels`, integers (n,) from 0; train.npz may hold
-    `classes`, the names of the classes. They are written with `numpy.savez` or `savez_compressed`. Without names there
-    are as many classes as the highest label of train.npz says, named by their numbers.
+    Each file holds `inputs`, floats or integers (n, *shape), and `labels`, integers (n,) from 0;
+    train.npz may hold `classes`, the names of the classes. They are written with `numpy.savez` or
+    `savez_compressed`. Without names there are as many classes as the highest label of train.npz
+    says, named by their numbers.
 
     Args:
         path: the folder; a relative one starts at the environment's MIMICNETS_DATA, if set.
@@ -48,7 +69,8 @@ def vectors(path: str | Path, shape: Sequence[int]) -> Source:
 
 
 def statistics(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each feature, float64 of the shape of one vector; 1 where a feature is constant.
+    """Mean and standard deviation of each feature, float64 of the shape of one vector; 1 where a
+    feature is constant.
 
     Args:
         vectors: float32 (n, ...), the training vectors: others must not be looked at.
@@ -72,14 +94,18 @@ def standardised(data: Labelled, mean: np.ndarray, deviation: np.ndarray) -> Lab
 def _read(path: Path, shape: Sequence[int]) -> dict[str, np.ndarray]:
     """`inputs` float32, `labels` and perhaps `classes` of one file."""
     if not path.is_file():
-        raise FileNotFoundError(f"no file {path}: write it with numpy.savez, or change prepare.path")
+        raise FileNotFoundError(
+            f"no file {path}: write it with numpy.savez, or change prepare.path"
+        )
     try:
         with zipfile.ZipFile(path) as listed:
             size = sum(entry.file_size for entry in listed.infolist())
         if size > MAX_TOTAL_BYTES:
             raise ValueError(f"{size:,} bytes, allowed are {MAX_TOTAL_BYTES:,}")
         with np.load(path, allow_pickle=False) as file:
-            found = {name: file[name] for name in ("inputs", "labels", "classes") if name in file.files}
+            found = {
+                name: file[name] for name in ("inputs", "labels", "classes") if name in file.files
+            }
     except NOT_NPZ as error:
         raise ValueError(
             f"{path} is no file of numpy.savez ({' '.join(str(error).split())[:200]}): write it again, or change "
@@ -87,8 +113,14 @@ def _read(path: Path, shape: Sequence[int]) -> dict[str, np.ndarray]:
         ) from error
     for name in ("inputs", "labels"):
         if name not in found:
-            raise ValueError(f"{path} has no array '{name}': it needs inputs (n, ...) and labels (n,)")
-    return {**found, "inputs": _inputs(path, found["inputs"], shape), "labels": _labels(path, found)}
+            raise ValueError(
+                f"{path} has no array '{name}': it needs inputs (n, ...) and labels (n,)"
+            )
+    return {
+        **found,
+        "inputs": _inputs(path, found["inputs"], shape),
+        "labels": _labels(path, found),
+    }
 
 
 def _inputs(path: Path, values: np.ndarray, shape: Sequence[int]) -> np.ndarray:
@@ -103,17 +135,23 @@ def _inputs(path: Path, values: np.ndarray, shape: Sequence[int]) -> np.ndarray:
         made = values.astype(np.float32)
     bad = np.flatnonzero(~np.isfinite(made).all(axis=tuple(range(1, made.ndim))))
     if len(bad):
-        raise ValueError(f"{path}: inputs of row {bad[0]} are not all finite numbers of 32 bits: correct the file")
+        raise ValueError(
+            f"{path}: inputs of row {bad[0]} are not all finite numbers of 32 bits: correct the file"
+        )
     return made
 
 
 def _labels(path: Path, found: dict[str, np.ndarray]) -> np.ndarray:
     labels, count = found["labels"], len(found["inputs"])
     if labels.dtype.kind not in "iu" or labels.shape != (count,):
-        raise ValueError(f"{path}: labels are {labels.dtype} {labels.shape}, allowed are integers ({count},)")
+        raise ValueError(
+            f"{path}: labels are {labels.dtype} {labels.shape}, allowed are integers ({count},)"
+        )
     high = np.flatnonzero(labels >= MOST_CLASSES)
     if len(high):
-        raise ValueError(f"{path}: row {high[0]} has label {labels[high[0]]}, allowed are 0 to {MOST_CLASSES - 1:,}")
+        raise ValueError(
+            f"{path}: row {high[0]} has label {labels[high[0]]}, allowed are 0 to {MOST_CLASSES - 1:,}"
+        )
     return labels
 
 
@@ -122,5 +160,7 @@ def _names(path: Path, train: dict[str, np.ndarray]) -> tuple[str, ...]:
         return tuple(str(i) for i in range(max(int(train["labels"].max()) + 1, FEWEST_CLASSES)))
     names = train["classes"]
     if names.dtype.kind != "U" or names.ndim != 1:
-        raise ValueError(f"{path}: classes are {names.dtype} {names.shape}, allowed are names (classes,)")
+        raise ValueError(
+            f"{path}: classes are {names.dtype} {names.shape}, allowed are names (classes,)"
+        )
     return tuple(names.tolist())

@@ -1,7 +1,9 @@
-"""Faults inside a running stage, for the tests in tests/faults; on PYTHONPATH Python imports it before anything else.
+"""Faults inside a running stage, for the tests in tests/faults; on PYTHONPATH Python imports it
+before anything else.
 
-MIMICNETS_FAULT is "POINT ACTION NUMBER MARKER": at the NUMBER-th time (from 1, all processes together) that POINT is
-reached, ACTION happens, once: the file MARKER is made first, and whoever finds it does nothing.
+MIMICNETS_FAULT is "POINT ACTION NUMBER MARKER": at the NUMBER-th time (from 1, all processes
+together) that POINT is reached, ACTION happens, once: the file MARKER is made first, and whoever
+finds it does nothing.
 
 Points (a word after a colon has to be in the path that is written):
 
@@ -10,8 +12,8 @@ Points (a word after a colon has to be in the path that is written):
 - `link:WORD`: an output is about to be put in its place
 - `epoch`: a trial has finished an epoch; `trial`: a trial's result is on disk, the journal does not know it
 
-Actions: `kill` (SIGKILL to the stage and to this process), `worker` (SIGKILL to this process), `full` (no space left),
-`memory` (MemoryError).
+Actions: `kill` (SIGKILL to the stage and to this process), `worker` (SIGKILL to this process),
+`full` (no space left), `memory` (MemoryError).
 
 MIMICNETS_CLOCK: the clock on the wall jumps by up to ten years to and fro at every look at it.
 """
@@ -163,7 +165,7 @@ def in_trials(fault: Fault, module: ModuleType) -> None:
 PATCHES: dict[str, Callable[[Fault, ModuleType], None]] = {
     "stages.store.atomic": in_atomic,
     "stages.search.journal": in_journal,
-    "stages.store.trials": in_trials,
+    "stages.trials.folder": in_trials,
 }
 
 
@@ -173,7 +175,9 @@ class Finder(importlib.abc.MetaPathFinder):
     def __init__(self, fault: Fault) -> None:
         self.fault = fault
 
-    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> Any:
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> Any:
         """The usual spec with a loader that patches."""
         if name not in PATCHES:
             return None

@@ -1,0 +1,1 @@
+"""What users run besides dvc.yaml: `python -m commands.NAME`."""

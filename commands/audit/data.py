@@ -1,0 +1,167 @@
+"""What data/ holds against what it says of itself: manifests, checksums, images paired with logits;
+used by verify.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from commands.audit.findings import Findings, Remedy
+from commands.audit.outs import files_of
+from commands.pipeline.cache import Hashes
+from stages.store.shards import images_hash, read_images, read_logits, shard_path
+from stages.store.tensors import read_header, read_tensors
+
+FOLDERS = ("prepared", "teachers", "ensemble", "augmented", "logits")
+"""Folders of data/ that have a manifest."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """The data folder and where findings go.
+
+    Attributes:
+        remedy: (file, whether its stage's work folder may hold the same wrong bytes) -> what mends
+        it.
+        quick: read no more than headers.
+    """
+
+    root: Path
+    found: Findings
+    hashes: Hashes
+    remedy: Callable[[Path, bool], Remedy]
+    quick: bool
+
+    def problem(self, path: Path, what: str, fresh: bool = False) -> None:
+        """Something is wrong with a file."""
+        self.found.problem(path, what, self.remedy(path, fresh))
+
+    def damaged(self, path: Path, error: Exception) -> None:
+        """A file that its reader refused."""
+        text = " ".join(str(error).split()).removeprefix(str(path)).lstrip(" :")
+        self.problem(path, re.split(r"[;:] (?:delete|run|were) ", text)[0], fresh=True)
+
+
+def check_held(held: Held) -> None:
+    """Manifests, then every file's own checksum, then the pairs."""
+    for folder in (held.root / name for name in FOLDERS):
+        if (folder / "manifest.json").is_file():
+            check_manifest(held, folder)
+        elif folder.is_dir():
+            held.found.notes.append(
+                f"{folder} has no manifest, so it is not finished: 'dvc repro' makes it"
+            )
+    images, logits = held.root / "augmented", held.root / "logits"
+    files = [
+        path
+        for path in sorted(held.root.glob("**/*.safetensors"))
+        if path.parent not in (images, logits)
+    ]
+    for path in tqdm([] if held.quick else files, desc="checksums", unit="file", disable=None):
+        held.found.counts["files with checksums"] += 1
+        try:
+            read_tensors(path)
+        except (OSError, ValueError) as error:
+            held.damaged(path, error)
+    facts = transfer_facts(held)
+    if facts is not None and not logits.is_dir():
+        held.found.notes.append(f"{logits} is not here: no pair of images and logits was checked")
+    for epoch in tqdm(
+        range(facts["epochs"] if facts else 0), desc="pairs", unit="epoch", disable=None
+    ):
+        check_pair(held, images, logits, epoch)
+
+
+def transfer_facts(held: Held) -> dict[str, Any] | None:
+    """How many `epochs` of how many `images` there are, and how they are stored; None if that is
+    not to be had.
+    """
+    path = held.root / "augmented/manifest.json"
+    try:
+        facts = json.loads(path.read_bytes())
+        if min(facts["epochs"], facts["images"]) < 1 or facts["store"] not in ("images", "draws"):
+            raise ValueError("values out of range")
+        return facts
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        held.problem(path, f"says nothing of the epochs ({error!r})")
+        return None
+
+
+def check_manifest(held: Held, folder: Path) -> None:
+    """Every file of a data folder against the sha256 in its manifest."""
+    path = folder / "manifest.json"
+    held.found.counts["manifests"] += 1
+    try:
+        there = dict(json.loads(path.read_bytes())["files"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        held.problem(path, f"is no manifest ({error!r})")
+        return
+    here = files_of(folder)
+    here.pop("manifest.json", None)
+    for name in sorted(there.keys() | here.keys()):
+        if name not in here:
+            held.problem(folder / name, "missing, the manifest has it")
+        elif name not in there:
+            held.problem(folder / name, "not in the manifest")
+        elif not held.quick and _sha256(held.hashes, here[name]) != there[name]:
+            held.problem(folder / name, "its sha256 is not the manifest's")
+
+
+def _sha256(hashes: Hashes, path: Path) -> str | None:
+    try:
+        return hashes(path)[1]
+    except OSError:  # on reading its checksum the error is told
+        return None
+
+
+def check_pair(held: Held, images: Path, logits: Path, epoch: int) -> None:
+    """The shards of one epoch: checksums, epoch, images' hash, and that the logits are of these
+    images.
+    """
+    sha256, count = None, None
+    held.found.counts["shards"] += 1
+    try:
+        sha256, count = image_shard(images, epoch, held.quick)
+    except (OSError, ValueError, KeyError) as error:
+        held.damaged(shard_path(images, epoch), error)
+    if not logits.is_dir():
+        return
+    held.found.counts["shards"] += 1
+    try:
+        header = read_header(shard_path(logits, epoch))
+        if header["epoch"] != epoch or header["images_sha256"] != (
+            sha256 or header["images_sha256"]
+        ):
+            raise ValueError(f"holds the logits of other images (epoch {header['epoch']})")
+        rows = None if held.quick else len(read_logits(logits, epoch, header["images_sha256"]))
+        if rows is not None and count is not None and rows != count:
+            raise ValueError(f"has {rows} rows for {count} images")
+    except (OSError, ValueError, KeyError) as error:
+        held.damaged(shard_path(logits, epoch), error)
+
+
+def image_shard(folder: Path, epoch: int, quick: bool) -> tuple[str, int | None]:
+    """Hash of the images of one epoch and their number, which `quick` does not read.
+
+    Raises:
+        OSError, ValueError, KeyError: the shard is missing, damaged, of another epoch, or not of
+        its images.
+    """
+    if quick:
+        header = read_header(shard_path(folder, epoch))
+        if header["epoch"] != epoch:
+            raise ValueError(f"holds epoch {header['epoch']}")
+        return header["images_sha256"], None
+    arrays, header = read_images(folder, epoch)
+    if "images" in arrays and images_hash(arrays["images"]) != header["images_sha256"]:
+        raise ValueError("its images do not have the hash in its header")
+    return header["images_sha256"], len(arrays["index"])

@@ -1,0 +1,183 @@
+"""The part of verify that runs nets: logits of sampled batches once more, beside the stored ones.
+Imports torch.
+
+What label does is put together here anew from the rooms: a fault of that door's own is not repeated
+by this one.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from commands.audit.data import Held
+from stages.fit.evaluate import mean_logits
+from stages.images.vectors import views_of
+from stages.nets.stored import restore
+from stages.nets.teacher import described_teacher
+from stages.runtime.device import check_precision, choose_device, set_up_torch
+from stages.settings import common
+from stages.store.epoch import Rebuild, read_epoch
+from stages.store.manifest import read_manifest
+from stages.store.prepared import read_train
+from stages.store.shards import read_logits, shard_path
+from stages.store.weights import load_weights
+
+MARGIN = {"fp32": 32.0, "bf16": 4.0}
+"""Allowed distance between two machines, in distances of this one from float64 (largest over the
+batch).
+
+Measured on the smoke scale's ensemble: up to 10.1 (fp32) and 0.4 (bf16) between oneDNN's kernels and torch's own, up to
+1.0 between batches of 200 images and of 1, and none between one thread and two.
+"""
+
+
+@dataclass(frozen=True)
+class Again:
+    """Where everything is, how it was computed, and where findings go."""
+
+    held: Held
+    numerics: common.Numerics
+    device: str
+    augmented: Path
+    logits: Path
+    ensemble: Path
+    prepared: Path
+
+
+@dataclass
+class Tally:
+    """How near the logits came, over all batches."""
+
+    rows: int = 0
+    equal: int = 0
+    largest: float = 0.0
+    tolerance: float | None = None
+
+
+def rerun(again: Again, batches: Mapping[int, Sequence[int]]) -> list[str]:
+    """Compare these batches (epoch -> first rows); lines that say how near the logits came.
+
+    Raises:
+        ValueError: the device cannot compute what the stage computed.
+        OSError, ValueError: the originals, from which images are made again, cannot be read.
+    """
+    held, device = again.held, choose_device(again.device)
+    check_precision(device, again.numerics.precision)
+    set_up_torch(again.numerics.threads, device)
+    nets = load_members(again.ensemble, device, held)
+    if nets is None:
+        held.found.notes.append("ensemble not run again: not all of its members can be read")
+        return []
+    rebuild, tally = rebuilder(again, device), Tally()
+    for epoch in tqdm(batches, desc="ensemble", unit="epoch", disable=None):
+        path = shard_path(again.augmented, epoch)
+        try:
+            shard = read_epoch(again.augmented, epoch, rebuild)
+            path = shard_path(again.logits, epoch)
+            stored = read_logits(again.logits, epoch, shard.images_sha256)
+        except (OSError, ValueError) as error:
+            held.damaged(path, error)
+            continue
+        what = compare(nets, shard.images, stored, batches[epoch], again.numerics, tally)
+        if what is not None:
+            held.problem(path, what, fresh=True)
+    held.found.counts["rows through the ensemble"] += tally.rows
+    return [summary(tally, len(nets), device, again.numerics)] if tally.rows else []
+
+
+def compare(
+    nets: list[nn.Sequential],
+    images: np.ndarray,
+    stored: np.ndarray,
+    starts: Sequence[int],
+    numerics: common.Numerics,
+    tally: Tally,
+) -> str | None:
+    """Batches of one epoch; what is wrong, or None. Float64 is computed only where a byte
+    differs.
+    """
+    wrong, worst, allowed = [], 0.0, 0.0
+    for start in starts:
+        part, rows = (
+            images[start : start + numerics.eval_batch],
+            stored[start : start + numerics.eval_batch],
+        )
+        values = mean_logits(nets, part, numerics.eval_batch, numerics.precision, [len(nets)])[
+            len(nets)
+        ]
+        tally.rows += len(part)
+        if (values.shape, values.dtype) != (rows.shape, rows.dtype):
+            return f"has {stored.dtype} logits {stored.shape} for {len(images)} images and {values.shape[1]} classes"
+        same = (values.view(np.uint32) == rows.view(np.uint32)).all(axis=1)
+        tally.equal += int(same.sum())
+        if same.all():
+            continue
+        tolerance = MARGIN[numerics.precision] * float(np.abs(values - reference(nets, part)).max())
+        distance = np.abs(values.astype(np.float64) - rows).max(axis=1)
+        far = ~(distance <= tolerance)  # NaN is far
+        wrong += (start + np.flatnonzero(far)).tolist()
+        worst, allowed = float(np.max([worst, distance.max()])), max(allowed, tolerance)
+        tally.largest = float(np.max([tally.largest, distance.max()]))
+        tally.tolerance = max(tally.tolerance or 0.0, tolerance)
+    if not wrong:
+        return None
+    return (
+        f"{len(wrong)} of {sum(len(stored[s : s + numerics.eval_batch]) for s in starts)} rows (first: {wrong[0]}) are "
+        f"not the ensemble's logits, by up to {worst:.3g}; allowed is {allowed:.2g}"
+    )
+
+
+def reference(nets: list[nn.Sequential], images: np.ndarray) -> np.ndarray:
+    """The same mean with every layer in float64, float64 (n, classes)."""
+    pixels, total = torch.from_numpy(images).to(next(nets[0].parameters()).device), np.zeros(())
+    with torch.inference_mode():
+        for net in nets:
+            standardise, *layers = copy.deepcopy(net).eval().double()
+            total = total + nn.Sequential(*layers)(standardise(pixels).double()).cpu().numpy()
+    return total / len(nets)
+
+
+def load_members(folder: Path, device: torch.device, held: Held) -> list[nn.Sequential] | None:
+    """The ensemble's nets, or None if one cannot be read."""
+    nets: list[nn.Sequential] = []
+    count = len(read_manifest(folder)["members"])
+    for path in (folder / f"member-{place:02d}.safetensors" for place in range(count)):
+        try:
+            net = restore(path, described_teacher, *load_weights(path))
+        except (OSError, ValueError) as error:
+            held.damaged(path, error)
+            continue
+        nets.append(net.to(device).to(memory_format=torch.channels_last))
+    return nets if count and len(nets) == count else None
+
+
+def rebuilder(again: Again, device: torch.device) -> Rebuild | None:
+    """What makes images from draws, where the shards hold draws only."""
+    facts = read_manifest(again.augmented)
+    if facts["store"] == "images":
+        return None
+    views = views_of(
+        read_train(again.prepared)[0], device, facts["hsv"].values(), facts["crop_min_px"]
+    )
+    return lambda index, draws: views(index, draws).cpu().numpy()
+
+
+def summary(tally: Tally, members: int, device: torch.device, numerics: common.Numerics) -> str:
+    """One line."""
+    how = f"{numerics.precision}, {device.type}, {numerics.threads} threads"
+    text = f"ensemble: {tally.equal} of {tally.rows} rows by {members} nets ({how}) are equal byte for byte"
+    if tally.tolerance is None:
+        return text
+    margin = f"{MARGIN[numerics.precision]:g} times this machine's distance from float64"
+    return (
+        f"{text}, largest difference {tally.largest:.3g}, allowed {tally.tolerance:.2g} ({margin}; "
+        "the machine and device that ran label give equal bytes)"
+    )

@@ -1,0 +1,275 @@
+"""export: a net of a finished run as files for other programs; no stage of the pipeline.
+
+`python -m commands.export CELL` reads the chosen net of a cell (`students/conv2-180k`,
+`hard/conv2-180k`; without a folder students are meant; also `teachers/003`, `ensemble/00`) and what
+data/ and metrics/ say of it. Writes to a folder (exports/CELL, or `--out`) model.safetensors,
+model.pt2 (a torch.export program), model.onnx, a model card README.md, and for vectors the
+statistics that standardise them. A bottleneck is multiplied into the layer after it, which gives
+the same function of fewer layers, unless `--keep-bottleneck`. Every file is run on test images
+before it is left, and must give what the net gives. An earlier export in the folder is replaced
+when all files are there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import os
+import platform
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from commands.models import card
+from commands.models.absorb import absorb
+from commands.models.check import ANOTHER_NET, allowed, compare, outputs
+from commands.models.exported import count, exported_net, has_bottleneck, outline
+from commands.models.files import CARD, FILES, STATISTICS
+from commands.models.find import PREPARED, FoundNet, find, takes_and_gives
+from commands.models.programs import (
+    captured,
+    check_extras,
+    input_name,
+    onnx_bytes,
+    program_bytes,
+    read_onnx,
+    read_program,
+    torch_runner,
+)
+from commands.models.record import NetRecord, limits, record_of, target_of, training
+from stages.nets.families import Plan
+from stages.nets.stored import restore
+from stages.runtime import entry
+from stages.runtime.environment import source
+from stages.settings.read import read_params
+from stages.settings.results import tabulate
+from stages.store.atomic import write_bytes, write_text
+from stages.store.manifest import file_hash, read_manifest
+from stages.store.prepared import read_test
+from stages.store.weights import load_weights, save_weights
+
+SAMPLE = 256
+"""Test images on which every file is compared with the net."""
+KINDS = {None: "teacher", "hard": "net on true labels", "teacher_2014": "net on true labels"}
+PACKAGES = {
+    "safetensors": ("safetensors",),
+    "pt2": (),
+    "onnx": ("onnx", "onnxscript", "onnxruntime"),
+}
+
+
+def chosen(wanted: str | None) -> list[str]:
+    """The formats to write: the one that is wanted or all, without ONNX, and saying so, where
+    nothing was wanted.
+
+    Raises:
+        ValueError: ONNX is wanted and its extra is not installed.
+    """
+    formats = list(FILES) if wanted in (None, "all") else [str(wanted)]
+    if "onnx" in formats:
+        try:
+            check_extras()
+        except ValueError as error:
+            if wanted is not None:
+                raise
+            print(f"{FILES['onnx']} is left out: {error}")
+            formats.remove("onnx")
+    return formats
+
+
+def check_folder(out: Path) -> None:
+    """Nothing of the user's is overwritten.
+
+    Raises:
+        ValueError: a README.md in the folder is not of an export.
+    """
+    held = out / CARD
+    if held.exists() and card.MARK not in held.read_text(encoding="utf-8", errors="replace"):
+        raise ValueError(f"{held} was not written by export: give another folder with --out")
+
+
+@contextmanager
+def staged(out: Path) -> Iterator[Path]:
+    """A folder whose files replace an earlier export in `out` when all of them are made and
+    checked.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=out) as name:
+        yield Path(name)
+        for file in (
+            CARD,
+            *FILES.values(),
+            STATISTICS,
+        ):  # the card first: a folder with a card is whole
+            (out / file).unlink(missing_ok=True)
+        for path in sorted(Path(name).iterdir(), key=lambda path: path.name == CARD):
+            os.replace(path, out / path.name)
+
+
+def check_weights(net: nn.Module, record: NetRecord) -> None:
+    """These weights give the outputs of which the run's tables speak.
+
+    Raises:
+        ValueError: they do not.
+    """
+    inputs, wanted = record.inputs[:SAMPLE], record.outputs[:SAMPLE]
+    try:
+        compare("the net", outputs(torch_runner(net), inputs), wanted, ANOTHER_NET)
+    except ValueError as error:
+        raise ValueError(
+            f"the weights are not those that the run has measured ({error}): run 'dvc checkout', or 'dvc repro'"
+        ) from error
+
+
+def write_formats(
+    folder: Path,
+    formats: list[str],
+    net: nn.Sequential,
+    described: dict[str, Any],
+    sample: np.ndarray,
+    wanted: np.ndarray,
+) -> dict[str, float]:
+    """Write and check each format; file -> largest difference of a logit from `wanted`, the net as
+    it was trained.
+
+    Raises:
+        ValueError: a file gives other outputs.
+    """
+    program, found = captured(net, sample) if {"pt2", "onnx"} & set(formats) else None, {}
+    for kind in formats:
+        path = folder / FILES[kind]
+        if kind == "safetensors":
+            save_weights(path, net.state_dict(), described)
+            state, header = load_weights(path)
+            runner = torch_runner(restore(path, exported_net, state, header).eval())
+        else:
+            write, read = (
+                (program_bytes, read_program) if kind == "pt2" else (onnx_bytes, read_onnx)
+            )
+            assert program is not None  # captured above for these two
+            write_bytes(path, write(program, described))
+            runner = read(path.read_bytes())[0]
+        found[path.name] = compare(path.name, outputs(runner, sample, path.name), wanted)
+        print(
+            f"{path.name}: {path.stat().st_size:,} bytes, largest difference {found[path.name]:.2g} on {len(sample)} "
+            f"test {input_name(described)}, allowed {allowed(wanted):.2g}"
+        )
+    return found
+
+
+def table(
+    net: FoundNet, header: Mapping[str, Any], trained: nn.Sequential, exported: nn.Sequential
+) -> dict[str, str]:
+    """Lines of the card on the net itself."""
+    lines = {"net": net.name}
+    if net.kind == "student":
+        row, _, budget = net.key.rpartition("-")
+        plan = Plan.from_json(header["plan"])
+        widths = " ".join(map(str, plan.widths)) or "none searched"
+        dependent = (
+            "" if plan.dependent is None else f", and {plan.dependent} that fills the budget"
+        )
+        lines |= {"row": row, "budget": budget, "widths": widths + dependent}
+    lines["parameters as trained"] = f"{count(trained):,}"
+    if has_bottleneck(trained):
+        kept = "kept" if has_bottleneck(exported) else "multiplied into the next layer"
+        lines["parameters here"] = f"{count(exported):,}: the bottleneck is {kept}"
+    lines["layers"] = outline(exported)
+    lines["factor of the standardised input"] = f"{header.get('input_scale', 1.0):g}"
+    return lines
+
+
+def write_card(
+    folder: Path,
+    net: FoundNet,
+    record: NetRecord,
+    described: dict[str, Any],
+    lines: dict[str, str],
+    differences: dict[str, float],
+    sample: int,
+    params: dict[str, Any],
+) -> None:
+    """Write README.md, when the other files are there."""
+    target, inputs, code = target_of(net, params), input_name(described), source()
+    kind = KINDS.get(target, "mimic net")
+    name = net.name if target is None else " at ".join(net.key.rsplit("-", 1))
+    packages = dict.fromkeys(
+        package for form in FILES if FILES[form] in differences for package in PACKAGES[form]
+    )
+    commit = "an unknown commit" if code["commit"] is None else f"commit {code['commit']}"
+    facts = card.Facts(
+        title=f"{name}: a {kind} for {described['data']}",
+        description=described,
+        counts=read_manifest(PREPARED)["images"],
+        table=lines,
+        training=training(net, target, record, params, inputs),
+        hyperparameters=record.hyperparameters,
+        measured=record.measured,
+        limits=limits(record, target is not None),
+        differences=differences,
+        sample=sample,
+        files={path.name: file_hash(path) for path in sorted(folder.iterdir())},
+        versions={
+            "Python": platform.python_version(),
+            "torch": torch.__version__,
+            **{package: importlib.metadata.version(package) for package in packages},
+        },
+        commit=commit + (", with changes" if code["changed"] else ""),
+    )
+    write_text(folder / CARD, card.text(facts))
+
+
+def main() -> None:
+    """Export one net."""
+    parser = argparse.ArgumentParser(prog="python -m commands.export", description=__doc__)
+    parser.add_argument(
+        "cell", metavar="CELL", help="e.g. students/conv2-180k, hard/conv2-180k, teachers/003"
+    )
+    parser.add_argument(
+        "--format",
+        choices=[*FILES, "all"],
+        help="without it all, ONNX only if the extra is installed",
+    )
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="exports/CELL unless given")
+    parser.add_argument(
+        "--keep-bottleneck", action="store_true", help="of mlp1, conv1, snn-2014: as it was trained"
+    )
+    arguments = parser.parse_args()
+    formats = chosen(arguments.format)
+    params, net = read_params(), find(arguments.cell)
+    out = arguments.out or Path("exports") / net.name
+    check_folder(out)
+    state, header = load_weights(net.weights)
+    about = {"kind": net.kind, "net": header, "absorbed": False}
+    trained = restore(net.weights, exported_net, state, about).eval()
+    record = record_of(net)
+    check_weights(trained, record)
+    slim = has_bottleneck(trained) and not arguments.keep_bottleneck
+    exported = absorb(trained) if slim else trained
+    described = {
+        "name": net.name,
+        "data": tabulate(params).data,
+        **takes_and_gives(),
+        **about,
+        "absorbed": slim,
+    }
+    sample = read_test(PREPARED)[0][:SAMPLE]
+    lines = table(net, header, trained, exported)
+    with staged(out) as folder:
+        if described.get("shape"):
+            write_bytes(folder / STATISTICS, (PREPARED / STATISTICS).read_bytes())
+        wanted = outputs(torch_runner(trained), sample)
+        differences = write_formats(folder, formats, exported, described, sample, wanted)
+        write_card(folder, net, record, described, lines, differences, len(sample), params)
+    sizes = f"{count(trained):,} parameters as trained, {count(exported):,} here"
+    print(f"{out}: {net.name}, {sizes}; {CARD} is the model card")
+
+
+if __name__ == "__main__":
+    entry.run(main)

@@ -1,0 +1,3 @@
+"""Nets outside the pipeline: files for other programs, model cards, pictures and vectors from
+disk.
+"""

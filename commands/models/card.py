@@ -1,0 +1,160 @@
+"""The model card beside an export: what the net is, how good, how it was made; written by
+export.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from commands.models.licences import licence
+from commands.models.programs import OUTPUT, input_name
+
+MARK = "<!-- written by python -m commands.export -->"
+"""By which export knows a card of its own, and overwrites no other file."""
+SPLITS = {"train": "training"}
+MOST_NAMES = 200
+"""Class names that a card lists; all are in the files."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a card says, as found in the run.
+
+    Attributes:
+        title: row, budget and kind of the net.
+        description: as in the exported files, see `commands.export`.
+        counts: split -> number of images or vectors.
+        table: further lines of the table, name -> text.
+        training: paragraphs on how the net was trained.
+        hyperparameters: of the chosen trial.
+        measured: split -> accuracy, None where it was not measured.
+        limits: sentences besides those that hold for every net.
+        differences: exported file -> largest difference of a logit from the torch net.
+        sample: images or vectors on which that was measured.
+        files: exported file -> sha256.
+        versions: library -> version, of this export.
+        commit: of the code that exported, in words.
+    """
+
+    title: str
+    description: Mapping[str, Any]
+    counts: Mapping[str, int]
+    table: Mapping[str, str]
+    training: Sequence[str]
+    hyperparameters: Mapping[str, str]
+    measured: Mapping[str, float | None]
+    limits: Sequence[str]
+    differences: Mapping[str, float]
+    sample: int
+    files: Mapping[str, str]
+    versions: Mapping[str, str]
+    commit: str
+
+
+def text(facts: Facts) -> str:
+    """The card as Markdown."""
+    described = facts.description
+    parts = [
+        f"# {facts.title}",
+        f"A net for {described['data']}, trained and exported by mimicnets, a pipeline for the experiment of Urban et "
+        "al., *Do Deep Convolutional Nets Really Need to be Deep and Convolutional?* (ICLR 2017).",
+        _table(("", ""), {**_data(facts), **facts.table, **_accuracies(facts.measured)}),
+        "## Input and output\n\n" + _shapes(described),
+        "## Classes\n\n" + _classes(described["classes"]),
+        "## How it was trained\n\n" + "\n\n".join(facts.training),
+        _table(("hyperparameter", "value"), facts.hyperparameters),
+        "## Intended use and limits\n\n" + _limits(facts),
+        "## Licence of the data\n\n" + licence(described["source"]),
+        "## Files\n\n" + _files(facts),
+        "Exported with "
+        + ", ".join(f"{k} {v}" for k, v in facts.versions.items())
+        + f", at {facts.commit}.",
+        MARK,
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(head: tuple[str, str], lines: Mapping[str, str]) -> str:
+    rows = (f"| {name} | {value} |".replace("\n", " ") for name, value in _escaped(lines).items())
+    return "\n".join([f"| {head[0]} | {head[1]} |", "| --- | --- |", *rows])
+
+
+def _escaped(lines: Mapping[str, str]) -> dict[str, str]:
+    return {name: value.replace("|", "\\|") for name, value in lines.items()}
+
+
+def _data(facts: Facts) -> dict[str, str]:
+    counts = ", ".join(
+        f"{count:,} {SPLITS.get(split, split)}" for split, count in facts.counts.items()
+    )
+    described = facts.description
+    return {
+        "data set": f"{described['data']} (source `{described['source']}`): {counts} {input_name(described)}"
+    }
+
+
+def _accuracies(measured: Mapping[str, float | None]) -> dict[str, str]:
+    return {
+        f"{split} accuracy": "not measured by the run" if share is None else f"{share:.4f}"
+        for split, share in measured.items()
+    }
+
+
+def _shapes(described: Mapping[str, Any]) -> str:
+    out = f"Output `{OUTPUT}`: float32 `(n, {len(described['classes'])})`, before the softmax. `n` may be any number."
+    if described.get("shape"):
+        shape = ", ".join(map(str, described["shape"]))
+        return (
+            f"Input `vectors`: float32 `(n, {shape})`, **standardised**: subtract `mean` and divide by `deviation` of "
+            f"`statistics.safetensors`, those of the training vectors. The net does not do this.\n\n{out}"
+        )
+    size = described["size_px"]
+    return (
+        f"Input `images`: uint8 `(n, {size}, {size}, 3)`: rows, columns, and red, green, blue from 0 to 255. Each "
+        "image is standardised inside the net (minus its own mean, divided by its own standard deviation): give the "
+        f"pixels as they are.\n\n{out}"
+    )
+
+
+def _classes(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:MOST_NAMES])
+    more = (
+        f", and {len(names) - MOST_NAMES:,} more, which the files name"
+        if len(names) > MOST_NAMES
+        else ""
+    )
+    return f"{len(names):,} classes, in the order of the outputs, the first is 0: {shown}{more}."
+
+
+def _limits(facts: Facts) -> str:
+    described = facts.description
+    lines = [
+        "For research on shallow and deep nets under a budget of parameters, for teaching, and for trying out. Not for "
+        "decisions about people or safety.",
+        f"It always answers with one of its {len(described['classes'])} classes, also for what is none of them.",
+        f"Accuracies are on {described['data']} alone, split as above. Other data, noise, attacks, and differences "
+        "between groups of people or places were not measured.",
+        *facts.limits,
+    ]
+    if not described.get("shape"):
+        size = described["size_px"]
+        lines.append(
+            f"Images of another size have to be made {size} x {size} px first; the loss was not measured."
+        )
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _files(facts: Facts) -> str:
+    rows = []
+    for name, digest in facts.files.items():
+        difference = facts.differences.get(name)
+        shown = "" if difference is None else f"{difference:.2g}"
+        rows.append(f"| `{name}` | {shown} | `{digest}` |")
+    head = ["| file | largest difference | sha256 |", "| --- | --- | --- |"]
+    note = (
+        f"Differences are of a logit, from the net in torch as it was trained, on {facts.sample} test "
+        f"{input_name(facts.description)}, in batches of 1, 7 and 64."
+    )
+    return "\n".join([*head, *rows]) + f"\n\n{note}"

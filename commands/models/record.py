@@ -1,0 +1,268 @@
+"""What a finished run says of one of its nets; the part of the door export that reads data/ and
+metrics/.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import softmax
+
+from commands.models.find import DATA, PREPARED, FoundNet
+from stages.report.cells import read_ensemble, read_retrained, read_sweep
+from stages.report.fidelity import BINS, calibration_error
+from stages.runtime.environment import RECORD
+from stages.settings.groups import SECTION, Target
+from stages.settings.students import ablation
+from stages.store.atomic import read_json
+from stages.store.manifest import read_manifest
+from stages.store.predictions import fingerprint, read_test_logits
+from stages.store.prepared import read_test, read_validation
+from stages.store.tensors import read_tensors
+
+METRICS = Path("metrics")
+NO_HYPERPARAMETERS = (
+    "trial",
+    "validation_error",
+    "best_so_far",
+    "test_accuracy",
+    "params",
+    "widths",
+    "dependent",
+    "best_epoch",
+    "epochs",
+    "why",
+    "reason",
+    "test_sha256",
+)
+
+
+@dataclass(frozen=True)
+class NetRecord:
+    """One net in the tables of its run.
+
+    Attributes:
+        line: of the trial table.
+        trials: finished trials that it was chosen among.
+        measured: validation and test accuracy; test is None where the run did not measure it.
+        inputs: what it was given when the run measured it: test or, for teachers, validation images
+        or vectors.
+        outputs: what it answered, logits float32 (n, classes).
+        calibration: expected calibration error on the test set; None where the outputs are of the
+        validation set.
+        retrained: test accuracies of the same hyperparameters from other seeds.
+    """
+
+    line: Mapping[str, Any]
+    trials: int
+    measured: dict[str, float | None]
+    inputs: np.ndarray
+    outputs: np.ndarray
+    calibration: float | None = None
+    retrained: tuple[float, ...] = ()
+
+    @property
+    def hyperparameters(self) -> dict[str, str]:
+        """Of the trial, as in the table."""
+        given = {name: value for name, value in self.line.items() if name not in NO_HYPERPARAMETERS}
+        return {name: f"{value:g}" for name, value in given.items() if not pd.isna(value)}
+
+
+def record_of(net: FoundNet) -> NetRecord:
+    """What the tables say of a net.
+
+    Raises:
+        FileNotFoundError: a table or file of outputs is missing.
+        ValueError: one is damaged, or they are of different runs.
+    """
+    if net.kind == "student":
+        return _student(net)
+    return _member(net) if net.folder == "ensemble" else _teacher(net)
+
+
+def _student(net: FoundNet) -> NetRecord:
+    stem = METRICS / net.folder / net.key
+    frame = read_sweep(stem)[0].sort_values(["validation_error", "trial"], kind="stable")
+    line = frame.iloc[0].to_dict()
+    path = net.weights.parent / "test.safetensors"
+    outputs = _outputs(path, "trials", int(line["trial"]))
+    if fingerprint(outputs) != line.get("test_sha256"):
+        raise ValueError(
+            f"{path} and {stem}.csv are of different runs: run 'dvc checkout', or 'dvc repro'"
+        )
+    inputs, labels, _ = read_test(PREPARED)
+    again = read_retrained(stem)["test_accuracy"].dropna()
+    return _record(frame, line, inputs, outputs, labels, tuple(map(float, again)))
+
+
+def _teacher(net: FoundNet) -> NetRecord:
+    frame = read_sweep(METRICS / "teachers")[0]
+    line = _line(frame, int(net.key))
+    path = net.weights.with_suffix(".validation.safetensors")
+    outputs = read_tensors(path)[0].get("logits")
+    if outputs is None:
+        raise ValueError(f"{path} holds no outputs: run 'dvc repro'")
+    return _record(frame, line, read_validation(PREPARED)[0], outputs)
+
+
+def _member(net: FoundNet) -> NetRecord:
+    frame = read_sweep(METRICS / "teachers")[0]
+    line = _line(frame, read_manifest(DATA / "ensemble")["members"][int(net.key)])
+    inputs, labels, _ = read_test(PREPARED)
+    outputs = _outputs(DATA / "ensemble/test.safetensors", "members", int(net.key))
+    return _record(frame, line, inputs, outputs, labels)
+
+
+def _record(
+    frame: pd.DataFrame,
+    line: Mapping[str, Any],
+    inputs: np.ndarray,
+    outputs: np.ndarray,
+    labels: np.ndarray | None = None,
+    retrained: tuple[float, ...] = (),
+) -> NetRecord:
+    """`labels` are those of the test images, where the outputs are of these."""
+    test, error = line["test_accuracy"], None
+    if labels is not None:
+        test, error = (
+            float((outputs.argmax(1) == labels).mean()),
+            calibration_error(softmax(outputs, axis=1), labels),
+        )
+    measured = {
+        "validation": 1 - line["validation_error"],
+        "test": None if pd.isna(test) else float(test),
+    }
+    return NetRecord(
+        line,
+        int(frame["validation_error"].notna().sum()),
+        measured,
+        inputs,
+        outputs,
+        error,
+        retrained,
+    )
+
+
+def _line(frame: pd.DataFrame, trial: int) -> dict[str, Any]:
+    lines = frame[frame["trial"] == trial]
+    if len(lines) != 1 or lines["validation_error"].isna().any():
+        raise ValueError(
+            f"metrics/teachers.csv has no finished trial {trial}: run 'dvc checkout', or 'dvc repro'"
+        )
+    return lines.iloc[0].to_dict()
+
+
+def _outputs(path: Path, kind: str, number: int) -> np.ndarray:
+    found = read_test_logits(path).get(kind, {})
+    if number not in found:
+        raise ValueError(
+            f"{path} has no outputs of net {number}: run 'dvc checkout', or 'dvc repro'"
+        )
+    return found[number]
+
+
+def target_of(net: FoundNet, params: Mapping[str, Any]) -> Target | None:
+    """On what a student was trained; None for a teacher. A row of `ablations` is no row of
+    `students`.
+    """
+    if net.kind == "teacher":
+        return None
+    row = net.key.rpartition("-")[0]
+    special: dict[str, tuple[Target, ...]] = {
+        "students": ("ablation", "student_2014"),
+        "hard": ("teacher_2014",),
+    }
+    for target in special[net.folder]:
+        if row in (params[SECTION[target]].get("rows") or ()):
+            return target
+    return "mimic" if net.folder == "students" else "hard"
+
+
+def training(
+    net: FoundNet, target: Target | None, record: NetRecord, params: dict[str, Any], inputs: str
+) -> list[str]:
+    """Paragraphs on how a net was trained; `inputs` is what it takes."""
+    said = [_targets(net, target, params, inputs)]
+    best = record.line
+    chosen = f"Trial {int(best['trial'])} of a search over {record.trials} finished trials"
+    by = ", the one of lowest validation error" if target else ""
+    said.append(
+        f"{chosen}{by}; its weights are those of epoch {int(best['best_epoch'])} of {int(best['epochs'])}, the best on "
+        f"the validation {inputs}. The test {inputs} took part in no choice."
+    )
+    return [*said, *_made(net, target)]
+
+
+def _targets(net: FoundNet, target: Target | None, params: dict[str, Any], inputs: str) -> str:
+    if target is None:
+        views = ", augmented anew in every epoch" if inputs == "images" else ""
+        return f"A teacher: trained on the true labels of the training {inputs}{views}."
+    epochs, views = (
+        read_manifest(DATA / "augmented")["epochs"],
+        "augmented " if inputs == "images" else "",
+    )
+    stored = f"on {epochs} stored epochs of {views}training {inputs}"
+    if target in ("hard", "teacher_2014"):
+        return f"Trained on the true labels, {stored}."
+    if target == "student_2014":
+        return f"A mimic net of Ba and Caruana (2014): trained {stored} to give the logits of the teachers of 2014."
+    found = read_ensemble(METRICS / "ensemble.json")
+    members = len(read_manifest(DATA / "ensemble")["members"])
+    mimic = (
+        f"A mimic net: trained {stored} to give the mean logits of an ensemble of {members} nets (squared error). The "
+        f"ensemble has {found['params']:,} parameters, validation accuracy {found['validation_accuracy']:.4f} and test "
+        f"accuracy {found['test_accuracy']:.4f}."
+    )
+    if target == "mimic":
+        return mimic
+    row = net.key.rpartition("-")[0]
+    own = {name: value for name, value in params["ablation_rows"][row].items() if name != "of"}
+    base = ablation(params, row).of
+    return f"{mimic} That is the row {base}; this net is a variant of it, with `{json.dumps(own)}` instead."
+
+
+def _made(net: FoundNet, target: Target | None) -> list[str]:
+    """Where and with what it was trained, from metrics/environment.json; nothing if that does not
+    say.
+    """
+    stage = f"{SECTION[target]}@{net.key}" if target else "teachers"
+    try:
+        entries = read_json(RECORD)
+        entry = next(entry for entry in entries if stage in entry["stages"])
+        changed = ", with changes" if entry["changed"] else ""
+        commit = f"at commit {entry['commit']}{changed}" if entry["commit"] else "outside git"
+        device = entry["processor"] if entry["device"] == "cpu" else entry["device"]
+        how = (
+            f"with torch {entry['torch']} in {entry['precision']} on {device}, seed {entry['seed']}"
+        )
+        return [f"Trained {commit}, {how}."]
+    except (OSError, ValueError, KeyError, TypeError, StopIteration):
+        return ["Commit and machine of the training are not recorded."]
+
+
+def limits(record: NetRecord, chosen: bool) -> list[str]:
+    """What the run says of how far the numbers carry; `chosen`: the net is the best of its
+    search.
+    """
+    said = []
+    if record.retrained:
+        mean, count = sum(record.retrained) / len(record.retrained), len(record.retrained)
+        said.append(
+            f"The same settings from {count} other seeds gave a test accuracy of {mean:.4f} on average; this net was "
+            "chosen as the best of its search."
+        )
+    elif chosen:
+        said.append(
+            "Its accuracies are those of the best net of its search, which was not trained from other seeds."
+        )
+    error = "how far they are from one was not measured"
+    if record.calibration is not None:
+        error = f"expected calibration error {record.calibration:.3f} on the test set, {BINS} bins"
+    said.append(f"The softmax of its outputs is no calibrated probability: {error}.")
+    return said

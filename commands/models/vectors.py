@@ -1,0 +1,64 @@
+"""Vectors of a NumPy file as a net takes them; used by predict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+MAX_BYTES = 1 << 32
+"""Of one array."""
+
+
+def read_vectors(
+    path: Path, shape: Sequence[int], mean: np.ndarray, deviation: np.ndarray
+) -> np.ndarray:
+    """float32 (n, *shape), standardised: the vectors minus the mean, divided by the deviation.
+
+    Args:
+        path: an .npy file of numpy.save with one vector or (n, *shape), or an .npz file of
+        numpy.savez with `inputs`.
+        mean, deviation: of the training vectors, float64 of the shape of one vector.
+
+    Raises:
+        OSError: no such file.
+        ValueError: none of these, of another shape, or with numbers that are not finite.
+    """
+    try:
+        found = _load(path)
+    except OSError:
+        raise
+    except Exception as error:  # numpy and zipfile raise many kinds on damaged files
+        raise ValueError(
+            f"no file of numpy.save or numpy.savez ({' '.join(str(error).split())[:200]})"
+        ) from error
+    if found.dtype.kind not in "fiu":
+        raise ValueError(f"its numbers are {found.dtype}, allowed are floats and integers")
+    vectors = found[None] if found.shape == tuple(shape) else found
+    if vectors.shape[1:] != tuple(shape) or not len(vectors):
+        raise ValueError(
+            f"an array of shape {found.shape}, the net takes (n, {', '.join(map(str, shape))})"
+        )
+    with np.errstate(over="ignore"):
+        vectors = vectors.astype(np.float32)
+    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=tuple(range(1, vectors.ndim))))
+    if len(bad):
+        raise ValueError(f"row {bad[0]} holds something else than finite numbers of 32 bits")
+    return ((vectors - mean) / deviation).astype(np.float32)
+
+
+def _load(path: Path) -> np.ndarray:
+    with path.open("rb") as file:
+        head = file.read(6)
+    if not head.startswith((b"PK", b"\x93NUMPY")):
+        raise ValueError("it begins as neither")
+    if head.startswith(b"\x93NUMPY"):
+        return np.array(np.load(path, allow_pickle=False, mmap_mode="r"))
+    with np.load(path, allow_pickle=False) as archive:
+        if "inputs" not in archive.files:
+            raise ValueError(f"it has no array 'inputs', but {', '.join(archive.files) or 'none'}")
+        size = archive.zip.getinfo("inputs.npy").file_size
+        if size > MAX_BYTES:
+            raise ValueError(f"{size:,} bytes, allowed are {MAX_BYTES:,}")
+        return archive["inputs"]

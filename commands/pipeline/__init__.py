@@ -1,0 +1,1 @@
+"""DVC's files and processes, and the state of every stage."""

@@ -1,0 +1,222 @@
+"""predict: classes of image files, or of vectors, by an exported net or one of a finished run; no
+stage.
+
+`python -m commands.predict MODEL FILE...`: MODEL is a folder or file that export wrote, or a cell
+as export takes it. Of a folder it takes model.safetensors, else model.onnx, else model.pt2. Images
+may have any size and mode: of each the centre square is resized to the net's size. For nets of
+vectors FILE is .npy or .npz, whose rows are standardised as the training vectors were. Prints a
+line per image or row, `--json` as JSON; files that cannot be read are named, the others are
+classified all the same, and the exit status is 1. Writes nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.special import softmax
+
+from commands.models.check import outputs
+from commands.models.exported import exported_net
+from commands.models.files import STATISTICS, check_description, model_file
+from commands.models.find import PREPARED, find, takes_and_gives
+from commands.models.pictures import read_picture
+from commands.models.programs import Runner, read_onnx, read_program, torch_runner
+from commands.models.vectors import read_vectors
+from stages.nets.stored import restore
+from stages.runtime import entry
+from stages.store.tensors import fits, read_tensors
+from stages.store.weights import load_weights
+
+
+@dataclass(frozen=True)
+class Model:
+    """A net that can be asked.
+
+    Attributes:
+        where: file that it is from.
+        run: inputs to logits.
+        described: `classes`, and `size_px` or `shape`.
+        statistics: where those of the training vectors are, for a net of vectors.
+    """
+
+    where: Path
+    run: Runner
+    described: dict[str, Any]
+    statistics: Path
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one vector; empty for images."""
+        return tuple(self.described.get("shape") or ())
+
+
+def load(model: str, trust: bool) -> Model:
+    """The net of an exported folder or file, or of a cell.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: there is none, it is damaged, or a .pt2 file is not trusted.
+    """
+    path = Path(model)
+    if not path.exists() or (path / "weights.safetensors").is_file():
+        return of_cell(model)
+    path = model_file(path)
+    if path.suffix == ".safetensors":
+        run, described = of_weights(path)
+    elif path.suffix == ".onnx":
+        run, described = named(path, read_onnx)
+    elif trust:
+        run, described = named(path, read_program)
+    else:
+        raise ValueError(
+            f"{path}: torch unpickles parts of a .pt2 file, and whoever wrote it can run code here: give --trust if "
+            "you know where it is from, or use the .safetensors or .onnx file"
+        )
+    check_description(path, described)
+    return Model(path, run, described, path.parent / STATISTICS)
+
+
+def of_cell(cell: str) -> Model:
+    """The net of a finished run, as it was trained."""
+    try:
+        net = find(cell)
+    except (ValueError, FileNotFoundError) as error:
+        raise ValueError(f"{cell} is no file or folder, and no cell either ({error})") from error
+    state, header = load_weights(net.weights)
+    about = {"kind": net.kind, "net": header, "absorbed": False}
+    run = torch_runner(restore(net.weights, exported_net, state, about).eval())
+    return Model(net.weights, run, takes_and_gives(), PREPARED / STATISTICS)
+
+
+def of_weights(path: Path) -> tuple[Runner, dict[str, Any]]:
+    """What runs an exported model.safetensors, and its description."""
+    try:
+        state, described = load_weights(path)
+        return torch_runner(restore(path, exported_net, state, described).eval()), described
+    except ValueError as error:
+        reason = str(error).split(": delete")[0].removeprefix(f"{path} ")
+        raise ValueError(
+            f"{path} is no export, or damaged ({reason}): write it again with commands.export"
+        ) from error
+
+
+def named(path: Path, read: Any) -> tuple[Runner, dict[str, Any]]:
+    """What runs the file, by one of the readers; the file is named in its errors."""
+    try:
+        return read(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def inputs_of(model: Model, files: list[str]) -> Iterator[tuple[str, np.ndarray | None, str]]:
+    """File, its inputs (n, ...) or None, and what was done to it or why it cannot be read."""
+    if model.shape:
+        held, wanted = read_tensors(model.statistics)[0], (np.float64, model.shape)
+        if not fits(held, {"mean": wanted, "deviation": wanted}):
+            raise ValueError(
+                f"{model.statistics} has no mean and deviation of shape {list(model.shape)}: export again"
+            )
+    for name in files:
+        try:
+            if model.shape:
+                yield (
+                    name,
+                    read_vectors(Path(name), model.shape, held["mean"], held["deviation"]),
+                    "",
+                )
+            else:
+                picture, done = read_picture(Path(name), model.described["size_px"])
+                yield name, picture[None], done
+        except OSError as error:
+            yield name, None, error.strerror or str(error)
+        except ValueError as error:
+            yield name, None, " ".join(str(error).split())
+
+
+def answers(model: Model, inputs: np.ndarray, top: int) -> list[list[dict[str, Any]]]:
+    """For each input the `top` classes, most probable first: name, index, probability (softmax).
+
+    Raises:
+        ValueError: the net has another number of outputs than its description has classes.
+    """
+    names, logits = model.described["classes"], outputs(model.run, inputs, str(model.where))
+    if logits.shape[1] != len(names):
+        raise ValueError(
+            f"{model.where} has {logits.shape[1]} outputs and {len(names)} class names: export it again"
+        )
+    shares = softmax(logits.astype(np.float64), axis=1)
+    best = np.argsort(-shares, axis=1, kind="stable")[:, :top]
+    return [
+        [
+            {"class": names[i], "index": int(i), "probability": round(float(row[i]), 6)}
+            for i in chosen
+        ]
+        for row, chosen in zip(shares, best, strict=True)
+    ]
+
+
+def show(
+    name: str, row: int | None, answer: list[dict[str, Any]], done: str, as_json: bool
+) -> None:
+    """Print one line."""
+    if as_json:
+        place = {} if row is None else {"row": row}
+        print(
+            json.dumps({"file": name, **place, "top": answer, **({"note": done} if done else {})})
+        )
+        return
+    what = ", ".join(f"{entry['class']} {100 * entry['probability']:.1f} %" for entry in answer)
+    print(f"{name}{'' if row is None else f' row {row}'}: {what}{f' ({done})' if done else ''}")
+
+
+def refuse(name: str, reason: str, as_json: bool) -> None:
+    """Print one line for a file that cannot be read."""
+    if as_json:
+        print(json.dumps({"file": name, "error": reason}))
+    else:
+        print(f"error: {name}: {reason}", file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """Classify files."""
+    parser = argparse.ArgumentParser(prog="python -m commands.predict", description=__doc__)
+    parser.add_argument(
+        "model", metavar="MODEL", help="an exported folder or file, or a cell, e.g. hard/conv2-180k"
+    )
+    parser.add_argument(
+        "files", metavar="FILE", nargs="+", help="images; .npy or .npz for a net of vectors"
+    )
+    parser.add_argument(
+        "--top",
+        type=int,
+        default=3,
+        metavar="K",
+        help="classes a line, the most probable first (3)",
+    )
+    parser.add_argument("--json", action="store_true", help="a JSON object a line")
+    parser.add_argument("--trust", action="store_true", help="run a .pt2 file, which can hold code")
+    arguments = parser.parse_args()
+    if arguments.top < 1:
+        parser.error(f"--top is {arguments.top}, allowed is 1 or more")
+    model, failed = load(arguments.model, arguments.trust), 0
+    for name, inputs, said in inputs_of(model, arguments.files):
+        if inputs is None:
+            refuse(name, said, arguments.json)
+            failed += 1
+            continue
+        for row, answer in enumerate(answers(model, inputs, arguments.top)):
+            show(name, row if model.shape else None, answer, said, arguments.json)
+    if failed:
+        print(f"{failed} of {len(arguments.files)} files could not be read", file=sys.stderr)
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    entry.run(main)

@@ -1,0 +1,66 @@
+"""scale: write params.yaml for a scale, or say what a scale costs.
+
+`python -m commands.scale smoke` makes smoke the active scale: scales/paper.yaml with what
+scales/smoke.yaml says otherwise. params.yaml is then the one truth; edit it, or override single
+values with `dvc exp run -S`. An overlay may lie on another one than paper.yaml, which it names as
+its `base`. `--cost` prints the expected cost and writes nothing; without NAME it does so for
+params.yaml as it stands. `--cells` adds a line for every cell, `--classes` says how many classes
+files have that are not there yet.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from commands.sizing.cost import cells, devices, in_words, lines
+from commands.sizing.scales import compose, names
+from commands.sizing.work import classes_of, jobs, parts
+from stages.images.sources.labelled import FEWEST_CLASSES, MOST_CLASSES
+from stages.runtime import entry
+from stages.settings import common
+from stages.settings.read import read_params
+from stages.store.atomic import write_text
+
+PARAMS = Path("params.yaml")
+
+
+def main() -> None:
+    """Write params.yaml, or print a cost."""
+    parser = argparse.ArgumentParser(
+        prog="python -m commands.scale", description=__doc__.split("\n\n")[0]
+    )
+    parser.add_argument("name", nargs="?", help=", ".join(names()))
+    parser.add_argument(
+        "--cost", action="store_true", help="print the expected cost, write nothing"
+    )
+    parser.add_argument("--cells", action="store_true", help="a line for every cell besides")
+    parser.add_argument(
+        "--classes", type=int, metavar="N", help="of files that are not there yet, for the cost"
+    )
+    arguments = parser.parse_args()
+    if arguments.classes is not None and not FEWEST_CLASSES <= arguments.classes <= MOST_CLASSES:
+        parser.error(
+            f"--classes is {arguments.classes}, allowed are {FEWEST_CLASSES} to {MOST_CLASSES:,}"
+        )
+    if arguments.name is None and not arguments.cost:
+        parser.error(f"which scale? one of {', '.join(names())}")
+    text = compose(arguments.name) if arguments.name else None
+    params = YAML(typ="safe").load(text) if text else read_params(PARAMS)
+    known = (arguments.classes, "--classes") if arguments.classes else classes_of(params)
+    found, stored = jobs(params, known[0])
+    if text and not arguments.cost:
+        write_text(PARAMS, text)
+        print(f"{PARAMS} is at scale {arguments.name}; 'dvc repro' runs it")
+    listed = parts(params, found, known[0])
+    every = [*cells(listed), ""] if arguments.cells else []
+    precision, rated = common.numerics(params).precision, devices()
+    print("\n".join(every + lines(listed, stored, precision, rated)))
+    print(f"classes: {known[0]:,}, {known[1]}\n")
+    print("\n".join(in_words(listed, precision, rated)))
+
+
+if __name__ == "__main__":
+    entry.run(main)

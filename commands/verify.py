@@ -1,0 +1,159 @@
+"""verify: is everything that the pipeline has stored still what it was? Says what is wrong and how
+to mend it.
+
+`python -m commands.verify` exits 0 if nothing is wrong, 1 if something is or nothing could be
+checked. It writes nothing. Three parts, `--only PART` for one of them: cache: every object of DVC's
+cache is hashed again, and every output in the workspace compared with dvc.lock; data: every file
+with its folder's manifest and its own checksum, every shard of images with its shard of logits;
+ensemble: whole batches of sampled epochs go through the ensemble again (images are made again where
+only their draws are stored); `--all` takes every epoch. `--quick` looks at names, headers, pairing
+and the cache's lists of files, but hashes no other file and runs no net.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import time
+from pathlib import Path
+
+import numpy as np
+
+from commands.audit.data import Held, check_held, transfer_facts
+from commands.audit.findings import Findings, Remedy
+from commands.audit.outs import check_outs
+from commands.pipeline.cache import Hashes, read_lock
+from stages.runtime import entry
+from stages.settings import common
+from stages.settings.read import read_params
+
+PARTS = ("cache", "data", "ensemble")
+DATA = Path("data")
+NEEDED = ("augmented", "logits", "ensemble", "prepared")
+"""Folders of data/ without which the ensemble cannot be run again."""
+STAGE_OF = {"prepared": "prepare", "augmented": "augment", "samples": "augment", "logits": "label"}
+"""Folder of data/ -> the stage that makes it, where that has another name."""
+SWEEPS = ("students", "hard")
+
+
+def made_anew(path: Path, fresh: bool, remedies: dict[str, Remedy]) -> Remedy:
+    """What mends a file of data/: its output's remedy where it has one, else that its stage makes
+    it anew.
+
+    Args:
+        fresh: the stage's work folder may hold the same wrong bytes, and has to go.
+        remedies: of the outputs that differ from dvc.lock.
+    """
+    for out, remedy in remedies.items():
+        if path.is_relative_to(out):
+            return remedy
+    parts = path.relative_to(DATA).parts
+    stage = f"{parts[0]}@{parts[1]}" if parts[0] in SWEEPS else STAGE_OF.get(parts[0], parts[0])
+    work = Path("work") / stage.replace("@", "/")
+    remove = (str(work),) if fresh and work.exists() else ()
+    return Remedy(remove, (f"dvc repro -f -s {shlex.quote(stage)}", "dvc repro"))
+
+
+def check_ensemble(held: Held, rows: int, seed: int, everything: bool) -> list[str]:
+    """Logits once more; returns lines that say how near they came."""
+    if absent := [
+        str(DATA / name) for name in NEEDED if not (DATA / name / "manifest.json").is_file()
+    ]:
+        held.found.notes.append(f"ensemble not run again: {', '.join(absent)} not here")
+        return []
+    facts = transfer_facts(held)
+    if facts is None:
+        held.found.notes.append("ensemble not run again: the manifest of the images cannot be used")
+        return []
+    from commands.audit.logits import Again, rerun
+
+    try:
+        numerics, device = numerics_of_label(), common.execution(read_params()).device
+        rng = np.random.default_rng(seed)
+        batches = sample(
+            facts["epochs"], facts["images"], numerics.eval_batch, rows, rng, everything
+        )
+        return rerun(Again(held, numerics, device, *(DATA / name for name in NEEDED)), batches)
+    except (OSError, ValueError) as error:
+        held.found.notes.append(f"ensemble not run again: {' '.join(str(error).split())}")
+        return []
+
+
+def numerics_of_label() -> common.Numerics:
+    """The numerics that data/logits were made with: those of dvc.lock, or of params.yaml where it
+    has none.
+    """
+    try:
+        return common.numerics(read_lock(Path())["label"]["params"]["params.yaml"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return common.numerics(read_params())
+
+
+def sample(
+    epochs: int, images: int, batch: int, rows: int, rng: np.random.Generator, everything: bool
+) -> dict[int, list[int]]:
+    """Epoch -> first rows of its sampled batches: at least `rows` rows and three epochs, as far as
+    there are.
+
+    Batches are those of `label`: a row's last bits may depend on the others of its batch.
+    """
+    starts = list(range(0, images, batch))
+    if everything:
+        return {epoch: starts for epoch in range(epochs)}
+    count = min(max(-(-rows // batch), min(3, epochs)), epochs * len(starts))
+    order = [(int(epoch), rng.permutation(starts)) for epoch in rng.permutation(epochs)[:count]]
+    chosen: dict[int, list[int]] = {}
+    for place in range(count):
+        epoch, shuffled = order[place % len(order)]
+        chosen.setdefault(epoch, []).append(int(shuffled[place // len(order)]))
+    return {epoch: sorted(found) for epoch, found in sorted(chosen.items())}
+
+
+def options() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m commands.verify",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--only", choices=PARTS, help="one part of the three")
+    parser.add_argument("--quick", action="store_true", help="hash no files and run no net")
+    parser.add_argument(
+        "--rows",
+        type=int,
+        default=256,
+        help="images that go through the ensemble again (default 256)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the choice of epochs and batches")
+    parser.add_argument(
+        "--all", action="store_true", help="all images go through the ensemble again"
+    )
+    arguments = parser.parse_args()
+    if arguments.rows < 1 or arguments.seed < 0:
+        parser.error(
+            f"--rows is {arguments.rows}, --seed {arguments.seed}: allowed are 1 or more and 0 or more"
+        )
+    return arguments
+
+
+def main() -> None:
+    """Check, print, exit."""
+    arguments, started, found = options(), time.monotonic(), Findings()
+    parts = (arguments.only,) if arguments.only else PARTS
+    hashes = Hashes(lambda count: found.counts.update(bytes=count))
+    remedies = check_outs(found, hashes, arguments.quick) if "cache" in parts else {}
+    held = Held(
+        DATA, found, hashes, lambda path, fresh: made_anew(path, fresh, remedies), arguments.quick
+    )
+    if "data" in parts:
+        check_held(held)
+    facts: list[str] = []
+    if "ensemble" in parts and not arguments.quick:
+        facts = check_ensemble(held, arguments.rows, arguments.seed, arguments.all)
+    print("\n".join([*found.lines(), *facts, found.summary(time.monotonic() - started)]))
+    if found.problems or not found.checked():
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    entry.run(main)

@@ -1,0 +1,138 @@
+"""Reading what the report page shows of metrics/: tables with the columns they need, claims, the
+environment.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from stages.report.ablations import COLUMNS as ABLATIONS
+from stages.report.retrained import COLUMNS as RETRAINED
+
+COLUMNS = {
+    "table1": ["model", "architecture", "params", "accuracy_pct", "paper_pct", "difference_pct"],
+    "table2": ["row", "label", "budget", "params", "accuracy_pct", "paper_pct", "difference_pct"],
+    "figure1": ["row", "budget", "params", "trials_shown", "mean", "best", "fifth", "target"],
+    "retrained": RETRAINED,
+    "fidelity": [
+        "target",
+        "row",
+        "budget",
+        "params",
+        "accuracy",
+        "nll",
+        "ece",
+        "agreement",
+        "kl",
+        "logit_l2",
+    ],
+    "calibration": ["net", "confidence", "accuracy", "count"],
+    "confusion": ["net", "true", "predicted", "count"],
+    "ablations": ABLATIONS,
+}
+"""Of each table what the page needs."""
+WORDS = (
+    "model",
+    "architecture",
+    "row",
+    "label",
+    "budget",
+    "target",
+    "net",
+    "true",
+    "predicted",
+    "of",
+    "what",
+    "measure",
+    "verdict",
+)
+CLAIM = ("statement", "verdict", "effect", "effects", "paper", "weakest", "comparisons")
+
+
+def read_table(folder: Path, name: str) -> pd.DataFrame:
+    """A table of metrics/; columns of words are empty text where they say nothing.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged, a column is missing, or a number is none.
+    """
+    path = _found(folder / f"{name}.csv")
+    try:
+        # a class may be called NA, or 01: words are read as they stand, and numbers from them
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+        if absent := [column for column in COLUMNS[name] if column not in frame]:
+            raise ValueError(f"no column {absent[0]!r}")
+        for column in frame.columns.difference(WORDS):
+            frame[column] = pd.to_numeric(frame[column].replace("", None))
+        if "number" in frame:
+            frame["number"] = frame["number"].astype("Int64")
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} is damaged ({error}): run 'dvc repro --force'") from error
+    return frame
+
+
+def read_markdown(folder: Path, name: str) -> str:
+    """A table of metrics/ as Markdown.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    return _found(folder / f"{name}.md").read_text(encoding="utf-8")
+
+
+def read_claims(folder: Path) -> dict[str, Any]:
+    """metrics/claims.json: `level`, and `claims` by their ids.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged.
+    """
+    path = _found(folder / "claims.json")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not 0 < found["level"] < 1:
+            raise ValueError(f"level is {found['level']}, allowed is between 0 and 1")
+        for entry in found["claims"].values():
+            points = [*entry["effects"].values(), *filter(None, [entry["weakest"]])]
+            numbers = [
+                point[f"{name}_pct"] for point in points for name in ("value", "low", "high")
+            ]
+            if not all(
+                isinstance(number, int | float) for number in [*numbers, *entry["paper"].values()]
+            ):
+                raise ValueError("an effect is no number")
+            if absent := [name for name in CLAIM if name not in entry]:
+                raise ValueError(f"a claim has no {absent[0]!r}")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged ({error}): run 'dvc repro --force assess'") from error
+    return found
+
+
+def read_environment(folder: Path) -> list[dict[str, Any]]:
+    """metrics/environment.json; nothing where it is not there, since no result depends on it.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    path = folder / "environment.json"
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+        if not isinstance(entries, list) or not all(
+            isinstance(entry.get("stages"), list) for entry in entries
+        ):
+            raise ValueError("it is no list of environments with their stages")
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise ValueError(
+            f"{path} is damaged ({error}): delete it and run 'dvc repro --force label'"
+        ) from error
+    return entries
+
+
+def _found(path: Path) -> Path:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} not found: run 'dvc repro' to have it made")
+    return path

@@ -1,0 +1,47 @@
+"""Which files of this project a module runs; part of a work folder's key, with which results are
+found.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def code_files(path: Path) -> list[Path]:
+    """`path` and every file of this project that it imports, also inside functions; sorted."""
+    found: set[Path] = set()
+    queue = [path.resolve()]
+    while queue:
+        current = queue.pop()
+        if current not in found:
+            found.add(current)
+            queue += _imports(current)
+    return sorted(found)
+
+
+def code_hash(path: Path) -> str:
+    """sha256 over the names and bytes of `code_files(path)`."""
+    state = hashlib.sha256()
+    for file in code_files(path):
+        state.update(f"{file.relative_to(ROOT).as_posix()}\0".encode())
+        state.update(file.read_bytes())
+    return state.hexdigest()
+
+
+def _imports(path: Path) -> list[Path]:
+    package = path.relative_to(ROOT).with_suffix("").parts[:-1]
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else ()
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            names |= {base} | {f"{base}.{alias.name}" for alias in node.names}
+    ours = (name for name in names if name.startswith("stages."))
+    files = (ROOT.joinpath(*name.split(".")).with_suffix(".py") for name in ours)
+    return [file for file in files if file.is_file()]

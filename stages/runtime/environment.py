@@ -1,0 +1,135 @@
+"""Where, with what and from which commit each stage's results were computed; used by the stages
+that run nets.
+
+metrics/environment.json is no output of the pipeline: it says how results came about, and they must
+not depend on it. A stage that DVC restores from its cache leaves it as it is.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from stages.store.atomic import alone, read_json, write_json
+
+RECORD = Path("metrics/environment.json")
+WORK = Path("work")
+"""Where its lock lies: metrics/ is kept by git."""
+PACKAGES = ("numpy", "scipy", "GPyOpt", "GPy", "dvc")
+CODE = ("stages", "dvc.yaml", "params.yaml")
+
+
+def record(stage: str, facts: Mapping[str, Any], path: Path = RECORD) -> None:
+    """Put `stage` under the environment that it ran in; stages with equal ones stand together.
+
+    Args:
+        stage: as DVC calls it, e.g. "students@mlp1-60k".
+        facts: what the process that computed said of itself, see `fit.device.describe`; and the
+        seed.
+    """
+    environment = {**source(), **host(), **facts}
+    with alone(WORK / path.name):  # cells may run side by side
+        _record(stage, environment, path)
+
+
+def _record(stage: str, environment: Mapping[str, Any], path: Path) -> None:
+    kept = [
+        {**entry, "stages": [name for name in entry["stages"] if name != stage]}
+        for entry in _read(path)
+    ]
+    for entry in kept:
+        if {key: value for key, value in entry.items() if key != "stages"} == environment:
+            entry["stages"] = sorted([*entry["stages"], stage])
+            break
+    else:
+        kept.append({**environment, "stages": [stage]})
+    write_json(path, [entry for entry in kept if entry["stages"]])
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    """What is recorded so far; a file that is none of ours is replaced, since nothing depends on
+    it.
+    """
+    try:
+        entries = read_json(path)
+    except (FileNotFoundError, ValueError):
+        return []
+    whole = isinstance(entries, list) and all(
+        isinstance(entry, dict) and isinstance(entry.get("stages"), list) for entry in entries
+    )
+    return entries if whole else []
+
+
+def source() -> dict[str, Any]:
+    """Commit, and whether code or parameters differ from it; None without git."""
+    commit, changed = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--", *CODE)
+    return {"commit": commit, "changed": None if changed is None else bool(changed)}
+
+
+def _git(*words: str) -> str | None:
+    try:
+        return subprocess.run(
+            ["git", *words], capture_output=True, text=True, check=True
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def host() -> dict[str, Any]:
+    """Processor, system, Python and the packages that results depend on."""
+    return {
+        "processor": processor(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+    }
+
+
+def processor() -> str:
+    """Its name, as the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(
+            line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")
+        )
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def describe(name: str, threads: int) -> dict[str, Any]:
+    """What a process that trains says of itself: torch, device, driver, threads and the switches of
+    determinism.
+
+    Args:
+        name: `execution.device`.
+        threads: `numerics.threads`.
+    """
+    import torch
+
+    from stages.runtime.device import choose_device, set_up_torch
+
+    device = choose_device(name)
+    set_up_torch(threads, device)
+    cuda = device.type == "cuda"
+    return {
+        "device": torch.cuda.get_device_name(device) if cuda else "cpu",
+        "driver": _driver() if cuda else None,
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda if cuda else None,
+        "cudnn": torch.backends.cudnn.version() if cuda else None,
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": torch.get_num_threads(),
+        "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+        "tf32": torch.backends.cuda.matmul.allow_tf32 if cuda else None,
+    }
+
+
+def _driver() -> str | None:
+    try:
+        return Path("/proc/driver/nvidia/version").read_text().splitlines()[0]
+    except (OSError, IndexError):
+        return None

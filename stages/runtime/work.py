@@ -1,0 +1,90 @@
+"""Work folders: where a stage keeps what it has computed until its outputs are complete.
+
+DVC deletes the outputs of a stage that was killed. So journals, finished trials and checkpoints
+live in work/<stage>/<key>, and the key is a hash of the parameters, of the code in use and of the
+inputs: whatever is found there belongs to exactly this computation. A lock refuses a second run in
+the same folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from stages.runtime.code import code_hash
+from stages.store.atomic import write_json
+from stages.store.manifest import folder_hash
+
+DONE = "complete"
+
+
+@contextmanager
+def work_folder(
+    stage: str,
+    settings: Mapping[str, Any],
+    inputs: list[Path],
+    door: str,
+    root: Path = Path("work"),
+) -> Iterator[Path]:
+    """The locked work folder of this computation; older finished ones of the stage are removed.
+
+    Args:
+        stage: name of the stage, with the cell where it has several.
+        settings: the parameters that the result depends on, as plain JSON data.
+        inputs: data folders that are read.
+        door: `__file__` of the door; all code that it runs is part of the key.
+        root: where work folders are kept.
+
+    Raises:
+        ValueError: another run holds the folder.
+        FileNotFoundError: an input is missing.
+    """
+    facts = {
+        "settings": settings,
+        "code": code_hash(Path(door)),
+        "inputs": {str(path): folder_hash(path) for path in inputs},
+    }
+    text = json.dumps(facts, sort_keys=True, allow_nan=False)
+    folder = root / stage / hashlib.sha256(text.encode()).hexdigest()[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder):
+        # a finished folder that is used again must not be pruned by another run of the stage
+        (folder / DONE).unlink(missing_ok=True)
+        _prune(folder)
+        write_json(folder / "key.json", facts)
+        yield folder
+        (folder / DONE).touch()
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    with (folder / "lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise ValueError(
+                f"{folder} is in use by process {file.read().strip() or 'unknown'}: wait for it, or stop it "
+                "(kill PID) and run again; nothing it has finished is lost"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def _prune(current: Path) -> None:
+    """Remove finished work folders of the same stage: their outputs are in the DVC cache."""
+    for folder in current.parent.iterdir():
+        if folder == current or not (folder / DONE).is_file():
+            continue
+        with contextlib.suppress(ValueError, OSError), _locked(folder):
+            shutil.rmtree(folder, ignore_errors=True)

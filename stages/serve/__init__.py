@@ -1,1 +1,0 @@
-"""Nets outside the pipeline: files for other programs, model cards, pictures and vectors from disk."""

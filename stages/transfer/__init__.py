@@ -1,0 +1,1 @@
+"""The transfer set: views of images and their labels."""

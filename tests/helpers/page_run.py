@@ -1,0 +1,247 @@
+"""A finished run that nobody has trained: random outputs and trial tables; tabulate and assess do
+the rest.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from ruamel.yaml import YAML
+
+from stages import assess, tabulate
+from stages.settings.groups import FOLDER, SECTION
+from stages.settings.read import read_params
+from stages.settings.students import matrix
+from stages.store.predictions import fingerprint, write_test_logits
+from stages.store.prepared import write_split
+from stages.store.tensors import write_tensors
+from tools.pocket import write_params
+
+NASTY = [
+    "<script>alert(1)</script>",
+    "</script><b>bold</b>",
+    "a &amp; b",
+    "%{x} ${y} $1$",
+    "\"quoted\" 'too'",
+    "NA",
+    "01",
+    "long " * 20,
+    "ü日本",
+    "<img src=x onerror=alert(2)>",
+]
+"""Names of classes that mean something to HTML, to Plotly, to JavaScript or to pandas."""
+DATA = 'digits & <i>clutter</i> "raw"'
+CHANGES: dict[str, Any] = {
+    "students.rows": ["mlp1", "mlp2", "conv1", "conv2"],
+    "students.budgets": ["60k", "180k"],
+    "hard.rows": ["conv1", "conv2"],
+    "hard.budgets": ["180k"],
+    "augment.epochs": 20,
+    "ablations": {
+        "rows": ["conv2-dropout", "conv2-epochs-10", "conv2-epochs-20"],
+        "budgets": ["180k"],
+    },
+    "tabulate.data": DATA,
+    "assess.resamples": 200,
+}
+SKILL = {"mlp1": 1.0, "mlp2": 1.2, "conv1": 2.0, "conv2": 2.6}
+ENVIRONMENT = {
+    "commit": "0123456789abcdef0123456789abcdef01234567",
+    "changed": True,
+    "processor": "a <b>processor</b>",
+    "threads": 1,
+    "packages": {"numpy": "2.4"},
+    "cuda": None,
+    "stages": ["teachers", "label", "students@mlp1-60k", "students@gone-1M"],
+}
+
+
+def make(
+    folder: Path,
+    classes: list[str],
+    shape: tuple[int, ...],
+    tests: int = 300,
+    again: int = 3,
+    changes: dict[str, Any] | None = None,
+) -> Path:
+    """A folder like a repository in which everything but page has run.
+
+    Args:
+        shape: of an example: (s, s, 3) images, else vectors.
+        again: retrained nets of every mimic cell.
+    """
+    write_params(folder, {**CHANGES, "students.final_seeds": again, **(changes or {})})
+    rng = np.random.default_rng(7)
+    vectors = len(shape) < 3 or shape[-1] != 3
+    labels = (np.arange(tests) % len(classes)).astype(np.uint16)
+    write_split(
+        folder / "data/prepared",
+        "test",
+        examples(rng, tests, shape, vectors),
+        labels,
+        {"classes": classes},
+    )
+    originals, views = (
+        examples(rng, 6, shape, vectors),
+        examples(rng, 12, shape, vectors).reshape(6, 2, *shape),
+    )
+    write_tensors(
+        folder / "data/samples/augmented.safetensors", {"originals": originals, "views": views}, {}
+    )
+    members = {i: logits(rng, labels, len(classes), 3.2) for i in range(2)}
+    write_test_logits(folder / "data/ensemble/test.safetensors", {"members": members})
+    params = read_params(folder / "params.yaml")
+    for target in SECTION:
+        section = matrix(params, target)
+        for row, budget in product(section.rows, section.budgets):
+            skill = SKILL.get(row, 2.4) - (target == "hard")
+            runs = again if target != "hard" else 0
+            net = partial(logits, rng, labels, len(classes), skill)
+            cell(folder, (FOLDER[target], f"{row}-{budget}"), rng, net, labels, runs)
+    teachers(folder / "metrics", rng)
+    (folder / "metrics/environment.json").write_text(json.dumps([ENVIRONMENT]))
+    accuracies = {"test_accuracy": 0.9, "validation_accuracy": 0.91, "params": 250_521}
+    (folder / "metrics/ensemble.json").write_text(json.dumps(accuracies))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        tabulate.main()
+        assess.main()
+    return folder
+
+
+def examples(
+    rng: np.random.Generator, count: int, shape: tuple[int, ...], vectors: bool
+) -> np.ndarray:
+    """Random images or standardised vectors."""
+    if vectors:
+        return rng.normal(size=(count, *shape)).astype(np.float32)
+    return rng.integers(0, 256, (count, *shape), dtype=np.uint8)
+
+
+def logits(rng: np.random.Generator, labels: np.ndarray, classes: int, skill: float) -> np.ndarray:
+    """Outputs of a net that is right the more often, the higher its skill."""
+    return (rng.normal(size=(len(labels), classes)) + skill * np.eye(classes)[labels]).astype(
+        np.float32
+    )
+
+
+def cell(
+    folder: Path,
+    place: tuple[str, str],
+    rng: np.random.Generator,
+    net: Callable[[], np.ndarray],
+    labels: np.ndarray,
+    runs: int,
+) -> None:
+    """A search of seven trials, the fifth of which failed, and retrained nets.
+
+    Args:
+        place: the stage's folder, and row and budget.
+        net: gives the outputs of another net.
+    """
+    (stage, key), size = place, int(1000 * float(place[1].rsplit("-", 1)[1].removesuffix("k")))
+    errors = np.round(rng.uniform(0.2, 0.6, 7), 4)
+    errors[4] = np.nan
+    best = sorted(np.flatnonzero(np.isfinite(errors)), key=lambda i: errors[i])[:5]
+    nets = {int(i): net() for i in best}
+    lines = [
+        {
+            "trial": i,
+            "validation_error": errors[i],
+            "best_so_far": np.nanmin(errors[: i + 1]),
+            **scores(nets.get(i), labels),
+            "params": size + i,
+            "widths": f"{8 + i} {12 + i}",
+            "dependent": 100 + i,
+            "best_epoch": 3,
+            "epochs": 10,
+            "why": "failed" if i == 4 else "end",
+            "reason": "diverged <b>" if i == 4 else "",
+            "C1": rng.uniform(),
+            "lr": float(np.exp(rng.uniform(-9, -7))),
+            "momentum": 0.9,
+            "init_scale": rng.uniform(),
+        }
+        for i in range(7)
+    ]
+    write(folder / "metrics" / stage / f"{key}.csv", lines)
+    accuracy = lines[best[0]]["test_accuracy"]
+    facts = {"test_accuracy": accuracy, "validation_accuracy": 1 - errors[best[0]]}
+    (folder / "metrics" / stage / f"{key}.json").write_text(json.dumps(facts))
+    retrained = {i: net() for i in range(runs)}
+    again = {"validation_error": 0.4, "best_epoch": 3, "epochs": 10, "why": "end", "reason": ""}
+    lines = [{"run": i, **again, **scores(outputs, labels)} for i, outputs in retrained.items()]
+    columns = [
+        "run",
+        "validation_error",
+        "test_accuracy",
+        "best_epoch",
+        "epochs",
+        "why",
+        "reason",
+        "test_sha256",
+    ]
+    write(folder / "metrics" / stage / f"{key}.retrained.csv", lines, columns)
+    write_test_logits(
+        folder / "data" / stage / key / "test.safetensors", {"trials": nets, "retrained": retrained}
+    )
+
+
+def scores(net: np.ndarray | None, labels: np.ndarray) -> dict[str, Any]:
+    """What a trial table says of a net on the test images."""
+    if net is None:
+        return {"test_accuracy": None, "test_sha256": ""}
+    return {
+        "test_accuracy": float((net.argmax(1) == labels).mean()),
+        "test_sha256": fingerprint(net),
+    }
+
+
+def write(path: Path, lines: list[dict[str, Any]], columns: list[str] | None = None) -> None:
+    """A CSV file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(lines, columns=columns).to_csv(path, index=False)
+
+
+def teachers(metrics: Path, rng: np.random.Generator) -> None:
+    """A search of nine teachers."""
+    errors = np.linspace(0.3, 0.1, 9)
+    lines = [
+        {
+            "trial": i,
+            "validation_error": errors[i],
+            "best_so_far": errors[i],
+            "test_accuracy": 0.8 if i > 3 else None,
+            "params": 90_000,
+            "widths": "14 20 28 60",
+            "best_epoch": 5,
+            "epochs": 12,
+            "why": "end",
+            "reason": "",
+            "lr": 0.01 / (i + 1),
+            "weight_decay": rng.uniform(),
+            "C1": rng.uniform(),
+            "D_h": 0.0,
+        }
+        for i in range(9)
+    ]
+    write(metrics / "teachers.csv", lines)
+    (metrics / "teachers.json").write_text(
+        json.dumps({"test_accuracy": 0.8, "validation_accuracy": 0.9})
+    )
+
+
+def edit_params(folder: Path, section: str, key: str, value: Any) -> None:
+    """Change one value of params.yaml."""
+    yaml = YAML()
+    params = yaml.load(folder / "params.yaml")
+    params[section][key] = value
+    yaml.dump(params, folder / "params.yaml")

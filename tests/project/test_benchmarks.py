@@ -1,0 +1,228 @@
+"""The benchmarks: what they compute, what they write, and that the page shows what was written."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ruamel.yaml import YAML
+
+from benchmarks import dag, measure, page, scaling, search
+from benchmarks.measure import ROOT, Cost
+from commands.scale import compose
+from stages.settings import whole
+
+PIPELINE = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
+ROW_KEYS = {"case", "peer", "ratio", "low", "high", "unit", "n"}
+
+
+def run_benchmark(name: str, folder: Path, *arguments: str) -> dict[str, Any]:
+    """Run `python -m benchmarks.NAME` as a user would; its JSON."""
+    command = [
+        sys.executable,
+        "-m",
+        f"benchmarks.{name}",
+        "--json",
+        str(folder / "out.json"),
+        *arguments,
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    written = json.loads((folder / "out.json").read_text())
+    assert {"processor", "cores", "packages", "commit"} <= written["environment"].keys()
+    for row in written["rows"]:
+        assert (
+            row.keys() >= ROW_KEYS
+            and 0 < row["low"] <= row["ratio"] <= row["high"]
+            and row["n"] >= 1
+        )
+        assert row["case"] in done.stdout and row["peer"] in done.stdout
+    return written
+
+
+def ratios(written: dict[str, Any], case: str) -> dict[str, float]:
+    return {row["peer"]: row["ratio"] for row in written["rows"] if row["case"] == case}
+
+
+# the harness
+
+
+def test_alternatives_take_turns_and_the_order_rotates() -> None:
+    called: list[str] = []
+
+    def work(name: str) -> int:
+        called.append(name)
+        return 2
+
+    costs = measure.interleaved({name: lambda name=name: work(name) for name in "abc"}, 4)
+    assert "".join(called) == "abcbcacababc"
+    assert {name: len(found) for name, found in costs.items()} == {"a": 4, "b": 4, "c": 4}
+
+
+def test_a_cost_is_for_each_unit_of_work() -> None:
+    def work() -> int:
+        end = time.process_time() + 0.05
+        while time.process_time() < end:
+            pass
+        time.sleep(0.05)
+        return 10
+
+    cost = measure.timed(work)
+    assert 0.004 < cost.cpu_s < 0.008 and cost.wall_s >= 0.009
+
+
+def test_ratios_are_taken_within_a_turn() -> None:
+    costs = {
+        "ours": [Cost(1.0, 2.0), Cost(2.0, 4.0), Cost(1.0, 2.0)],
+        "theirs": [Cost(3.0, 3.0), Cost(8.0, 8.0), Cost(5.0, 5.0)],
+    }
+    (row,) = measure.compare(
+        "case", "ours", costs, "units per CPU-second", notes={"theirs": "another thing"}
+    )
+    assert (row.ratio, row.low, row.high, row.n) == (4.0, 3.0, 5.0, 3)
+    assert (row.ours, row.theirs, row.wall_ratio) == (1.0, 0.2, 2.0)
+    (row,) = measure.compare("case", "ours", costs, "units per second", wall=True)
+    assert (row.ratio, row.ours) == (2.0, 0.5)
+    assert "| theirs |" in measure.table([row])
+
+
+def test_the_children_of_a_worker_have_their_own_memory_and_clock() -> None:
+    with measure.processes({"a": make_worker, "b": make_worker}) as workers:
+        costs = measure.interleaved(workers, 2)
+    assert all(cost.cpu_s >= 0 and cost.wall_s > 0 for found in costs.values() for cost in found)
+    assert os.environ.get("MIMICNETS_WORKER") is None
+
+
+def make_worker() -> Any:
+    os.environ["MIMICNETS_WORKER"] = "1"
+    return lambda: sum(range(1000)) and 1
+
+
+def test_a_missing_peer_is_said(tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['kornia'] = None; sys.argv = ['augment', '--quick'];"
+        "from benchmarks import augment; from benchmarks.measure import main;"
+        "main('augment', augment.__doc__, augment.measure)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (
+        done.returncode == 1 and done.stderr.startswith("error: ") and "'.[bench]'" in done.stderr
+    )
+
+
+# the benchmarks
+
+
+@pytest.mark.slow
+def test_train_quick(tmp_path: Path) -> None:
+    written = run_benchmark("train", tmp_path, "--quick", "--cases", "mlp1 1M")
+    precision = "bf16" if "mlp1 1M, bf16" in {row["case"] for row in written["rows"]} else "fp32"
+    found = ratios(written, f"mlp1 1M, {precision}")
+    assert (
+        found["PIL + DataLoader"] > 1
+        and found["PIL + live 17M teacher"] > found["PIL + DataLoader"]
+    )
+
+
+@pytest.mark.slow
+def test_store_quick(tmp_path: Path) -> None:
+    written = run_benchmark("store", tmp_path, "--quick")
+    cases = {row["case"] for row in written["rows"]}
+    assert len(cases) == 2, "reading and writing"
+    reading = next(case for case in cases if "read" in case)
+    per_sample = [ratio for peer, ratio in ratios(written, reading).items() if "per sample" in peer]
+    assert per_sample and min(per_sample) > 10
+
+
+@pytest.mark.slow
+def test_dag_quick(tmp_path: Path) -> None:
+    written = run_benchmark("dag", tmp_path, "--quick")
+    assert {row["peer"] for row in written["rows"]} >= {"dvc status"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["train", "augment", "search", "precision", "growth", "rates", "scaling", "packing"]
+)
+def test_the_others_quick(tmp_path: Path, name: str) -> None:
+    for peer in ("kornia", "optuna", "botorch"):
+        pytest.importorskip(peer)
+    begun = time.monotonic()
+    assert run_benchmark(name, tmp_path, "--quick")["rows"]
+    assert time.monotonic() - begun < 60
+
+
+# their parts
+
+
+def test_the_pipeline_has_44_stages_there_and_49_at_paper_scale() -> None:
+    stages = dag.expand(PIPELINE, dag.parameters(quick=False))
+    assert len(stages) == len({stage.name for stage in stages}) == 44
+    outs = [out for stage in stages for out in stage.outs]
+    assert len(outs) == len(set(outs)) and "$" not in "".join(
+        [*outs, *(stage.command for stage in stages)]
+    )
+    assert len(dag.expand(PIPELINE, YAML(typ="safe").load(compose("paper")))) == 49
+    for quick in (True, False):
+        whole.check(dag.parameters(quick))
+
+
+def test_the_stand_in_writes_every_output(tmp_path: Path) -> None:
+    (stage,) = (
+        s for s in dag.expand(PIPELINE, dag.parameters(quick=True)) if s.name == "hard@conv1-10M"
+    )
+    (tmp_path / "python").write_text(dag.stand_in([stage]))
+    (tmp_path / "python").chmod(0o755)
+    (tmp_path / "params.yaml").write_text("a: 1\n")
+    environment = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+
+    def run(command: str) -> int:
+        return subprocess.run(
+            ["sh", "-c", command], cwd=tmp_path, env=environment, capture_output=True
+        ).returncode
+
+    assert run(stage.command) == 0
+    assert all((tmp_path / out).exists() for out in stage.outs)
+    assert run("python -m stages.none") == 1
+
+
+def test_functions_have_their_known_minima() -> None:
+    for x, y in ((-math.pi, 12.275), (math.pi, 2.275), (9.42478, 2.475)):
+        assert search.branin(np.array([(x + 5) / 15, y / 15])) == pytest.approx(0.397887, abs=1e-5)
+    assert search.hartmann6(np.array(search.HARTMANN6_AT)) == pytest.approx(-3.32237, abs=1e-5)
+
+
+# the page
+
+
+def test_the_page_shows_what_was_written() -> None:
+    text = page.PAGE.read_text()
+    assert page.render(text) == text, "docs/benchmarks.md: run 'python -m benchmarks.page'"
+    shown = {found["name"] for found in page.TABLE.finditer(text)}
+    assert shown == {path.stem for path in page.RESULTS.glob("*.json")}
+
+
+@pytest.mark.parametrize("ask_seconds, expected", [(0.0, 1.0), (75.0, 0.5), (300.0, 0.125)])
+def test_slots_are_as_busy_as_the_search_can_ask(ask_seconds: float, expected: float) -> None:
+    """Eight slots of trials of 300 s need a suggestion every 37.5 s."""
+    share = scaling.busy(8, 16, 4000, ask_seconds, np.random.default_rng(0))
+    assert share == pytest.approx(expected, abs=0.02)
+
+
+def test_a_lag_of_one_keeps_one_slot_busy() -> None:
+    assert scaling.busy(8, 1, 400, 0.0, np.random.default_rng(0)) == pytest.approx(1 / 8, abs=0.005)
+
+
+def test_a_lag_is_a_search_with_the_same_start() -> None:
+    small = search.Problem("branin", search.branin, 2, 10 / (8 * math.pi), 0.0, 4, 7)
+    found = [scaling.searched(small, lag, 3) for lag in (1, 2, 2)]
+    assert found[1] == found[2] >= 0 and found[0] >= 0

@@ -1,0 +1,84 @@
+"""The record of where results were computed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from stages.runtime.environment import describe, record
+from tools.pocket import ROOT
+
+GIT = ("git", "-c", "user.name=a", "-c", "user.email=a@localhost")
+
+
+def entries(folder: Path) -> list[dict[str, object]]:
+    return json.loads((folder / "e.json").read_text())
+
+
+def test_stages_of_one_environment_stand_together(tmp_path: Path) -> None:
+    for stage in ("b", "a", "c", "a"):
+        record(stage, {"threads": 1, "seed": 0}, tmp_path / "e.json")
+    (entry,) = entries(tmp_path)
+    assert entry["stages"] == ["a", "b", "c"] and entry["threads"] == 1
+    record("b", {"threads": 2, "seed": 0}, tmp_path / "e.json")
+    assert [e["stages"] for e in entries(tmp_path)] == [["a", "c"], ["b"]]
+    for stage in ("a", "c"):
+        record(stage, {"threads": 2, "seed": 0}, tmp_path / "e.json")
+    assert [e["stages"] for e in entries(tmp_path)] == [["a", "b", "c"]]
+
+
+def test_cells_side_by_side_lose_nothing(tmp_path: Path) -> None:
+    """Each in a process of its own, all writing at the same time."""
+    code = "import sys; from pathlib import Path; from stages.runtime.environment import record\n"
+    code += "for k in range(8): record(f'{sys.argv[1]}{k}', {}, Path('e.json'))"
+    words = [sys.executable, "-c", code]
+    started = [
+        subprocess.Popen([*words, name], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)})
+        for name in "abcd"
+    ]
+    assert [process.wait() for process in started] == [0] * 4
+    (entry,) = entries(tmp_path)
+    assert entry["stages"] == sorted(f"{name}{k}" for name in "abcd" for k in range(8))
+
+
+def test_commit_and_changed_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    record("a", {}, tmp_path / "e.json")
+    assert (entries(tmp_path)[0]["commit"], entries(tmp_path)[0]["changed"]) == (None, None)
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    for words in (("init", "-q"), ("add", "dvc.yaml"), ("commit", "-qm", "first")):
+        subprocess.run([*GIT, *words], check=True)
+    (tmp_path / "dvc.lock").write_text("a run changes it\n")
+    record("a", {}, tmp_path / "e.json")
+    head = subprocess.run(
+        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    assert (entries(tmp_path)[0]["commit"], entries(tmp_path)[0]["changed"]) == (head, False)
+    (tmp_path / "dvc.yaml").write_text("stages: {a: 1}\n")
+    record("a", {}, tmp_path / "e.json")
+    assert [entry["changed"] for entry in entries(tmp_path)] == [True]
+
+
+@pytest.mark.parametrize("text", ["{", "{}", '[{"stages": 1}]', "[1]"])
+def test_a_foreign_file_is_replaced(tmp_path: Path, text: str) -> None:
+    (tmp_path / "e.json").write_text(text)
+    record("a", {}, tmp_path / "e.json")
+    assert [entry["stages"] for entry in entries(tmp_path)] == [["a"]]
+
+
+def test_what_a_process_says_of_itself(device: torch.device) -> None:
+    facts = describe(device.type, 1)
+    assert facts["torch"] == torch.__version__ and facts["threads"] == 1
+    if device.type == "cuda":
+        assert facts["device"] == torch.cuda.get_device_name() and facts["cuda"] and facts["driver"]
+        assert facts["deterministic_algorithms"] is True and facts["tf32"] is False
+    else:
+        assert (facts["device"], facts["cuda"], facts["driver"]) == ("cpu", None, None)
+    json.dumps(facts, allow_nan=False)
