@@ -12,10 +12,10 @@ help: ## list the targets
 setup: ## make .venv with all that is needed to change the code (6 GB)
 	python3 -m venv $(VENV) && . $(VENV)/bin/activate && pip install -q '.[dev]'
 
-lint: ## check the style
-	python -m ruff check .
+lint: ## check the style, and dvc.yaml's code dependencies against the imports
+	python -m ruff check . && python -m ruff format --check . && python -m tools.dag --check
 
-types: ## check the types of stages/ and tools/
+types: ## check the types of stages/, commands/ and tools/
 	python -m mypy
 
 test: ## run the quick tests (python -m pytest -m slow runs the others)

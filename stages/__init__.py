@@ -1,1 +1,11 @@
-"""Doors (files: one DVC stage each) and rooms (folders: what the doors compose)."""
+"""The stages of dvc.yaml: one file a stage, run as `python -m stages.NAME`, and the layers below them."""
+
+import sys as _sys
+
+_MOVED = ("export", "matrix", "predict", "scale", "share", "verify", "watch")
+
+# `python -m stages.NAME` imports this package before it looks for NAME; `-m` then stands in for the path.
+if _sys.argv[:1] == ["-m"]:
+    for _name in _MOVED:
+        if f"stages.{_name}" in (word.removeprefix("-m") for word in _sys.orig_argv):
+            _sys.exit(f"error: stages.{_name} is commands.{_name} now: python -m commands.{_name}")

@@ -1,8 +1,10 @@
-"""The house: who imports whom, and that dvc.yaml names exactly the files that each stage runs."""
+"""The architecture: who imports whom, and that dvc.yaml names exactly the files that each stage runs."""
 
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -10,18 +12,14 @@ import pytest
 from ruamel.yaml import YAML
 
 from stages.runtime.code import code_files
+from tools import dag, structure
 from tools.pocket import ROOT
 
 STAGES = ROOT / "stages"
 DVC = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
-ROOMS = sorted(p.name for p in STAGES.iterdir() if p.is_dir() and (p / "__init__.py").is_file())
-DOORS = sorted(p.stem for p in STAGES.glob("*.py") if p.stem != "__init__")
-TEMPLATES = sorted(p.relative_to(ROOT).as_posix() for p in (STAGES / "report/page").iterdir())
-DATA_FILES = {
-    "stages/report/tables.py": ["stages/report/paper.json"],
-    "stages/report/page/html.py": TEMPLATES,
-    "commands/sizing/cost.py": ["commands/sizing/rates.json"],
-}
+FILES = sorted(path.stem for path in STAGES.glob("*.py") if path.stem != "__init__")
+COMMANDS = sorted(path.stem for path in (ROOT / "commands").glob("*.py") if path.stem != "__init__")
+CODE = structure.Code(ROOT)
 
 
 def module_file(name: str) -> Path | None:
@@ -43,7 +41,8 @@ def imported(path: Path) -> set[Path]:
                 parents = package.split(".")[: len(package.split(".")) - node.level + 1]
                 base = ".".join([*parents, *([base] if base else [])])
             names |= {base} | {f"{base}.{alias.name}" for alias in node.names}
-    return {file for name in names if name.startswith("stages.") and (file := module_file(name))}
+    ours = (name for name in names if name.split(".")[0] in structure.FOLDERS)
+    return {file for name in ours if (file := module_file(name))}
 
 
 def closure(path: Path) -> set[str]:
@@ -55,84 +54,162 @@ def closure(path: Path) -> set[str]:
             found.add(current)
             queue += imported(current)
     names = {file.relative_to(ROOT).as_posix() for file in found}
-    return names | {data for name in names for data in DATA_FILES.get(name, [])}
+    return names | {data for name in names for data in dag.DATA_FILES.get(name, [])}
 
 
-def test_every_data_file_has_a_reader() -> None:
-    """Else a stage that reads it would not run again when it changes."""
-    kept = {path.relative_to(ROOT).as_posix() for path in STAGES.rglob("*") if path.is_file()}
-    others = {name for name in kept if not name.endswith((".py", ".pyc"))}
-    assert others == {name for names in DATA_FILES.values() for name in names}
+# ---------------------------------------------------------------------------- dvc.yaml and the files
 
 
-def door_of(stage: dict) -> str:
-    words = stage["cmd"].split()
-    assert words[:2] == ["python", "-m"], (
-        "run from the root as a module: else an experiment's copy runs our code"
-    )
-    return words[2].removeprefix("stages.")
+def test_stages_holds_what_dvc_yaml_runs() -> None:
+    """Ten files, each named like a stage; `students` runs the cells of five."""
+    assert structure.run_by_dvc(ROOT) == {f"stages/{name}.py" for name in FILES}
+    assert len(FILES) == 10 and set(FILES) <= set(DVC)
+    assert structure.without_stage(CODE) == []
 
 
 @pytest.mark.parametrize("name", list(DVC))
 def test_code_deps_are_the_import_closure(name: str) -> None:
     stage = DVC[name]
     listed = {dep for dep in stage["deps"] if dep.startswith("stages/")}
-    wanted = closure(STAGES / f"{door_of(stage)}.py")
+    wanted = closure(dag.stage_file(stage))
     assert listed == wanted, (
-        f"dvc.yaml, stage {name}: add {sorted(wanted - listed)}, remove {sorted(listed - wanted)}"
+        f"dvc.yaml, stage {name}: add {sorted(wanted - listed)}, remove {sorted(listed - wanted)}: "
+        "run 'python -m tools.dag --write'"
     )
 
 
-SHOWN = {"matrix": {"watch", "scale"}}
-"""matrix runs all other doors: it shows the table of watch, and the costs of scale say which cell
-is first.
-"""
+def test_dvc_yaml_is_as_tools_dag_writes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = dag.DVC_YAML.read_text()
+    assert dag.differences() == [] and dag.rewritten(text, dag.wanted()) == text
+
+    # One dependency is lost, one is there too much: both are named, and writing mends them.
+    surplus = "      - stages/report/claims.py\n"
+    needed = "      - stages/store/atomic.py\n"
+    edited = text.replace(needed, surplus, 1)
+    monkeypatch.setattr(dag, "DVC_YAML", tmp_path / "dvc.yaml")
+    dag.DVC_YAML.write_text(edited)
+    assert dag.differences() == [
+        "dvc.yaml, stage prepare: add ['stages/store/atomic.py'], remove ['stages/report/claims.py']"
+    ]
+
+    monkeypatch.setattr(sys, "argv", ["dag", "--check"])
+    with pytest.raises(SystemExit, match=r"stage prepare(.|\n)*run 'python -m tools.dag --write'"):
+        dag.main()
+    monkeypatch.setattr(sys, "argv", ["dag", "--write"])
+    dag.main()
+    assert dag.DVC_YAML.read_text() == text
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_doors_do_not_import_doors(door: str) -> None:
-    """But for NAME_trial.py and the like: the parts of the door NAME that run in other
-    processes.
-    """
-    ends = ("", "_trial", "_epochs", "_feed", "_cell")
-    name = next(door.removesuffix(end) for end in (*ends[1:], "") if door.endswith(end))
-    own = {f"{name}{end}" for end in ends} | SHOWN.get(name, set())
-    for file in imported(STAGES / f"{door}.py"):
-        assert file.parent != STAGES or file.stem in own, f"{door} imports {file.stem}"
+def test_a_command_that_would_run_other_code_is_refused() -> None:
+    with pytest.raises(
+        ValueError, match="'python stages/draw.py', allowed is python -m stages.NAME"
+    ):
+        dag.stage_file({"cmd": "python stages/draw.py"})
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_work_folders_are_keyed_by_the_same_code(door: str) -> None:
-    path = STAGES / f"{door}.py"
+def test_every_data_file_has_a_reader() -> None:
+    """Else a stage that reads it would not run again when it changes."""
+    kept = {path.relative_to(ROOT).as_posix() for path in STAGES.rglob("*") if path.is_file()}
+    others = {name for name in kept if not name.endswith((".py", ".pyc"))}
+    assert others == {name for names in dag.DATA_FILES.values() for name in names}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_work_folders_are_keyed_by_the_same_code(name: str) -> None:
+    path = STAGES / f"{name}.py"
     keyed = {file.relative_to(ROOT).as_posix() for file in code_files(path)}
     assert keyed == {name for name in closure(path) if name.endswith(".py")}
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_rooms_are_closed(room: str) -> None:
-    for path in (STAGES / room).rglob("*.py"):
-        others = {f.relative_to(STAGES).parts[0] for f in imported(path)} - {room}
-        assert not others, f"{path.relative_to(ROOT)} imports from {others}"
+def test_every_output_is_ignored_by_git() -> None:
+    ignored = [line.rstrip("/") for line in (ROOT / ".gitignore").read_text().split()]
+    for name, stage in DVC.items():
+        for out in stage.get("outs", []):
+            if isinstance(out, dict):  # cache: false, kept by git
+                continue
+            first = "/".join(out.split("/")[:2])
+            assert any(fnmatch(f"/{first}", line) for line in ignored), (
+                f"{name}: {out} is not in .gitignore"
+            )
+
+
+# ------------------------------------------------------------------------------------ who imports whom
+
+
+def test_no_circles() -> None:
+    """Those under TYPE_CHECKING included."""
+    assert structure.circles(CODE.graph) == []
+
+
+def test_imports_go_down() -> None:
+    """A file imports its own layer and those before it; nobody imports a stage."""
+    assert structure.against_the_order(CODE.graph) == []
+
+
+def test_a_class_name_belongs_to_one_file() -> None:
+    places = CODE.classes()
+    assert {name: files for name, files in places.items() if len(files) > 1} == {}
+
+
+def test_circles_and_upward_imports_are_noticed() -> None:
+    graph = {
+        "stages/fit/loop.py": {"stages/fit/step.py", "stages/trials/cell.py"},
+        "stages/fit/step.py": {"stages/store/atomic.py"},
+        "stages/store/atomic.py": {"stages/fit/loop.py"},
+        "stages/trials/cell.py": set(),
+        "stages/label.py": {"stages/augment.py", "stages/fit/loop.py"},
+        "stages/augment.py": set(),
+        "commands/watch.py": {"stages/label.py", "stages/fit/loop.py"},
+    }
+    assert structure.circles(graph) == [
+        ["stages/fit/loop.py", "stages/fit/step.py", "stages/store/atomic.py"]
+    ]
+    assert structure.against_the_order(graph) == [
+        ("commands/watch.py", "stages/label.py"),
+        ("stages/fit/loop.py", "stages/trials/cell.py"),
+        ("stages/label.py", "stages/augment.py"),
+        ("stages/store/atomic.py", "stages/fit/loop.py"),
+    ]
+    with pytest.raises(ValueError, match="nowhere is not a layer"):
+        structure.rank("stages/nowhere/x.py")
+
+
+def test_the_graph_is_that_of_the_imports() -> None:
+    for name, others in CODE.graph.items():
+        wanted = {file.relative_to(ROOT).as_posix() for file in imported(ROOT / name)}
+        assert others == wanted - {name}, name
 
 
 def test_init_files_hold_a_docstring_only() -> None:
-    for path in STAGES.rglob("__init__.py"):
-        body = ast.parse(path.read_text()).body
-        assert len(body) == 1 and isinstance(body[0], ast.Expr), path
+    """But for that of `stages`, which says where commands have gone."""
+    for folder in structure.FOLDERS:
+        for path in (ROOT / folder).rglob("__init__.py"):
+            body = ast.parse(path.read_text()).body
+            assert isinstance(body[0], ast.Expr), path
+            assert len(body) == 1 or path == STAGES / "__init__.py", path
 
 
-@pytest.mark.parametrize("door", ["tabulate", "assess", "draw", "page"])
-def test_tables_and_figures_import_no_torch(door: str) -> None:
-    for name in closure(STAGES / f"{door}.py"):
-        if name.endswith(".py"):
-            nodes = list(ast.walk(ast.parse((ROOT / name).read_text())))
-            found = [
-                alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names
-            ]
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_old_command_names_the_new_one(name: str) -> None:
+    words = [sys.executable, "-m", f"stages.{name}", "--once"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr == (
+        f"error: stages.{name} is commands.{name} now: python -m commands.{name}\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["tabulate", "assess", "draw", "page"])
+def test_tables_and_figures_import_no_torch(name: str) -> None:
+    for file in closure(STAGES / f"{name}.py"):
+        if file.endswith(".py"):
+            nodes = list(ast.walk(ast.parse((ROOT / file).read_text())))
+            found = [a.name for node in nodes if isinstance(node, ast.Import) for a in node.names]
             found += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
-            assert not [
-                module for module in found if module.split(".")[0] in ("torch", "torchvision")
-            ], name
+            modules = {module.split(".")[0] for module in found}
+            assert not modules & {"torch", "torchvision"}, file
 
 
 TRAINING = (
@@ -149,22 +226,7 @@ TRAINING = (
 
 
 def test_training_does_not_depend_on_drawing() -> None:
-    reports = (
-        "stages/report/",
-        *(f"stages/{door}.py" for door in ("tabulate", "assess", "draw", "page")),
-    )
+    drawing = [f"stages/{name}.py" for name in ("tabulate", "assess", "draw", "page")]
     for stage in TRAINING:
-        assert not any(dep.startswith(reports) for dep in DVC[stage]["deps"])
-    assert "stages/nets/cnn.py" not in DVC["teachers"]["deps"]
-
-
-def test_every_output_is_ignored_by_git() -> None:
-    ignored = [line.rstrip("/") for line in (ROOT / ".gitignore").read_text().split()]
-    for name, stage in DVC.items():
-        for out in stage.get("outs", []):
-            if isinstance(out, dict):  # cache: false, kept by git
-                continue
-            first = "/".join(out.split("/")[:2])
-            assert any(fnmatch(f"/{first}", line) for line in ignored), (
-                f"{name}: {out} is not in .gitignore"
-            )
+        assert not any(dep.startswith(("stages/report/", *drawing)) for dep in DVC[stage]["deps"])
+    assert "stages/nets/student.py" not in DVC["teachers"]["deps"]
