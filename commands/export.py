@@ -50,8 +50,8 @@ from stages.runtime.environment import source
 from stages.settings.read import read_params
 from stages.settings.results import tabulate
 from stages.store.atomic import write_bytes, write_text
-from stages.store.manifest import file_hash, read_manifest
-from stages.store.prepared import read_test
+from stages.store.manifest import file_hash
+from stages.store.prepared import PreparedManifest, read_test
 from stages.store.weights import load_weights, save_weights
 
 SAMPLE = 256
@@ -206,7 +206,7 @@ def write_card(
     facts = card.Facts(
         title=f"{name}: a {kind} for {described['data']}",
         description=described,
-        counts=read_manifest(PREPARED)["images"],
+        counts=PreparedManifest.read(PREPARED).images,
         table=lines,
         training=training(net, target, record, params, inputs),
         hyperparameters=record.hyperparameters,

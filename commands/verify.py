@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from commands.audit.data import Held, check_held, transfer_facts
+from commands.audit.data import Held, check_held, transfer_manifest
 from commands.audit.findings import Findings, Remedy
 from commands.audit.outs import check_outs
 from commands.pipeline.cache import Hashes, read_lock
@@ -61,8 +61,8 @@ def check_ensemble(held: Held, rows: int, seed: int, everything: bool) -> list[s
     ]:
         held.found.notes.append(f"ensemble not run again: {', '.join(absent)} not here")
         return []
-    facts = transfer_facts(held)
-    if facts is None:
+    manifest = transfer_manifest(held)
+    if manifest is None:
         held.found.notes.append("ensemble not run again: the manifest of the images cannot be used")
         return []
     from commands.audit.logits import Again, rerun
@@ -71,7 +71,7 @@ def check_ensemble(held: Held, rows: int, seed: int, everything: bool) -> list[s
         numerics, device = numerics_of_label(), common.execution(read_params()).device
         rng = np.random.default_rng(seed)
         batches = sample(
-            facts["epochs"], facts["images"], numerics.eval_batch, rows, rng, everything
+            manifest.epochs, manifest.images, numerics.eval_batch, rows, rng, everything
         )
         return rerun(Again(held, numerics, device, *(DATA / name for name in NEEDED)), batches)
     except (OSError, ValueError) as error:

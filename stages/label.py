@@ -1,5 +1,4 @@
-"""label: the ensemble's logits for exactly the augmented images -> data/logits, the targets of
-every mimic net.
+"""label: the ensemble's logits for exactly the augmented images -> data/logits, the mimic targets.
 
 Reads data/ensemble, data/augmented (and data/prepared where only draws were stored). Writes one
 shard an epoch: float32 logits, the arithmetic mean over members of their pre-softmax outputs, not
@@ -24,8 +23,11 @@ from stages.settings.read import read_params
 from stages.settings.transfer import label
 from stages.store.atomic import link_or_copy
 from stages.store.disk_space import check_space
-from stages.store.manifest import fresh_folder, read_manifest, write_manifest
+from stages.store.ensemble_manifest import EnsembleManifest
+from stages.store.manifest import fresh_folder, write_manifest
+from stages.store.prepared import PreparedManifest
 from stages.store.shards import logits_shard_bytes, shard_path
+from stages.store.transfer_manifest import TransferManifest
 from stages.transfer.labels import (
     AUGMENTED,
     ENSEMBLE,
@@ -39,55 +41,67 @@ from stages.transfer.labels import (
 OUT = Path("data/logits")
 PRELOAD = ("stages.fit.evaluate", "stages.nets.teacher")
 PASSES_PER_PROCESS = 10_000
-"""A process more for each ten thousand images through a net: some seconds of work on one CPU
-core.
-"""
+"""A process more for each ten thousand images through a net: some seconds on one CPU core."""
 
 
-def label_all(job: LabelJob, epochs: int, images: int, engine: Engine, processes: int) -> None:
-    """Every epoch, in this process or in several."""
-    classes = len(read_manifest(job.prepared)["classes"])
-    missing = [epoch for epoch in range(epochs) if not is_there(job, epoch)]
-    needed = len(missing) * logits_shard_bytes(images, classes) * len(job.sizes)
+def label_all(job: LabelJob, augmented: TransferManifest, engine: Engine, processes: int) -> None:
+    """Label every epoch, in this process or in several."""
+    classes = len(PreparedManifest.read(job.prepared).classes)
+    missing = [epoch for epoch in range(augmented.epochs) if not is_there(job, epoch)]
+
+    # Refuses what does not fit on the disk.
+    needed = len(missing) * logits_shard_bytes(augmented.images, classes) * len(job.sizes)
     check_space(job.work, needed, "the ensemble's logits", "lower augment.epochs")
+
     make_epochs(
         engine,
         label_epochs,
         job,
-        epochs,
+        augmented.epochs,
         processes,
         name="label",
-        images=images,
+        images=augmented.images,
         there=partial(is_there, job),
     )
+
+
+def write_outputs(job: LabelJob, epochs: int) -> None:
+    """The finished shards, with their manifest."""
+    out = fresh_folder(OUT)
+    sources = folders(job, job.work)
+    targets = folders(job, out)
+
+    for size, source in sources.items():
+        for epoch in range(epochs):
+            link_or_copy(shard_path(source, epoch), shard_path(targets[size], epoch))
+
+    write_manifest(out, {"epochs": epochs, "members": job.sizes[-1]})
 
 
 def main() -> None:
     """Run the stage."""
     params = read_params()
-    numerics, execution = common.numerics(params), common.execution(params)
-    facts = read_manifest(AUGMENTED)
-    epochs, images = facts["epochs"], facts["images"]
-    members = len(read_manifest(ENSEMBLE)["members"])
+    numerics = common.numerics(params)
+    execution = common.execution(params)
+
+    augmented = TransferManifest.read(AUGMENTED)
+    members = len(EnsembleManifest.read(ENSEMBLE).members)
     sizes = (*label(params).members, members)
     settings = {"numerics": asdict(numerics), "members": sizes}
+
     with work_folder("label", settings, [AUGMENTED, ENSEMBLE], __file__) as work:
         job = LabelJob(work, numerics, execution.device, sizes)
+
         with from_settings(execution, PRELOAD, [PREPARED, AUGMENTED, ENSEMBLE]) as asked:
-            engine, processes = shared_among(
-                asked, epochs * images * members, PASSES_PER_PROCESS, epochs
-            )
-            label_all(job, epochs, images, engine, processes)
-            found = engine.submit(describe, execution.device, numerics.threads).result()
-        out = fresh_folder(OUT)
-        for source, target in zip(
-            folders(job, work).values(), folders(job, out).values(), strict=True
-        ):
-            for epoch in range(epochs):
-                link_or_copy(shard_path(source, epoch), shard_path(target, epoch))
-        write_manifest(out, {"epochs": epochs, "members": members})
-        record("label", {**found, "precision": numerics.precision, "seed": common.seed(params)})
-    print(f"label: {epochs} epochs of {images} images by {members} nets")
+            passes = augmented.epochs * augmented.images * members
+            engine, processes = shared_among(asked, passes, PASSES_PER_PROCESS, augmented.epochs)
+            label_all(job, augmented, engine, processes)
+            machine = engine.submit(describe, execution.device, numerics.threads).result()
+
+        write_outputs(job, augmented.epochs)
+        record("label", {**machine, "precision": numerics.precision, "seed": common.seed(params)})
+
+    print(f"label: {augmented.epochs} epochs of {augmented.images} images by {members} nets")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
@@ -18,6 +17,7 @@ from commands.audit.outs import files_of
 from commands.pipeline.cache import Hashes
 from stages.store.shards import images_hash, read_images, read_logits, shard_path
 from stages.store.tensors import read_header, read_tensors
+from stages.store.transfer_manifest import TransferManifest
 
 FOLDERS = ("prepared", "teachers", "ensemble", "augmented", "logits")
 """Folders of data/ that have a manifest."""
@@ -70,29 +70,26 @@ def check_held(held: Held) -> None:
             read_tensors(path)
         except (OSError, ValueError) as error:
             held.damaged(path, error)
-    facts = transfer_facts(held)
-    if facts is not None and not logits.is_dir():
+    manifest = transfer_manifest(held)
+    if manifest is not None and not logits.is_dir():
         held.found.notes.append(f"{logits} is not here: no pair of images and logits was checked")
-    for epoch in tqdm(
-        range(facts["epochs"] if facts else 0), desc="pairs", unit="epoch", disable=None
-    ):
+    epochs = 0 if manifest is None else manifest.epochs
+    for epoch in tqdm(range(epochs), desc="pairs", unit="epoch", disable=None):
         check_pair(held, images, logits, epoch)
 
 
-def transfer_facts(held: Held) -> dict[str, Any] | None:
-    """How many `epochs` of how many `images` there are, and how they are stored; None if that is
-    not to be had.
-    """
-    path = held.root / "augmented/manifest.json"
+def transfer_manifest(held: Held) -> TransferManifest | None:
+    """The manifest of the transfer set; None if it is missing, or wrong, which is reported."""
+    folder = held.root / "augmented"
+    path = folder / "manifest.json"
+
     try:
-        facts = json.loads(path.read_bytes())
-        if min(facts["epochs"], facts["images"]) < 1 or facts["store"] not in ("images", "draws"):
-            raise ValueError("values out of range")
-        return facts
+        return TransferManifest.read(folder)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        held.problem(path, f"says nothing of the epochs ({error!r})")
+    except (OSError, ValueError) as error:
+        reason = str(error).removeprefix(f"{path} ").split(": delete")[0]
+        held.problem(path, f"says nothing of the epochs ({reason})")
         return None
 
 

@@ -24,10 +24,11 @@ from stages.nets.stored import restore
 from stages.nets.teacher import described_teacher
 from stages.runtime.device import check_precision, choose_device, set_up_torch
 from stages.settings import common
+from stages.store.ensemble_manifest import EnsembleManifest
 from stages.store.epoch import Rebuild, read_epoch
-from stages.store.manifest import read_manifest
 from stages.store.prepared import read_train
 from stages.store.shards import read_logits, shard_path
+from stages.store.transfer_manifest import TransferManifest
 from stages.store.weights import load_weights
 
 MARGIN = {"fp32": 32.0, "bf16": 4.0}
@@ -148,7 +149,7 @@ def reference(nets: list[nn.Sequential], images: np.ndarray) -> np.ndarray:
 def load_members(folder: Path, device: torch.device, held: Held) -> list[nn.Sequential] | None:
     """The ensemble's nets, or None if one cannot be read."""
     nets: list[nn.Sequential] = []
-    count = len(read_manifest(folder)["members"])
+    count = len(EnsembleManifest.read(folder).members)
     for path in (folder / f"member-{place:02d}.safetensors" for place in range(count)):
         try:
             net = restore(path, described_teacher, *load_weights(path))
@@ -161,12 +162,12 @@ def load_members(folder: Path, device: torch.device, held: Held) -> list[nn.Sequ
 
 def rebuilder(again: Again, device: torch.device) -> Rebuild | None:
     """What makes images from draws, where the shards hold draws only."""
-    facts = read_manifest(again.augmented)
-    if facts["store"] == "images":
+    manifest = TransferManifest.read(again.augmented)
+    if manifest.store == "images":
         return None
-    views = views_of(
-        read_train(again.prepared)[0], device, facts["hsv"].values(), facts["crop_min_px"]
-    )
+    hsv = manifest.hsv
+    jitter = (hsv.D_h, hsv.D_s, hsv.D_v, hsv.A_s, hsv.A_v)
+    views = views_of(read_train(again.prepared)[0], device, jitter, manifest.crop_min_px)
     return lambda index, draws: views(index, draws).cpu().numpy()
 
 

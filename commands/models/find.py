@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stages.store.manifest import read_manifest
+from stages.store.prepared import PreparedManifest
 
 DATA = Path("data")
 PREPARED = Path("data/prepared")
@@ -84,11 +84,11 @@ def takes_and_gives(prepared: Path = PREPARED) -> dict[str, Any]:
     """What the nets of this run are given and answer: `source`, `classes` (names), and `size_px` or
     `shape`.
     """
-    manifest = read_manifest(prepared)
-    shape = {"shape": manifest["shape"]} if manifest.get("shape") else {}
+    manifest = PreparedManifest.read(prepared)
+    shape = {} if manifest.shape is None else {"shape": list(manifest.shape)}
     return {
-        "source": manifest["source"],
-        "classes": manifest["classes"],
-        "size_px": manifest["size_px"],
+        "source": manifest.source,
+        "classes": list(manifest.classes),
+        "size_px": manifest.size_px,
         **shape,
     }

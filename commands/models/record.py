@@ -21,10 +21,11 @@ from stages.runtime.environment import RECORD
 from stages.settings.groups import SECTION, Target
 from stages.settings.students import ablation
 from stages.store.atomic import read_json
-from stages.store.manifest import read_manifest
+from stages.store.ensemble_manifest import EnsembleManifest
 from stages.store.predictions import fingerprint, read_test_logits
 from stages.store.prepared import read_test, read_validation
 from stages.store.tensors import read_tensors
+from stages.store.transfer_manifest import TransferManifest
 
 METRICS = Path("metrics")
 NO_HYPERPARAMETERS = (
@@ -113,7 +114,7 @@ def _teacher(net: FoundNet) -> NetRecord:
 
 def _member(net: FoundNet) -> NetRecord:
     frame = read_sweep(METRICS / "teachers")[0]
-    line = _line(frame, read_manifest(DATA / "ensemble")["members"][int(net.key)])
+    line = _line(frame, EnsembleManifest.read(DATA / "ensemble").members[int(net.key)])
     inputs, labels, _ = read_test(PREPARED)
     outputs = _outputs(DATA / "ensemble/test.safetensors", "members", int(net.key))
     return _record(frame, line, inputs, outputs, labels)
@@ -203,17 +204,15 @@ def _targets(net: FoundNet, target: Target | None, params: dict[str, Any], input
     if target is None:
         views = ", augmented anew in every epoch" if inputs == "images" else ""
         return f"A teacher: trained on the true labels of the training {inputs}{views}."
-    epochs, views = (
-        read_manifest(DATA / "augmented")["epochs"],
-        "augmented " if inputs == "images" else "",
-    )
+    epochs = TransferManifest.read(DATA / "augmented").epochs
+    views = "augmented " if inputs == "images" else ""
     stored = f"on {epochs} stored epochs of {views}training {inputs}"
     if target in ("hard", "teacher_2014"):
         return f"Trained on the true labels, {stored}."
     if target == "student_2014":
         return f"A mimic net of Ba and Caruana (2014): trained {stored} to give the logits of the teachers of 2014."
     found = read_ensemble(METRICS / "ensemble.json")
-    members = len(read_manifest(DATA / "ensemble")["members"])
+    members = len(EnsembleManifest.read(DATA / "ensemble").members)
     mimic = (
         f"A mimic net: trained {stored} to give the mean logits of an ensemble of {members} nets (squared error). The "
         f"ensemble has {found['params']:,} parameters, validation accuracy {found['validation_accuracy']:.4f} and test "

@@ -1,21 +1,14 @@
-"""The state of a training run between two epochs, in a file; used by the loop.
-
-The room holds no file format of its own: the door gives the two functions that write and read
-tensors.
-"""
+"""The state of a training run between two epochs, in a file."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
-Write = Callable[[Path, dict[str, Tensor], dict[str, Any]], Any]
-Read = Callable[[Path], tuple[dict[str, Tensor], dict[str, Any]]]
+from stages.store.weights import load_weights, save_weights
 
 
 @dataclass(frozen=True)
@@ -36,13 +29,10 @@ class Checkpoint:
 
     Args:
         path: file of the newest state.
-        write, read: the store's functions.
         seconds: least time between two states.
     """
 
     path: Path
-    write: Write
-    read: Read
     seconds: float = 60.0
     _last: float = field(default_factory=time.monotonic)
 
@@ -59,20 +49,24 @@ class Checkpoint:
         """Write the state; the newest one so far becomes the previous one."""
         if self.path.exists():
             self.path.replace(self.previous)
-        self.write(self.path, tensors, {"errors": errors, "losses": losses})
+
+        save_weights(self.path, tensors, {"errors": errors, "losses": losses})
         self._last = time.monotonic()
 
     def load(self) -> Saved | None:
         """The newest whole state, or None."""
         for path in (self.path, self.previous):
             try:
-                tensors, header = self.read(path)
+                tensors, header = load_weights(path)
             except FileNotFoundError:
                 continue
             except ValueError:
-                path.unlink()  # else the next save would put it in the place of the whole one
+                # Else the next save would put it in the place of the whole one.
+                path.unlink()
                 continue
+
             return Saved(list(header["errors"]), list(header["losses"]), tensors)
+
         return None
 
     def clear(self) -> None:

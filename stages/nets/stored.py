@@ -1,14 +1,34 @@
-"""A net with the weights of a file; used by the doors that read nets."""
+"""Nets from files: weights, with the description from which the net is built again."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
+
+from stages.store.weights import load_weights
 
 Description = Mapping[str, Any]
 Built = TypeVar("Built", bound=nn.Module)
+
+
+def load_net(path: Path, build: Callable[[Description], Built], device: torch.device) -> Built:
+    """The net in a file, on the device, in channels-last memory format.
+
+    Args:
+        build: makes the net of a description, e.g. `described_student`.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: it is damaged, its description is of no such net, or its weights are of another
+            one.
+    """
+    state, description = load_weights(path)
+    net = restore(path, build, state, description)
+    return net.to(device).to(memory_format=torch.channels_last)
 
 
 def restore(
@@ -34,4 +54,5 @@ def restore(
         raise ValueError(
             f"{source} holds no net of this kind ({reason}): delete it and run 'dvc repro' again"
         ) from error
+
     return net

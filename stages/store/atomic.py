@@ -1,4 +1,4 @@
-"""Writing a file so that it is there whole or not at all; used by everything that writes."""
+"""Writing a file so that it is there whole or not at all."""
 
 from __future__ import annotations
 
@@ -21,16 +21,19 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def write_buffers(path: Path, buffers: Iterable[bytes | memoryview]) -> None:
-    """Write `buffers` one after the other to `path`: temporary file in the same folder, fsync,
-    rename, fsync of the folder. They are not joined in memory. Temporary files of this path that a
-    kill has left are removed, so a path must have one writer at a time.
+    """Write `buffers` one after the other to `path`, without joining them in memory.
+
+    Temporary file in the same folder, fsync, rename, fsync of the folder. Temporary files of this
+    path that a kill has left are removed, so a path must have one writer at a time.
 
     Raises:
         OSError: no room, no permission; then `path` is as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+
     for torn in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
         torn.unlink(missing_ok=True)
+
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -38,20 +41,24 @@ def write_buffers(path: Path, buffers: Iterable[bytes | memoryview]) -> None:
                 file.write(buffer)
             file.flush()
             os.fsync(file.fileno())
+
         os.chmod(name, 0o644)
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
     sync_folder(path.parent)
 
 
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
-    """Wait until no other process is in here with the same path; the system lets the next one in if
-    one dies.
+    """Wait until no other process is in here with the same path.
+
+    If a process dies in here, the system lets the next one in.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+
     with (path.parent / f".{path.name}.lock").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -87,10 +94,8 @@ def read_json(path: Path) -> Any:
         return json.loads(
             path.read_text(encoding="utf-8"), parse_constant=_finite, parse_float=_finite
         )
-    except (
-        ValueError,
-        RecursionError,
-    ) as error:  # not JSON, not UTF-8, a number of 5,000 digits, nested too deeply
+    except (ValueError, RecursionError) as error:
+        # not JSON, not UTF-8, a number of 5,000 digits, or nested too deeply
         raise ValueError(
             f"{path} is not valid JSON ({error}): delete it to have it made again"
         ) from error
@@ -107,6 +112,7 @@ def link_or_copy(source: Path, target: Path) -> None:
     """Put `source` at `target` without a second copy of its bytes where the file system allows."""
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
+
     try:
         os.link(source, target)
     except OSError:

@@ -1,6 +1,4 @@
-"""Whether there is room on the disk, asked before the first byte is written; used by the stages
-that write shards.
-"""
+"""Whether there is room on the disk, asked before the first byte is written."""
 
 from __future__ import annotations
 
@@ -23,8 +21,8 @@ def check_space(folder: Path, needed: int, what: str, remedy: str) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise OSError(
-            f"{what} needs {_gigabytes(needed)} and {_gigabytes(free)} are free on the disk of {folder}: "
-            f"free some, or {remedy}"
+            f"{what} needs {_gigabytes(needed)} and {_gigabytes(free)} are free on the disk of "
+            f"{folder}: free some, or {remedy}"
         )
 
 

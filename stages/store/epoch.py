@@ -1,4 +1,4 @@
-"""Reading the transfer set an epoch at a time; used by label and students."""
+"""Reading the transfer set an epoch at a time."""
 
 from __future__ import annotations
 
@@ -32,22 +32,25 @@ def read_epoch(folder: Path, epoch: int, rebuild: Rebuild | None) -> EpochShard:
         rebuild: makes the images of a shard that holds draws only; their hash is verified.
 
     Raises:
-        FileNotFoundError, ValueError: missing, damaged, or images that do not come back from their
-        draws.
+        FileNotFoundError: the shard is missing.
+        ValueError: it is damaged, or its images do not come back from its draws.
     """
     arrays, header = read_images(folder, epoch)
     images = arrays.get("images")
+
     if images is None:
         if rebuild is None:
             raise ValueError(
                 f"{shard_path(folder, epoch)} holds draws only, and no images to apply them to"
             )
+
         images = rebuild(arrays["index"], arrays["draws"])
         if images_hash(images) != header["images_sha256"]:
             raise ValueError(
                 f"{shard_path(folder, epoch)}: the images made from its draws have another hash; "
                 "were data/prepared or the augmentation's code changed? run 'dvc repro augment'"
             )
+
     return EpochShard(images, arrays["labels"].astype(np.int64), header["images_sha256"])
 
 

@@ -1,5 +1,4 @@
-"""Outputs of the reported nets on the test images; written by students and ensemble, read by
-assess.
+"""Outputs of the reported nets on the test images.
 
 A trial table holds the sha256 of each net's outputs, so that what depends on the tables depends on
 the outputs.
@@ -33,13 +32,15 @@ def mean_logits(nets: Nets) -> np.ndarray:
 
 
 def write_test_logits(path: Path, kinds: Mapping[str, Nets]) -> None:
-    """Write the outputs of several kinds of nets, e.g. `trials` and `retrained`; a kind without
-    nets is left out.
+    """Write the outputs of several kinds of nets, e.g. `trials` and `retrained`.
+
+    A kind without nets has no array.
     """
     numbers = {kind: list(nets) for kind, nets in kinds.items()}
     arrays = {
         kind: np.stack([*nets.values()]).astype(np.float32) for kind, nets in kinds.items() if nets
     }
+
     write_tensors(path, arrays, {"numbers": numbers})
 
 
@@ -51,19 +52,21 @@ def read_test_logits(path: Path) -> dict[str, dict[int, np.ndarray]]:
         ValueError: it is damaged, or holds something else.
     """
     arrays, header = read_tensors(path)
+    kinds = {}
+
     try:
-        found = {}
         for kind, numbers in header["numbers"].items():
-            held = arrays[kind] if numbers else np.zeros((0, 0, 0), np.float32)
-            if held.dtype != np.float32 or held.ndim != 3:
-                raise ValueError(f"array {kind} is {held.dtype} {held.shape}")
-            if len(set(numbers)) < len(numbers) or any(
-                type(number) is not int for number in numbers
-            ):
+            outputs = arrays[kind] if numbers else np.zeros((0, 0, 0), np.float32)
+
+            if outputs.dtype != np.float32 or outputs.ndim != 3:
+                raise ValueError(f"array {kind} is {outputs.dtype} {outputs.shape}")
+            if len(set(numbers)) < len(numbers) or any(type(each) is not int for each in numbers):
                 raise ValueError(f"numbers of {kind} are {numbers}")
-            found[kind] = dict(zip(numbers, held, strict=True))
+
+            kinds[kind] = dict(zip(numbers, outputs, strict=True))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(
             f"{path} holds no outputs of nets ({error}): delete it and run 'dvc repro' again"
         ) from error
-    return found
+
+    return kinds

@@ -1,5 +1,4 @@
-"""Copies of the transfer set's images on a machine's own disk, shared by the trials that run there;
-used by students.
+"""Copies of the transfer set's images on a machine's own disk, shared by the trials that run there.
 
 A folder that many machines share is read once by each machine and not by each trial, and images
 that are stored as draws are made once. A copy is named by the digests in its source's header and
@@ -22,6 +21,8 @@ from stages.store.epoch import EpochShard, Rebuild, read_epoch
 from stages.store.shards import images_digests
 from stages.store.tensors import fits, kind_of_inputs, read_tensors, write_tensors
 
+REMEDY = ": name a folder on the machine's own disk, or set it to null"
+
 
 def copies_in(scratch: str) -> Path:
     """This user's folder for copies in `execution.scratch`, made if it is not there.
@@ -30,24 +31,25 @@ def copies_in(scratch: str) -> Path:
         OSError: it cannot be made or written to, or is somebody else's.
     """
     folder = Path(scratch) / f"mimicnets-{os.getuid()}"
+
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise OSError(
             f"execution.scratch is {scratch} and {folder} cannot be made there ({error}){REMEDY}"
         ) from None
+
     if folder.stat().st_uid != os.getuid() or not os.access(folder, os.W_OK | os.X_OK):
         raise OSError(
-            f"execution.scratch is {scratch} and {folder} there is not this user's to write to{REMEDY}"
+            f"execution.scratch is {scratch} and {folder} there is not this user's to write to"
+            f"{REMEDY}"
         )
+
     return folder
 
 
-REMEDY = ": name a folder on the machine's own disk, or set it to null"
-
-
 def check_scratch(copies: Path, folder: Path, epochs: Iterable[int], each: int) -> None:
-    """There is room for the copies that are missing.
+    """Refuse to begin where there is no room for the copies that are missing.
 
     Args:
         copies: from `copies_in`.
@@ -55,7 +57,7 @@ def check_scratch(copies: Path, folder: Path, epochs: Iterable[int], each: int) 
         each: bytes of the images of one epoch.
 
     Raises:
-        OSError: there is not.
+        OSError: there is no room.
     """
     missing = sum(not copy_path(copies, folder, epoch).exists() for epoch in epochs)
     remedy = f"delete those of earlier runs in {copies}, or set execution.scratch to null"
@@ -69,29 +71,39 @@ def copy_path(copies: Path, folder: Path, epoch: int) -> Path:
 
 
 def read_copy(copies: Path, folder: Path, epoch: int, rebuild: Rebuild | None) -> EpochShard:
-    """The same as `read_epoch`, from the copy on this machine, which is made where there is none or
-    a damaged one.
+    """The same as `read_epoch`, from the copy on this machine.
 
-    One process at a time makes a copy; others wait for it.
+    Where there is none or a damaged one, it is made. One process at a time makes a copy; others
+    wait for it.
     """
-    path, wanted = copy_path(copies, folder, epoch), images_digests(folder, epoch)[1]
-    if (shard := _whole(path, wanted)) is not None:
+    path = copy_path(copies, folder, epoch)
+    images_sha256 = images_digests(folder, epoch)[1]
+
+    shard = _whole_copy(path, images_sha256)
+    if shard is not None:
         return shard
+
     with alone(path):
-        if (shard := _whole(path, wanted)) is None:
+        # Another process may have made it meanwhile.
+        shard = _whole_copy(path, images_sha256)
+
+        if shard is None:
             shard = read_epoch(folder, epoch, rebuild)
-            write_tensors(
-                path, {"images": shard.images, "labels": shard.labels}, {"images_sha256": wanted}
-            )
+            arrays = {"images": shard.images, "labels": shard.labels}
+            write_tensors(path, arrays, {"images_sha256": images_sha256})
+
     return shard
 
 
-def _whole(path: Path, images_sha256: str) -> EpochShard | None:
+def _whole_copy(path: Path, images_sha256: str) -> EpochShard | None:
+    """The copy of exactly these images; None if it is missing or damaged."""
     try:
         arrays, header = read_tensors(path)
     except (FileNotFoundError, ValueError):
         return None
+
     kinds = {"images": kind_of_inputs(arrays.get("images")), "labels": (np.int64, "n")}
     if header.get("images_sha256") != images_sha256 or not fits(arrays, kinds):
         return None
+
     return EpochShard(arrays["images"], arrays["labels"], images_sha256)

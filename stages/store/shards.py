@@ -44,14 +44,16 @@ def input_bytes(size_px: int | None, shape: Sequence[int] | None = None) -> int:
 
 
 def image_shard_bytes(images: int, each: int, keep_images: bool) -> int:
-    """Bytes of one image shard with `each` bytes an image, but for its header of less than a
-    thousand.
+    """Bytes of one image shard, without its header of less than a thousand.
+
+    Args:
+        each: bytes of one image.
     """
     return images * ((each if keep_images else 0) + 4 + 2 + 2 * 9)
 
 
 def logits_shard_bytes(images: int, classes: int) -> int:
-    """Bytes of one logits shard, but for its header."""
+    """Bytes of one logits shard, without its header."""
     return images * classes * 4
 
 
@@ -73,6 +75,7 @@ def write_images(
     }
     if keep_images:
         arrays["images"] = images
+
     header = {"epoch": epoch, "images_sha256": images_hash(images), "shape": list(images.shape)}
     write_tensors(shard_path(folder, epoch), arrays, header)
 
@@ -87,9 +90,7 @@ def write_logits(folder: Path, epoch: int, logits: np.ndarray, images_sha256: st
 
 
 def first_members(folder: Path, count: int) -> Path:
-    """Where the logits of the first `count` members lie, under the folder of the whole
-    ensemble's.
-    """
+    """Folder of the logits of the first `count` members, inside that of the whole ensemble's."""
     return folder / f"first-{count:02d}"
 
 
@@ -102,19 +103,21 @@ def read_images(folder: Path, epoch: int) -> tuple[dict[str, np.ndarray], dict[s
     """
     arrays, header = read_tensors(shard_path(folder, epoch))
     _check_epoch(folder, epoch, header)
-    wanted = {"index": (np.int32, "n"), "labels": (np.uint16, "n"), "draws": (np.uint16, ("n", 9))}
+
+    kinds = {"index": (np.int32, "n"), "labels": (np.uint16, "n"), "draws": (np.uint16, ("n", 9))}
     if "images" in arrays:
-        wanted["images"] = kind_of_inputs(arrays["images"])
-    if not fits(arrays, wanted):
+        kinds["images"] = kind_of_inputs(arrays["images"])
+
+    if not fits(arrays, kinds):
         raise ValueError(
             f"{shard_path(folder, epoch)} holds no image shard: run 'dvc repro augment'"
         )
+
     return arrays, header
 
 
 def images_digests(folder: Path, epoch: int) -> tuple[str, str]:
-    """Digests of an image shard's arrays and of its images, as its header has them; the arrays are
-    not read.
+    """Digests of an image shard's arrays and of its images, from its header alone.
 
     Raises:
         FileNotFoundError: no such shard.
@@ -132,17 +135,18 @@ def read_logits(folder: Path, epoch: int, images_sha256: str) -> np.ndarray:
         ValueError: the file is damaged, or its logits belong to other images.
     """
     arrays, header = read_tensors(shard_path(folder, epoch))
-    _match(folder, epoch, header, images_sha256)
+    _check_pair(folder, epoch, header, images_sha256)
+
     if not fits(arrays, {"logits": (np.float32, ("n", "classes"))}):
         raise ValueError(f"{shard_path(folder, epoch)} holds no logits: run 'dvc repro label'")
+
     return arrays["logits"]
 
 
 def read_or_make(
     folder: Path, epoch: int, images_sha256: str, make: Callable[[], np.ndarray]
 ) -> np.ndarray:
-    """Logits of the images with that hash: those that another process has left, or else made and
-    left for others.
+    """Logits of the images with that hash, made and stored where no process has done so before.
 
     One process at a time makes those of an epoch; others wait for it.
     """
@@ -165,7 +169,9 @@ def check_pairs(images: Path, logits: Path, epochs: int) -> None:
     for epoch in range(epochs):
         header = read_header(shard_path(images, epoch))
         _check_epoch(images, epoch, header)
-        _match(logits, epoch, read_header(shard_path(logits, epoch)), header["images_sha256"])
+
+        labelled = read_header(shard_path(logits, epoch))
+        _check_pair(logits, epoch, labelled, header["images_sha256"])
 
 
 def _check_epoch(folder: Path, epoch: int, header: dict[str, Any]) -> None:
@@ -176,9 +182,9 @@ def _check_epoch(folder: Path, epoch: int, header: dict[str, Any]) -> None:
         )
 
 
-def _match(folder: Path, epoch: int, header: dict[str, Any], images_sha256: str) -> None:
+def _check_pair(folder: Path, epoch: int, header: dict[str, Any], images_sha256: str) -> None:
     if header.get("images_sha256") != images_sha256:
         raise ValueError(
-            f"{shard_path(folder, epoch)} holds the logits of other images (epoch {header.get('epoch')}): "
-            "run 'dvc repro label'"
+            f"{shard_path(folder, epoch)} holds the logits of other images "
+            f"(epoch {header.get('epoch')}): run 'dvc repro label'"
         )

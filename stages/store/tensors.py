@@ -20,8 +20,10 @@ from safetensors import SafetensorError, safe_open
 from stages.store.atomic import write_buffers
 
 KEY = "json"
-# What the format calls a type, and what numpy calls it; arrays are stored in this order, as by the
-# library.
+"""Key of the metadata under which the header is."""
+
+# What the format calls a type -> what numpy calls it; arrays are stored in this order, as the
+# library stores them.
 _TYPES = {
     "U64": "<u8",
     "I64": "<i8",
@@ -68,12 +70,16 @@ def write_tensors(path: Path, arrays: Mapping[str, np.ndarray], header: Mapping[
     """
     stored = {name: _storable(name, array) for name, array in arrays.items()}
     checksum = digest(stored)
+
     header = json.loads(json.dumps(header, allow_nan=False))
     meta = {"header": header, "header_sha256": _text_hash(header), "sha256": checksum}
+
+    kinds = list(_NAMES)
     ordered = dict(
-        sorted(stored.items(), key=lambda item: (list(_NAMES).index(item[1].dtype.str), item[0]))
+        sorted(stored.items(), key=lambda item: (kinds.index(item[1].dtype.str), item[0]))
     )
     head = _head(ordered, json.dumps(meta, sort_keys=True))
+
     write_buffers(path, [head, *(_bytes(array) for array in ordered.values())])
     return checksum
 
@@ -81,26 +87,33 @@ def write_tensors(path: Path, arrays: Mapping[str, np.ndarray], header: Mapping[
 def _storable(name: str, array: np.ndarray) -> np.ndarray:
     array = np.asarray(array)
     array = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
+
     if array.dtype.str not in _NAMES:
         raise ValueError(
-            f"array {name} is {array.dtype}, allowed are bool, integers, float16, float32 and float64"
+            f"array {name} is {array.dtype}, allowed are bool, integers, float16, float32 and "
+            "float64"
         )
+
     return array
 
 
 def _head(arrays: Mapping[str, np.ndarray], text: str) -> bytes:
-    """What a safetensors file has before its buffers: eight bytes of length, then JSON up to a
-    multiple of eight.
+    """What a safetensors file has before its buffers.
+
+    Eight bytes with the length of the rest, which is JSON with spaces up to a multiple of eight.
     """
     entries: dict[str, Any] = {"__metadata__": {KEY: text}}
-    end = 0
+    start = 0
+
     for name, array in arrays.items():
-        start, end = end, end + array.nbytes
+        stop = start + array.nbytes
         entries[name] = {
             "dtype": _NAMES[array.dtype.str],
             "shape": list(array.shape),
-            "data_offsets": [start, end],
+            "data_offsets": [start, stop],
         }
+        start = stop
+
     head = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).encode()
     head += b" " * (-len(head) % 8)
     return len(head).to_bytes(8, "little") + head
@@ -112,7 +125,7 @@ def read_header(path: Path) -> dict[str, Any]:
     Raises:
         FileNotFoundError: no such file.
         ValueError: the file is truncated, not one of ours, or its header does not match its
-        checksum.
+            checksum.
     """
     return read_header_and_digest(path)[0]
 
@@ -135,57 +148,64 @@ def read_tensors(
     Raises:
         FileNotFoundError: no such file.
         ValueError: the file is truncated, not one of ours, or its bytes do not match their
-        checksum.
+            checksum.
     """
     meta, arrays = _open(path, arrays=True)
+
     if verify and digest(arrays) != meta["sha256"]:
         raise ValueError(
-            f"{path} is damaged: its bytes do not match their checksum; delete it and run 'dvc repro' again"
+            f"{path} is damaged: its bytes do not match their checksum; delete it and run "
+            "'dvc repro' again"
         )
+
     return arrays, meta["header"]
 
 
 def fits(
     arrays: Mapping[str, np.ndarray], wanted: Mapping[str, tuple[Any, Iterable[str | int]]]
 ) -> bool:
-    """Whether `arrays` has these names with these types and shapes; a name in a shape is one length
-    wherever it is.
+    """Whether `arrays` has these names with these types and shapes.
+
+    Args:
+        wanted: name -> type and shape; a word in a shape stands for one length wherever it is.
     """
     lengths: dict[str | int, int] = {}
+
     for name, (kind, shape) in wanted.items():
-        if (
-            name not in arrays
-            or arrays[name].dtype != kind
-            or arrays[name].ndim != len(tuple(shape))
-        ):
+        array = arrays.get(name)
+        if array is None or array.dtype != kind or array.ndim != len(tuple(shape)):
             return False
-        for length, found in zip(shape, arrays[name].shape, strict=True):
-            if found != (length if isinstance(length, int) else lengths.setdefault(length, found)):
+
+        for length, actual in zip(shape, array.shape, strict=True):
+            needed = length if isinstance(length, int) else lengths.setdefault(length, actual)
+            if actual != needed:
                 return False
+
     return True
 
 
 def kind_of_inputs(array: np.ndarray | None) -> tuple[Any, tuple[str | int, ...]]:
-    """Type and shape, for `fits`, that inputs have: vectors float32 (n, ...) of one to three axes,
-    or images.
-    """
+    """Type and shape of inputs, for `fits`: vectors float32 of one to three axes, or images."""
     if array is not None and array.dtype == np.float32:
         return np.float32, ("n", "a", "b", "c")[: min(max(array.ndim, 2), 4)]
+
     return np.uint8, ("n", "s", "s", 3)
 
 
 def _open(path: Path, arrays: bool = False) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     if not path.is_file():
         raise FileNotFoundError(f"{path} not found: run 'dvc repro' to make it")
+
     try:
-        with safe_open(
-            path, framework="numpy"
-        ) as file:  # it checks that the buffers fill the file and fit their types
+        # safe_open checks that the buffers fill the file and fit their types.
+        with safe_open(path, framework="numpy") as file:
             meta = json.loads((file.metadata() or {})[KEY])
+
         if _text_hash(meta["header"]) != meta["header_sha256"]:
             raise ValueError("its header does not match its checksum")
         if not isinstance(meta["header"], dict):
             raise ValueError("its header is no mapping")
+
         return {"header": meta["header"], "sha256": meta["sha256"]}, _arrays(path) if arrays else {}
     except (
         SafetensorError,
@@ -196,23 +216,27 @@ def _open(path: Path, arrays: bool = False) -> tuple[dict[str, Any], dict[str, n
         RecursionError,
     ) as error:
         raise ValueError(
-            f"{path} is truncated or not a file of this pipeline ({error}): delete it and run 'dvc repro' again"
+            f"{path} is truncated or not a file of this pipeline ({error}): delete it and run "
+            "'dvc repro' again"
         ) from error
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a file, views of one block of memory into which the file is read at once."""
-    # not mapped: what was verified must not change with the file, and may be written to
+    # Not mapped: what was verified must not change with the file, and may be written to.
     with path.open("rb", buffering=0) as file:
         block = np.empty(os.fstat(file.fileno()).st_size, dtype=np.uint8)
         read = 0
         while count := file.readinto(block.data[read:]):
             read += count
+
     if read < len(block):
         raise ValueError("it became shorter while it was read")
+
     start = 8 + int.from_bytes(block[:8].tobytes(), "little")
     entries = json.loads(block[8:start].tobytes())
     entries.pop("__metadata__", None)
+
     return {name: _view(block[start:], **entry) for name, entry in entries.items()}
 
 

@@ -1,9 +1,8 @@
-"""What the processes of augment compute: the part of that door that imports torch."""
+"""Shards of augmented images, made in the processes of `augment`; the part of it with torch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,36 +11,40 @@ import torch
 
 from stages.images.draws import draw, order
 from stages.images.vectors import Vectors
-from stages.images.vectors import views_of as presented
 from stages.images.views import Views, hsv_planes
 from stages.runtime.device import choose_device
 from stages.runtime.threads import Behind
 from stages.store.prepared import read_train
 from stages.store.shards import read_images, write_images
+from stages.transfer.views import transfer_views
 
 if TYPE_CHECKING:
-    from stages.transfer.job import EpochsJob
+    from stages.transfer.epochs import EpochsJob
 
-SAMPLE_IMAGES, SAMPLE_EPOCHS = 10, 8
+SAMPLE_IMAGES = 10
+SAMPLE_EPOCHS = 8
+CHUNK_IMAGES = 1024
+"""Images whose HSV planes are made at a time."""
 
 
 def make_shards(
     job: EpochsJob, epochs: list[int], on_epoch: Callable[[], None] | None = None
 ) -> None:
     """Make the shards of these epochs, each written while the next one is computed."""
-    torch.set_num_threads(
-        1
-    )  # processes share out the epochs; the bytes are the same for any number
-    pixels, labels, _ = read_train(job.prepared)
-    views, count = views_of(job, pixels), len(labels)
-    del pixels  # the planes are enough
+    # Processes share out the epochs; the bytes are the same for any number of threads.
+    torch.set_num_threads(1)
+
+    originals, labels, _ = read_train(job.prepared)
+    count = len(labels)
+    views = views_of(job, originals)
+    del originals  # the planes are enough
+
     with Behind() as writer:
         for epoch in epochs:
-            if not have(job.work, epoch):
-                index, draws = (
-                    order_of(job, epoch, count),
-                    draws_of(job, epoch, count, views.size_px),
-                )
+            if not is_whole(job.work, epoch):
+                index = order_of(job, epoch, count)
+                draws = draws_of(job, epoch, count, views.size_px)
+
                 writer.submit(
                     write_images,
                     job.work,
@@ -52,6 +55,7 @@ def make_shards(
                     draws=draws,
                     keep_images=job.section.store == "images",
                 )
+
             if on_epoch is not None:
                 on_epoch()
 
@@ -63,25 +67,34 @@ def order_of(job: EpochsJob, epoch: int, count: int) -> np.ndarray:
 
 def draws_of(job: EpochsJob, epoch: int, count: int, size_px: int | None) -> np.ndarray:
     """uint16 (count, 9), in the order of presentation."""
-    crop, mirror = job.images.crop_min_px, job.images.mirror
-    return draw(job.seed, epoch, "transfer", count, size_px=size_px, crop_min=crop, mirror=mirror)
+    return draw(
+        job.seed,
+        epoch,
+        "transfer",
+        count,
+        size_px=size_px,
+        crop_min=job.images.crop_min_px,
+        mirror=job.images.mirror,
+    )
 
 
-def views_of(job: EpochsJob, pixels: np.ndarray) -> Views | Vectors:
+def views_of(job: EpochsJob, originals: np.ndarray) -> Views | Vectors:
     """Views of these images, with the planes that another process has made, if there are any."""
     planes = None
     if job.planes is not None:
-        planes = np.memmap(job.planes, "<f8", "r", shape=(3, *pixels.shape[:3]))
-    hsv = asdict(job.section.hsv).values()
-    return presented(pixels, choose_device(job.device), hsv, job.images.crop_min_px, planes)
+        planes = np.memmap(job.planes, "<f8", "r", shape=(3, *originals.shape[:3]))
+
+    device = choose_device(job.device)
+    return transfer_views(originals, device, job.section.hsv, job.images.crop_min_px, planes)
 
 
-def have(folder: Path, epoch: int) -> bool:
+def is_whole(folder: Path, epoch: int) -> bool:
     """Whether a whole shard of this epoch is there from an earlier, interrupted run."""
     try:
         read_images(folder, epoch)
     except (FileNotFoundError, ValueError):
         return False
+
     return True
 
 
@@ -89,22 +102,34 @@ def fill_planes(job: EpochsJob) -> None:
     """Write the HSV planes of the originals into the memory at `job.planes`."""
     assert job.planes is not None  # only a job with memory for them asks
     torch.set_num_threads(1)
-    pixels = read_train(job.prepared)[0]
-    each = 8 * pixels.shape[1] ** 2
+
+    originals = read_train(job.prepared)[0]
+    image_bytes = 8 * originals.shape[1] ** 2
+
     with job.planes.open("r+b") as file:
-        for start in range(0, len(pixels), 1024):
-            for place, plane in enumerate(hsv_planes(pixels[start : start + 1024])):
-                file.seek((place * len(pixels) + start) * each)
+        for start in range(0, len(originals), CHUNK_IMAGES):
+            planes = hsv_planes(originals[start : start + CHUNK_IMAGES])
+
+            for place, plane in enumerate(planes):
+                file.seek((place * len(originals) + start) * image_bytes)
                 file.write(plane.contiguous().numpy().data)
 
 
 def samples(job: EpochsJob) -> dict[str, np.ndarray]:
-    """The first training images and their views in the first epochs, the same as in the shards."""
-    pixels = read_train(job.prepared)[0]
-    count = len(pixels)
+    """The first training images and their views in the first epochs, the same as in the shards.
+
+    Returns:
+        `originals` uint8 (n, s, s, 3) and `views` uint8 (n, epochs, s, s, 3), or float32 vectors.
+    """
+    originals = read_train(job.prepared)[0]
+    count = len(originals)
     chosen = np.arange(min(SAMPLE_IMAGES, count), dtype=np.int32)
-    views, shown = views_of(job, pixels[chosen]), []
+    views = views_of(job, originals[chosen])
+
+    shown = []
     for epoch in range(min(SAMPLE_EPOCHS, job.section.epochs)):
-        place = np.argsort(order_of(job, epoch, count))[chosen]
-        shown.append(views(chosen, draws_of(job, epoch, count, views.size_px)[place]).cpu().numpy())
-    return {"originals": pixels[chosen], "views": np.stack(shown, axis=1)}
+        places = np.argsort(order_of(job, epoch, count))[chosen]
+        draws = draws_of(job, epoch, count, views.size_px)[places]
+        shown.append(views(chosen, draws).cpu().numpy())
+
+    return {"originals": originals[chosen], "views": np.stack(shown, axis=1)}

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from stages.fit.evaluate import mean_logits
+from stages.nets.teacher import described_teacher
 from stages.runtime.device import check_precision, choose_device, set_up_torch
 from stages.runtime.threads import Behind, ahead
 from stages.settings import common
@@ -19,17 +20,13 @@ from stages.transfer.members import load_members
 from stages.transfer.rebuild import rebuilder
 
 PREPARED = Path("data/prepared")
-
-
 AUGMENTED = Path("data/augmented")
-
-
 ENSEMBLE = Path("data/ensemble")
 
 
 @dataclass(frozen=True)
 class LabelJob:
-    """What the processes of this stage share.
+    """Epochs to label; small, since it travels to every process.
 
     Attributes:
         work: where shards go until all are there.
@@ -48,45 +45,29 @@ class LabelJob:
 
 def folders(job: LabelJob, root: Path) -> dict[int, Path]:
     """Number of first members -> the folder of their logits."""
-    return {size: first_members(root, size) for size in job.sizes[:-1]} | {job.sizes[-1]: root}
-
-
-def have(job: LabelJob, epoch: int, shard: EpochShard) -> bool:
-    """Whether whole logits of these images are there from an earlier, interrupted run."""
-    try:
-        for folder in folders(job, job.work).values():
-            read_logits(folder, epoch, shard.images_sha256)
-    except (FileNotFoundError, ValueError):
-        return False
-    return True
-
-
-def write(job: LabelJob, epoch: int, values: dict[int, np.ndarray], images_sha256: str) -> None:
-    """One epoch's shards; that of the whole ensemble last, since its name says that the epoch is
-    done.
-    """
-    for size, folder in folders(job, job.work).items():
-        write_logits(folder, epoch, values[size], images_sha256)
+    smaller = {size: first_members(root, size) for size in job.sizes[:-1]}
+    return {**smaller, job.sizes[-1]: root}
 
 
 def label_epochs(
     job: LabelJob, epochs: list[int], on_epoch: Callable[[], None] | None = None
 ) -> None:
-    """Logits of these epochs: the next images are read and the last logits written beside the
-    nets.
-    """
+    """Label these epochs; images are read ahead and logits written behind the nets."""
     device = choose_device(job.device)
-    check_precision(device, job.numerics.precision)
-    set_up_torch(job.numerics.threads, device)
-    nets = load_members(job.ensemble, device)
+    numerics = job.numerics
+    check_precision(device, numerics.precision)
+    set_up_torch(numerics.threads, device)
+
+    nets = load_members(job.ensemble, described_teacher, device)
+
     with Behind() as writer:
         for epoch, shard in zip(epochs, shards(job, epochs, device), strict=True):
-            if not have(job, epoch, shard):
-                numerics = job.numerics
-                values = mean_logits(
+            if not is_labelled(job, epoch, shard):
+                means = mean_logits(
                     nets, shard.images, numerics.eval_batch, numerics.precision, job.sizes
                 )
-                writer.submit(write, job, epoch, values, shard.images_sha256)
+                writer.submit(write, job, epoch, means, shard.images_sha256)
+
             if on_epoch is not None:
                 on_epoch()
 
@@ -97,6 +78,26 @@ def shards(job: LabelJob, epochs: list[int], device: torch.device) -> Iterator[E
     return ahead(lambda epoch: read_epoch(job.augmented, epoch, rebuild), epochs)
 
 
+def is_labelled(job: LabelJob, epoch: int, shard: EpochShard) -> bool:
+    """Whether whole logits of these images are there from an earlier, interrupted run."""
+    try:
+        for folder in folders(job, job.work).values():
+            read_logits(folder, epoch, shard.images_sha256)
+    except (FileNotFoundError, ValueError):
+        return False
+
+    return True
+
+
 def is_there(job: LabelJob, epoch: int) -> bool:
     """Whether an epoch has been labelled: its name comes last."""
     return shard_path(job.work, epoch).exists()
+
+
+def write(job: LabelJob, epoch: int, means: dict[int, np.ndarray], images_sha256: str) -> None:
+    """Write one epoch's shards, that of the whole ensemble last.
+
+    Its name says that the epoch is done.
+    """
+    for size, folder in folders(job, job.work).items():
+        write_logits(folder, epoch, means[size], images_sha256)

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import nn
 
-from stages.nets.stored import restore
-from stages.nets.teacher import described_teacher
-from stages.store.manifest import read_manifest
-from stages.store.weights import load_weights
+from stages.nets.stored import Built, Description, load_net
+from stages.store.ensemble_manifest import EnsembleManifest, member_path
 
 
-def load_members(folder: Path, device: torch.device) -> list[nn.Module]:
-    """The ensemble's nets on the device, in the order of their choice."""
-    nets: list[nn.Module] = []
-    for place in range(len(read_manifest(folder)["members"])):
-        path = folder / f"member-{place:02d}.safetensors"
-        net = restore(path, described_teacher, *load_weights(path))
-        nets.append(net.to(device).to(memory_format=torch.channels_last))
-    return nets
+def load_members(
+    folder: Path,
+    build: Callable[[Description], Built],
+    device: torch.device,
+    count: int | None = None,
+) -> list[Built]:
+    """The nets of an ensemble on the device, in the order of their choice.
+
+    Args:
+        folder: of the ensemble.
+        build: makes the net of a description, e.g. `described_teacher`.
+        count: how many of the first ones; None for all.
+    """
+    if count is None:
+        count = len(EnsembleManifest.read(folder).members)
+
+    return [load_net(member_path(folder, place), build, device) for place in range(count)]

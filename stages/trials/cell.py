@@ -28,7 +28,8 @@ from stages.settings.students import (
 )
 from stages.settings.students import row as row_of
 from stages.settings.sweeps import split_space
-from stages.store.manifest import read_manifest
+from stages.store.prepared import PreparedManifest
+from stages.store.transfer_manifest import TransferManifest
 
 PREPARED = Path("data/prepared")
 AUGMENTED = Path("data/augmented")
@@ -180,8 +181,8 @@ def set_up(
         common.images(params),
     )
     seed = common.seed(params)
-    prepared, augmented = read_manifest(PREPARED), read_manifest(AUGMENTED)
-    facts = {"epochs": augmented["epochs"], "classes": len(prepared["classes"])}
+    prepared = PreparedManifest.read(PREPARED)
+    augmented = TransferManifest.read(AUGMENTED)
     cell = Cell(
         Path(),
         target,
@@ -196,9 +197,10 @@ def set_up(
         execution,
         images,
         seed,
-        size_px=prepared["size_px"],
-        shape=tuple(prepared["shape"]) if "shape" in prepared else None,
-        **facts,
+        epochs=augmented.epochs,
+        classes=len(prepared.classes),
+        size_px=prepared.size_px,
+        shape=prepared.shape,
     )
     if target == "teacher_2014":
         cell = replace(cell, keep=teachers_2014(params).members)

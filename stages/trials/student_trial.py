@@ -19,12 +19,12 @@ from stages.fit.loop import Recipe, train
 from stages.fit.losses import Loss, distillation
 from stages.fit.memory import check_room
 from stages.nets.initial import glorot_
-from stages.nets.stored import restore
+from stages.nets.stored import load_net
 from stages.nets.student import described_student
 from stages.runtime.device import check_precision, choose_device, set_up_torch
 from stages.store.predictions import fingerprint, write_test_logits
 from stages.store.prepared import read_test, read_validation
-from stages.store.weights import load_weights, save_weights
+from stages.store.weights import save_weights
 from stages.trials.folder import TrialFolder
 from stages.trials.student_data import feed
 
@@ -50,9 +50,7 @@ def train_student(cell: Cell, trial: int, values: dict[str, Any], seed: int) -> 
     net = described_student(description)
     glorot_(net, everything["init_scale"], torch.Generator().manual_seed(seed))
     net = net.to(device).to(memory_format=torch.channels_last)
-    checkpoint = Checkpoint(
-        folder.checkpoint, save_weights, load_weights, cell.execution.checkpoint_seconds
-    )
+    checkpoint = Checkpoint(folder.checkpoint, cell.execution.checkpoint_seconds)
     with (
         feed(cell, device) as epochs,
         logged(cell.execution.log, cell.curve(trial), folder.report) as report,
@@ -142,11 +140,7 @@ def test_nets(cell: Cell, trials: list[int], runs: list[int]) -> Tested:
 
     def outputs(root: Path, number: int) -> np.ndarray:
         path = TrialFolder(root, number).weights
-        net = (
-            restore(path, described_student, *load_weights(path))
-            .to(device)
-            .to(memory_format=torch.channels_last)
-        )
+        net = load_net(path, described_student, device)
         return logits(net, pixels, numerics.eval_batch, numerics.precision).cpu().numpy()
 
     found = {

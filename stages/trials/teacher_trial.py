@@ -22,13 +22,13 @@ from stages.images.vectors import Vectors, views_of
 from stages.images.views import Views
 from stages.nets.initial import glorot_
 from stages.nets.layers import teacher_params, teacher_widths
-from stages.nets.stored import restore
+from stages.nets.stored import load_net
 from stages.nets.teacher import build_teacher, described_teacher
 from stages.runtime.device import check_precision, choose_device, set_up_torch
 from stages.settings.common import Images
 from stages.store.prepared import read_test, read_train, read_validation
 from stages.store.tensors import write_tensors
-from stages.store.weights import load_weights, save_weights
+from stages.store.weights import save_weights
 from stages.trials.folder import TrialFolder
 
 if TYPE_CHECKING:
@@ -54,9 +54,7 @@ def train_teacher(job: TeacherJob, trial: int, values: dict[str, Any], seed: int
     net = net.to(device).to(memory_format=torch.channels_last)
     hsv = [everything[name] for name in job.names.jitter]
     views = views_of(train_images, device, hsv, job.images.crop_min_px)
-    checkpoint = Checkpoint(
-        folder.checkpoint, save_weights, load_weights, job.execution.checkpoint_seconds
-    )
+    checkpoint = Checkpoint(folder.checkpoint, job.execution.checkpoint_seconds)
     with logged(job.execution.log, f"teachers/{trial:03d}", folder.report) as report:
         outcome = train(
             net,
@@ -164,11 +162,7 @@ def test_accuracies(job: TeacherJob, trials: list[int]) -> list[float]:
     found = []
     for trial in trials:
         path = TrialFolder(job.work, trial).weights
-        net = (
-            restore(path, described_teacher, *load_weights(path))
-            .to(device)
-            .to(memory_format=torch.channels_last)
-        )
+        net = load_net(path, described_teacher, device)
         numerics = job.numerics
         found.append(accuracy(net, pixels, classes, numerics.eval_batch, numerics.precision))
     return found

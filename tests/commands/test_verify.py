@@ -344,6 +344,19 @@ def test_pairs_are_told_by_epoch_and_by_hash(
     assert check("--only", "data", "--quick")[0] == 1
 
 
+def test_a_manifest_of_no_transfer_set_is_named(copied: Path, check: Callable) -> None:
+    folder = copied / "data/augmented"
+    contents = {key: value for key, value in read_manifest(folder).items() if key != "files"}
+    write_manifest(folder, {**contents, "epochs": 0})
+    said = "is not the manifest that belongs there (epochs: input should be greater than or equal to 1)"
+    for part in ("data", "ensemble"):
+        status, lines = check("--only", part)
+        (line,) = (line for line in lines if line.startswith("wrong: "))
+        assert status == 1
+        assert line.startswith("wrong: data/augmented/manifest.json: says nothing of the epochs")
+        assert f"({said})" in line and line.endswith(" && dvc repro")
+
+
 def test_images_are_made_again_from_their_draws(copied: Path, check: Callable) -> None:
     """And a draw that was altered, with all checksums right, is noticed."""
     folder = copied / "data/augmented"

@@ -213,7 +213,7 @@ def state_readers(root: Path) -> list[Reader]:
     state = {"0.weight": torch.arange(6.0).reshape(2, 3), "0.bias": torch.ones(2)}
     path = root / "weights.safetensors"
     save_weights(path, state, {"widths": [2]})
-    checkpoint = Checkpoint(root / "checkpoint.safetensors", save_weights, load_weights, 0)
+    checkpoint = Checkpoint(root / "checkpoint.safetensors", 0)
     checkpoint.save([0.5], [1.0], state)
     checkpoint.save([0.5, 0.25], [1.0, 0.5], state)
     newest, before = checkpoint.path.read_bytes(), checkpoint.previous.read_bytes()

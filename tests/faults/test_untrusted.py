@@ -32,7 +32,7 @@ from stages.store.manifest import read_manifest
 from stages.store.prepared import read_test, read_train, read_validation
 from stages.store.shards import read_images, read_logits
 from stages.store.tensors import read_header, read_tensors
-from stages.store.weights import load_weights, save_weights
+from stages.store.weights import load_weights
 from stages.trials.folder import TrialFolder
 from tests.faults.file_readers import small_cifar, write_parquet
 from tests.helpers.pocket import copy_of_the_repository, dvc
@@ -152,7 +152,7 @@ def test_a_pickle_for_a_checkpoint_falls_back_and_for_a_result_is_none(
     tmp_path: Path, marker: Path, kind: str, both: bool
 ) -> None:
     data = pickles(marker)[kind]
-    checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors", save_weights, load_weights)
+    checkpoint = Checkpoint(tmp_path / "checkpoint.safetensors")
     for errors in ([0.5], [0.5, 0.25]):
         checkpoint.save(errors, errors, {"weight": torch.ones(2)})
     for path in (checkpoint.path, checkpoint.previous)[: 1 + both]:

@@ -14,13 +14,14 @@ import torch
 
 from stages import assess, tabulate
 from stages.fit.evaluate import logits
+from stages.nets.teacher import described_teacher
 from stages.settings import common, transfer
 from stages.settings.read import read_params
 from stages.store.prepared import read_train
 from stages.store.shards import first_members, read_images, read_logits, shard_path
 from stages.store.tensors import read_tensors
 from stages.transfer import augmented as augment_epochs
-from stages.transfer.job import EpochsJob
+from stages.transfer.epochs import EpochsJob
 from stages.transfer.members import load_members
 from stages.trials import cell as students_cell
 from stages.trials.student_data import Fresh, Stored, feed
@@ -72,7 +73,7 @@ def made(row: str) -> students_cell.Cell:
 
 
 def test_labels_of_the_first_members_are_theirs(here: Path) -> None:
-    nets = load_members(here / "data/ensemble", CPU)
+    nets = load_members(here / "data/ensemble", described_teacher, CPU)
     shard = read_images(here / "data/augmented", 1)
     with torch.inference_mode():
         wanted = logits(nets[0], torch.from_numpy(shard[0]["images"]), 200).numpy()
@@ -113,7 +114,7 @@ def test_fresh_epochs_are_those_that_augment_would_make_next(here: Path, tmp_pat
     shard = source.shard(1)
     np.testing.assert_array_equal(shard.images, wanted["images"])
     np.testing.assert_array_equal(shard.labels, wanted["labels"])
-    nets = load_members(here / "data/ensemble", CPU)
+    nets = load_members(here / "data/ensemble", described_teacher, CPU)
     with torch.inference_mode():
         mean = sum(logits(net, torch.from_numpy(shard.images), 200).double() for net in nets) / len(
             nets

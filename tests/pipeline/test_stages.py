@@ -27,6 +27,7 @@ from stages import (
     tabulate,
     teachers,
 )
+from stages.nets.teacher import described_teacher
 from stages.runtime.executors import Serial
 from stages.store.epoch import read_epoch
 from stages.store.manifest import read_manifest, write_manifest
@@ -109,7 +110,7 @@ def test_stored_weights_give_the_reported_accuracy(finished: Path) -> None:
 def test_logits_are_the_mean_over_members_of_exactly_these_images(finished: Path) -> None:
     import torch
 
-    members = load_members(finished / "data/ensemble", torch.device("cpu"))
+    members = load_members(finished / "data/ensemble", described_teacher, torch.device("cpu"))
     assert len(members) == 2
     shard = read_epoch(finished / "data/augmented", 1, None)
     with torch.inference_mode():
@@ -292,7 +293,7 @@ def test_chosen_hyperparameters_are_trained_again(
 def test_test_outputs_of_members_are_in_the_order_of_their_files(finished: Path) -> None:
     images = torch.from_numpy(read_test(finished / "data/prepared")[0])
     outputs = read_test_logits(finished / "data/ensemble/test.safetensors")["members"]
-    members = load_members(finished / "data/ensemble", torch.device("cpu"))
+    members = load_members(finished / "data/ensemble", described_teacher, torch.device("cpu"))
     assert list(outputs) == list(range(len(members))) and len(members) == 2
     for place, net in enumerate(members):
         assert np.allclose(outputs[place], net.eval()(images).detach().numpy(), atol=1e-4)

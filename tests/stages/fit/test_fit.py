@@ -30,7 +30,6 @@ from stages.fit.memory import check_room, least_bytes, left_behind
 from stages.fit.schedule import Schedule, replay
 from stages.fit.step import SGD
 from stages.runtime.device import check_precision, choose_device, set_up_torch
-from stages.store.weights import load_weights, save_weights
 from tools.pocket import ROOT
 
 GOLDEN = json.loads((ROOT / "tests" / "golden" / "schedule.json").read_text())
@@ -456,7 +455,7 @@ def test_a_run_that_was_cut_ends_with_the_same_bytes(
     device: torch.device, tmp_path: Path, cut: int
 ) -> None:
     def checkpoint() -> Checkpoint:
-        return Checkpoint(tmp_path / "c.safetensors", save_weights, load_weights, seconds=0)
+        return Checkpoint(tmp_path / "c.safetensors", seconds=0)
 
     def stop(epoch: int, loss: float, error: float) -> None:
         if epoch == cut:
@@ -493,7 +492,7 @@ def test_a_run_cut_at_every_epoch_and_with_a_damaged_checkpoint(
             if count == 2:
                 raise Cut
 
-        checkpoint = Checkpoint(path, save_weights, load_weights, seconds=0)
+        checkpoint = Checkpoint(path, seconds=0)
         try:
             outcome = fit(device, hard, checkpoint, stop, max_epochs=EPOCHS)
             break
@@ -504,7 +503,7 @@ def test_a_run_cut_at_every_epoch_and_with_a_damaged_checkpoint(
 
 
 def test_no_checkpoint_before_it_is_due(device: torch.device, tmp_path: Path) -> None:
-    checkpoint = Checkpoint(tmp_path / "c", save_weights, load_weights, seconds=3600)
+    checkpoint = Checkpoint(tmp_path / "c", seconds=3600)
     fit(device, checkpoint=checkpoint, max_epochs=2)
     assert list(tmp_path.iterdir()) == []
 

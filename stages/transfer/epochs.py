@@ -1,4 +1,4 @@
-"""What the processes of augment share."""
+"""What the processes that make epochs of the transfer set share."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from stages.settings.transfer import Augment
 
 @dataclass(frozen=True)
 class EpochsJob:
-    """What the processes of this stage share.
+    """Epochs of augmented images to make; small, since it travels to every process.
 
     Attributes:
         work: where shards go until all are there.
         device: `execution.device`.
         planes: memory with the HSV planes of the originals, made by another process; None if there
-        is none.
+            is none.
     """
 
     work: Path

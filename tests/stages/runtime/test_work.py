@@ -1,0 +1,120 @@
+"""work: a folder belongs to one computation, and to one run at a time."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stages.runtime import entry, work
+from stages.runtime.work import DONE, work_folder
+from stages.store.manifest import write_manifest
+from tests.helpers.stored import data_folder
+from tools.pocket import ROOT
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return data_folder(tmp_path)
+
+
+def test_key_changes_with_settings_code_and_inputs(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def key(settings: dict[str, Any], inputs: list[Path], door: str = entry.__file__) -> str:
+        with work_folder("stage", settings, inputs, door, tmp_path / "work") as folder:
+            return folder.name
+
+    base = key({"seed": 1}, [data])
+    assert key({"seed": 1}, [data]) == base
+    others = [
+        key({"seed": 2}, [data]),
+        key({"seed": 1}, []),
+        key({"seed": 1}, [data], work.__file__),
+    ]
+    write_manifest(data, {"images": 3})
+    others.append(key({"seed": 1}, [data]))
+    write_manifest(data, {"images": 2})
+    assert key({"seed": 1}, [data]) == base
+    monkeypatch.setattr(work, "code_hash", lambda path: "edited")
+    others.append(key({"seed": 1}, [data]))
+    assert len({base, *others}) == 6
+    with pytest.raises(FileNotFoundError, match="manifest.json"):
+        key({}, [tmp_path / "nothing"])
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from stages.runtime import entry
+from stages.runtime.work import work_folder
+with work_folder("stage", {"seed": 1}, [], entry.__file__, Path(sys.argv[1])) as folder:
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_second_holder_is_refused_with_the_pid(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, **pipes) as holder:
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(ValueError, match=f"in use by process {holder.pid}:"):
+            with work_folder("stage", {"seed": 1}, [], entry.__file__, tmp_path):
+                pass
+        with work_folder("stage", {"seed": 2}, [], entry.__file__, tmp_path):
+            pass
+        holder.kill()
+        holder.wait()
+    with work_folder("stage", {"seed": 1}, [], entry.__file__, tmp_path) as folder:
+        assert (folder / "lock").read_text() == str(os.getpid())
+        assert json.loads((folder / "key.json").read_text())["settings"] == {"seed": 1}
+
+
+def test_finished_older_folders_are_pruned_and_unfinished_kept(tmp_path: Path) -> None:
+    def use(seed: int, fail: bool = False) -> Path:
+        with work_folder("stage", {"seed": seed}, [], entry.__file__, tmp_path) as folder:
+            (folder / "result").write_text("kept")
+            if fail:
+                raise InterruptedError
+        return folder
+
+    finished = use(1)
+    assert (finished / DONE).is_file()
+    with pytest.raises(InterruptedError):
+        use(2, fail=True)
+    unfinished = [f for f in (tmp_path / "stage").iterdir() if (f / "result").is_file()]
+    assert len(unfinished) == 1 and unfinished[0] != finished, (
+        "the finished one went when seed 2 started"
+    )
+    last = use(3)
+    assert sorted(tmp_path.glob("stage/*")) == sorted([unfinished[0], last])
+    assert use(2) == unfinished[0]
+    assert not last.exists()
+
+
+def test_a_finished_folder_in_use_again_is_not_pruned(tmp_path: Path) -> None:
+    def folder_of(seed: int) -> Any:
+        return work_folder("stage", {"seed": seed}, [], entry.__file__, tmp_path)
+
+    with folder_of(1):
+        pass
+    with folder_of(1) as again:
+        (again / "result").write_text("x")
+        with folder_of(2):
+            assert (again / "result").is_file()
+        (again / DONE).touch()  # even so: it is locked
+        with folder_of(3):
+            assert (again / "result").is_file()
+    with folder_of(1):
+        pass
+    with pytest.raises(InterruptedError), folder_of(1):
+        raise InterruptedError
+    with folder_of(2):
+        assert again.is_dir(), "what was finished once and is now in the middle again is unfinished"

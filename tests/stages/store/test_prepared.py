@@ -1,0 +1,38 @@
+"""prepared: splits come back as they were."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stages.store.manifest import write_manifest
+from stages.store.prepared import PreparedManifest, read_train, write_split
+
+
+def test_prepared_split_round_trip(tmp_path: Path) -> None:
+    images = np.zeros((2, 4, 4, 3), dtype=np.uint8)
+    write_split(tmp_path, "train", images, np.array([300, 1], dtype=np.uint16), {"classes": ["a"]})
+    found, labels, header = read_train(tmp_path)
+    assert labels.dtype == np.int64 and labels.tolist() == [300, 1]
+    assert np.array_equal(found, images) and header == {"classes": ["a"]}
+
+
+def test_the_manifest_of_images_and_of_vectors(tmp_path: Path) -> None:
+    counts = {"train": 6, "validation": 3, "test": 2}
+    common = {"classes": ["cat", "dog"], "source": "cifar10"}
+
+    write_manifest(tmp_path / "images", {**common, "size_px": 32, "images": counts})
+    images = PreparedManifest.read(tmp_path / "images")
+    assert (images.classes, images.source, images.images) == (("cat", "dog"), "cifar10", counts)
+    assert (images.size_px, images.shape) == (32, None)
+
+    shape = {"size_px": None, "shape": [8, 8]}
+    write_manifest(tmp_path / "vectors", {**common, **shape, "images": counts})
+    vectors = PreparedManifest.read(tmp_path / "vectors")
+    assert (vectors.size_px, vectors.shape) == (None, (8, 8))
+
+    write_manifest(tmp_path / "other", {"members": [1]})
+    with pytest.raises(ValueError, match="manifest.json is not the manifest that belongs there"):
+        PreparedManifest.read(tmp_path / "other")
