@@ -1,4 +1,4 @@
-# Commands of those who work on mimicnets: `make help`. They use the virtual environment in .venv where there is one.
+# Commands for those who change the code: `make help`. They use the virtual environment in .venv if there is one.
 VENV ?= .venv
 FOLDER ?= ../pocket
 BENCHMARKS = augment dag growth precision rates search store train scaling packing
@@ -9,7 +9,7 @@ export PATH := $(abspath $(VENV))/bin:$(PATH)
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 10
 
-setup: ## make .venv with all that is needed to change the code (6 GB)
+setup: ## make .venv with everything that is needed to change the code (6 GB)
 	python3 -m venv $(VENV) && . $(VENV)/bin/activate && pip install -q '.[dev]'
 
 lint: ## check the style, and dvc.yaml's code dependencies against the imports
@@ -18,7 +18,7 @@ lint: ## check the style, and dvc.yaml's code dependencies against the imports
 types: ## check the types of stages/, commands/ and tools/
 	python -m mypy
 
-test: ## run the quick tests (python -m pytest -m slow runs the others)
+test: ## run the quick tests (python -m pytest -m slow runs the other ones)
 	python -m pytest
 
 pocket: ## run the pipeline in a pocket-sized copy at FOLDER (a minute or two of CPU)
@@ -30,7 +30,7 @@ smoke: ## run the pipeline at the scale smoke (five minutes on two cores)
 bench: ## run the quick version of every benchmark
 	set -e; for name in $(BENCHMARKS); do python -m benchmarks.$$name --quick; done
 
-docs: ## make the pages that are made: parameters and benchmarks
+docs: ## generate the page of parameters and the tables of benchmarks
 	python -m tools.params_page --write && python -m benchmarks.page
 
 clean: ## remove what tools leave behind; data, metrics, plots and .venv stay

@@ -1,6 +1,6 @@
 #!/bin/bash
-# mimicnets on a Ray cluster that is up: run a command, and its trials on the cluster. cloud.yaml and kubernetes.yaml
-# use it.
+# mimicnets on a running Ray cluster: run a command, with its trials on the cluster. cloud.yaml and kubernetes.yaml use
+# it.
 #
 #   bash launchers/on-cluster.sh                # dvc repro
 #   bash launchers/on-cluster.sh dvc repro hard
@@ -8,8 +8,8 @@
 # It reads:
 #   RAY_ADDRESS           HOST:PORT of the head, as Ray sets it for the command of a job; default port 6379 of this node
 #   MIMICNETS_EXECUTION   keys of `execution` besides engine and address, as '{device: cuda, trials_per_gpu: 2}'
-#   MIMICNETS_WAIT_GPUS   wait until the cluster has so many GPUs; where it can grow, ask for them, and give them back
-#   MIMICNETS_WAIT_SECONDS  for these, at most; default 1800
+#   MIMICNETS_WAIT_GPUS   wait until the cluster has so many GPUs; if it can grow, request them and give them back
+#   MIMICNETS_WAIT_SECONDS  wait at most so long for them; default 1800
 
 set -euo pipefail
 
@@ -32,7 +32,7 @@ END
 )
 export MIMICNETS_EXECUTION
 
-# Ask the cluster for so many GPUs, and wait for them unless it is none.
+# Ask the cluster for so many GPUs, and wait for them unless the number is 0.
 ask() {
     python - "$address" "$1" "${MIMICNETS_WAIT_SECONDS:-1800}" <<'END'
 import sys, time

@@ -34,18 +34,20 @@ Said = dict[tuple[str, ...], Comment]
 HEAD = """\
 # Parameters
 
-Every key that `params.yaml` may have. This page is made by `python -m tools.params_page --write` from the comments of
-`scales/paper.yaml`, the classes of `stages/settings` and `dvc.yaml`; to change a word, change it there.
+Every key that `params.yaml` may have. `python -m tools.params_page --write` makes this page from the
+comments of `scales/paper.yaml`, the classes of `stages/settings` and `dvc.yaml`. To change a word, change
+it there.
 
-- **paper** is the value at the scale `paper`; the other scales say in `scales/` what they have otherwise.
-- **source** is the section of Urban et al. (2017), "ours" where the paper leaves a choice open
-  ([assumptions](assumptions.md)), and empty where nothing is the paper's or could be.
-- A name with dots is what `dvc exp run -S NAME=VALUE` takes.
-- **Read by** says which stages DVC runs again when a key changes, after `dvc repro`; those behind them follow where
-  their inputs change. Rows and budgets also say which cells there are.
-- Rules between keys (a box for every budget, `start` not below `lag`, members not above trials) are not in the tables:
-  `prepare` checks the whole file when it runs, each stage what it reads, and `python -m commands.scale --cost` everything
-  at any time; the one line that refuses a value names its key and what is allowed.
+- **paper** is the value at the scale `paper`. The other scales list in `scales/` where they differ.
+- **source** is the section of Urban et al. (2017), or "ours" where the paper leaves a choice open
+  ([assumptions](assumptions.md)). It is empty if the paper has nothing comparable.
+- A name with dots can be used in `dvc exp run -S NAME=VALUE`.
+- **Read by** lists the stages that DVC runs again when a key changes, at the next `dvc repro`. Later stages
+  follow if their inputs change. Rows and budgets also determine which cells there are.
+- The tables leave out rules between keys (a box for every budget, `start` not below `lag`, members not
+  above trials). `prepare` checks the whole file when it runs, each stage checks what it reads, and
+  `python -m commands.scale --cost` checks everything at any time. The one line that refuses a value names
+  its key and what is allowed.
 
 """
 

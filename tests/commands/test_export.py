@@ -965,7 +965,7 @@ def test_the_commands_of_the_pages_run(
     for kind in ("json", "csv", "retrained.csv"):
         shutil.copyfile(f"metrics/students/conv1-60k.{kind}", f"metrics/students/conv2-180k.{kind}")
     pages = PAGE + (ROOT / "README.md").read_text()
-    for line in re.findall(r"^python -m stages\.(?:export|predict) .*", pages, re.M):
+    for line in re.findall(r"^python -m commands\.(?:export|predict) .*", pages, re.M):
         words = shlex.split(line, comments=True)
         status, out, error = run(doors[words[2]], *words[3:])
         assert status == 0 and out and not error, (line, error)

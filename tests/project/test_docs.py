@@ -47,19 +47,23 @@ def test_the_example_row_is_trained_at_its_budgets() -> None:
 
 
 def test_commands_of_the_readme_run() -> None:
-    for line in re.findall(
-        r"^python -m stages\S* .*--cost|`(python -m stages\.nets\.budget [^`]*)`", README, re.M
-    ):
-        if line:
-            words = shlex.split(line)
-            done = subprocess.run(
-                [sys.executable, *words[1:]], cwd=ROOT, capture_output=True, text=True
-            )
-            assert done.returncode == 0, done.stderr
+    commands = re.findall(r"^python -m commands\S* .*--cost", README, re.M)
+    commands += re.findall(r"`(python -m stages\.nets\.budget [^`]*)`", README)
+    assert len(commands) == 2
+
+    for command in commands:
+        words = shlex.split(command)
+        done = subprocess.run(
+            [sys.executable, *words[1:]], cwd=ROOT, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
 
 
 def test_no_page_or_source_names_a_package_index() -> None:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
     for name in listed.stdout.split():
-        if name.endswith((".py", ".md", ".toml", ".yaml", ".txt")) and name != "tests/test_docs.py":
+        if (
+            name.endswith((".py", ".md", ".toml", ".yaml", ".txt"))
+            and name != "tests/project/test_docs.py"
+        ):
             assert "index-url" not in (ROOT / name).read_text(), name

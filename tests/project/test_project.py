@@ -151,7 +151,9 @@ def test_make_help_lists_every_target() -> None:
 @pytest.mark.parametrize("target", TARGETS)
 def test_a_target_runs_what_is_there(target: str) -> None:
     commands = make("--dry-run", target)
-    for module in re.findall(r"python -m ((?:stages|tools|benchmarks)\.[a-z_]+)", commands):
+    for module in re.findall(
+        r"python -m ((?:stages|commands|tools|benchmarks)\.[a-z_]+)", commands
+    ):
         assert (ROOT / f"{module.replace('.', '/')}.py").is_file(), module
     for name in re.findall(r"for name in (.*?);", commands):
         listed = {
@@ -280,7 +282,7 @@ def test_links_and_files_of_pages_in_the_root(page: str) -> None:
     text = (ROOT / page).read_text()
     for target in re.findall(r"\]\(([^)#\s]+)", text):
         assert target.startswith("https://") or (ROOT / target).exists(), target
-    for target in re.findall(r"`((?:stages|tests|scales|docs|tools)/[\w./-]*)`", text):
+    for target in re.findall(r"`((?:stages|commands|tests|scales|docs|tools)/[\w./-]*)`", text):
         assert "NAME" in target or (ROOT / target).exists(), target
     for target in re.findall(r"`make (\w+)`", text):
         assert target in TARGETS
