@@ -47,6 +47,7 @@ from stages.nets.families import Plan
 from stages.nets.stored import restore
 from stages.runtime import entry
 from stages.runtime.environment import source
+from stages.settings.inputs import Inputs
 from stages.settings.read import read_params
 from stages.settings.results import tabulate
 from stages.store.atomic import write_bytes, write_text
@@ -262,7 +263,7 @@ def main() -> None:
     sample = read_test(PREPARED)[0][:SAMPLE]
     lines = table(net, header, trained, exported)
     with staged(out) as folder:
-        if described.get("shape"):
+        if Inputs.from_json(described).is_vectors:
             write_bytes(folder / STATISTICS, (PREPARED / STATISTICS).read_bytes())
         wanted = outputs(torch_runner(trained), sample)
         differences = write_formats(folder, formats, exported, described, sample, wanted)

@@ -31,6 +31,7 @@ from commands.models.programs import Runner, read_onnx, read_program, torch_runn
 from commands.models.vectors import read_vectors
 from stages.nets.stored import restore
 from stages.runtime import entry
+from stages.settings.inputs import Inputs
 from stages.store.tensors import fits, read_tensors
 from stages.store.weights import load_weights
 
@@ -52,9 +53,9 @@ class Model:
     statistics: Path
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """Of one vector; empty for images."""
-        return tuple(self.described.get("shape") or ())
+    def inputs(self) -> Inputs:
+        """What the net sees."""
+        return Inputs.from_json(self.described)
 
 
 def load(model: str, trust: bool) -> Model:
@@ -117,22 +118,20 @@ def named(path: Path, read: Any) -> tuple[Runner, dict[str, Any]]:
 
 def inputs_of(model: Model, files: list[str]) -> Iterator[tuple[str, np.ndarray | None, str]]:
     """File, its inputs (n, ...) or None, and what was done to it or why it cannot be read."""
-    if model.shape:
-        held, wanted = read_tensors(model.statistics)[0], (np.float64, model.shape)
+    seen = model.inputs
+    shape = seen.shape
+    if shape is not None:
+        held, wanted = read_tensors(model.statistics)[0], (np.float64, shape)
         if not fits(held, {"mean": wanted, "deviation": wanted}):
             raise ValueError(
-                f"{model.statistics} has no mean and deviation of shape {list(model.shape)}: export again"
+                f"{model.statistics} has no mean and deviation of shape {list(shape)}: export again"
             )
     for name in files:
         try:
-            if model.shape:
-                yield (
-                    name,
-                    read_vectors(Path(name), model.shape, held["mean"], held["deviation"]),
-                    "",
-                )
+            if shape is not None:
+                yield name, read_vectors(Path(name), shape, held["mean"], held["deviation"]), ""
             else:
-                picture, done = read_picture(Path(name), model.described["size_px"])
+                picture, done = read_picture(Path(name), seen.map[0])
                 yield name, picture[None], done
         except OSError as error:
             yield name, None, error.strerror or str(error)
@@ -212,7 +211,7 @@ def main() -> None:
             failed += 1
             continue
         for row, answer in enumerate(answers(model, inputs, arguments.top)):
-            show(name, row if model.shape else None, answer, said, arguments.json)
+            show(name, row if model.inputs.is_vectors else None, answer, said, arguments.json)
     if failed:
         print(f"{failed} of {len(arguments.files)} files could not be read", file=sys.stderr)
         raise SystemExit(1)

@@ -31,7 +31,7 @@ from stages.store.atomic import link_or_copy
 from stages.store.disk_space import check_space
 from stages.store.manifest import fresh_folder
 from stages.store.prepared import PreparedManifest
-from stages.store.shards import image_shard_bytes, input_bytes, shard_path
+from stages.store.shards import image_shard_bytes, shard_path
 from stages.store.tensors import write_tensors
 from stages.store.transfer_manifest import TransferManifest
 from stages.transfer.epochs import EpochsJob
@@ -76,7 +76,7 @@ def plotted_samples(job: EpochsJob) -> dict[str, np.ndarray]:
 def make_all(job: EpochsJob, prepared: PreparedManifest, engine: Engine) -> None:
     """Make every shard that is missing, in this process or in several."""
     images = prepared.images["train"]
-    each = input_bytes(prepared.size_px, prepared.shape)
+    each = prepared.inputs.bytes
     epochs = job.section.epochs
     missing = [epoch for epoch in range(epochs) if not is_there(job, epoch)]
 

@@ -59,7 +59,7 @@ def read_cells(params: dict[str, Any]) -> dict[Key, CellResult]:
 
 def log_scales(params: dict[str, Any]) -> dict[Key, set[str]]:
     """Of every search the hyperparameters that it draws on a log scale."""
-    spaces = {TEACHERS: teachers(params, prepare(params).shape).space}
+    spaces = {TEACHERS: teachers(params, prepare(params).inputs).space}
     for target in SECTION:
         section = matrix(params, target)
         for name, budget in product(section.rows, section.budgets):

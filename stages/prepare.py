@@ -3,8 +3,8 @@ figure.
 
 Reads the source named by `prepare.source`. Writes
 data/prepared/{train,validation,test}.safetensors: images uint8 (n, s, s, 3) as they are
-(standardised only at a network's door), labels, and the class names. Vectors of the source npz are
-float32 (n, ...), every feature with mean 0 and deviation 1 over the training vectors; both
+(standardised only in a net's input layer), labels, and the class names. Vectors of the source npz
+are float32 (n, ...), every feature with mean 0 and deviation 1 over the training vectors; both
 statistics are in data/prepared/statistics.safetensors.
 """
 
@@ -27,6 +27,7 @@ from stages.runtime import entry
 from stages.settings import common, whole
 from stages.settings.budgets import parse_budget
 from stages.settings.groups import ROWS, SECTION
+from stages.settings.inputs import Inputs
 from stages.settings.prepare import Prepare, prepare
 from stages.settings.read import read_params
 from stages.settings.students import matrix, row
@@ -132,25 +133,17 @@ def class_names(names: tuple[str, ...], source: str) -> list[str]:
     return [f"{name} ({i})" if given[name] > 1 else name for i, name in enumerate(names)]
 
 
-def check_cells(
-    params: dict[str, Any], classes: int, size_px: int | None, shape: tuple[int, ...] | None = None
-) -> None:
-    """Every cell that is listed has a net that meets its budget; said now and not when its turn
-    comes.
-
-    Args:
-        size_px: side of the images; None for vectors.
-        shape: of the vectors; None for images.
+def check_cells(params: dict[str, Any], classes: int, inputs: Inputs) -> None:
+    """Check that every cell that is listed has a net that meets its budget.
 
     Raises:
-        ValueError: a row or budget that cannot be trained on these images; it names the list to
+        ValueError: a row or budget that cannot be trained on these inputs; it names the list to
         take it from.
     """
-    narrowest = (1,) * len(names_of(shape).widths)
-    teacher_params(
-        narrowest, classes, size_px, shape
-    )  # refuses images that are too small for their pools
-    of = f"{size_px} px" if shape is None else f"vectors of shape {list(shape)}"
+    # Refuses images that are too small for the teachers' pools.
+    narrowest = (1,) * len(names_of(inputs).widths)
+    teacher_params(narrowest, classes, inputs)
+
     for target in SECTION:
         section = matrix(params, target)
         for name, budget in product(section.rows, section.budgets):
@@ -168,33 +161,33 @@ def check_cells(
                     largest,
                     box,
                     classes=classes,
-                    size_px=size_px,
-                    shape=shape,
+                    inputs=inputs,
                     multiple=multiple,
                 )
             except ValueError as error:
                 where = SECTION[target]
                 why = str(error).replace("students.budgets", f"{where}.budgets")
                 raise ValueError(
-                    f"params.yaml: {where}.rows has {name}, at {budget}, {of} and {classes} classes: {why}; "
+                    f"params.yaml: {where}.rows has {name}, at {budget}, {inputs.words} and {classes} classes: {why}; "
                     f"or take {name} out of {where}.rows"
                 ) from error
 
 
-def check_size(pool: Labelled, settings: Prepare, images: common.Images) -> int | None:
-    """Side of the images, which crops must fit; None for vectors.
+def inputs_of(pool: Labelled, settings: Prepare, images: common.Images) -> Inputs:
+    """What the nets will see: vectors of the given shape, or images with the side of those read.
 
     Raises:
-        ValueError: they do not.
+        ValueError: crops do not fit into the images.
     """
-    if settings.shape is not None:
-        return None
+    if settings.inputs.is_vectors:
+        return settings.inputs
+
     size = pool.images.shape[1]
     if images.crop_min_px > size:
         raise ValueError(
             f"images.crop_min_px is {images.crop_min_px}, the images are {size} px: lower it"
         )
-    return size
+    return Inputs.images(size)
 
 
 def main() -> None:
@@ -206,17 +199,15 @@ def main() -> None:
     if (
         settings.source != "parquet"
     ):  # its files alone tell the size; of the others, before any is opened
-        check_cells(
-            params, CLASSES.get(settings.source, FEWEST_CLASSES), settings.size_px, settings.shape
-        )
+        check_cells(params, CLASSES.get(settings.source, FEWEST_CLASSES), settings.inputs)
     pool, test, names = load(settings, seed)
     classes = class_names(names, settings.source)
-    size = check_size(pool, settings, common.images(params))
-    check_cells(params, len(classes), size, settings.shape)
+    inputs = inputs_of(pool, settings, common.images(params))
+    check_cells(params, len(classes), inputs)
     parts = split(settings, pool, test)
     header = {"classes": classes, "source": settings.source}
     out = fresh_folder(OUT)
-    if settings.shape is not None:
+    if inputs.is_vectors:
         mean, deviation = vectors.statistics(parts["train"].images)
         write_tensors(out / "statistics.safetensors", {"mean": mean, "deviation": deviation}, {})
         parts = {name: vectors.standardised(part, mean, deviation) for name, part in parts.items()}
@@ -224,15 +215,9 @@ def main() -> None:
     for name, part in parts.items():
         write_split(out, name, part.images, part.labels.astype(kind), header)
     counts = {name: len(part.labels) for name, part in parts.items()}
-    facts = (
-        {"size_px": size}
-        if settings.shape is None
-        else {"size_px": None, "shape": list(settings.shape)}
-    )
-    write_manifest(out, {**header, **facts, "images": counts})
-    of = f"{size} px" if settings.shape is None else f"vectors of shape {list(settings.shape)}"
+    write_manifest(out, {**header, **inputs.to_json(), "images": counts})
     sizes = ", ".join(f"{count:,} for {FOR[name]}" for name, count in counts.items())
-    print(f"prepare: {settings.source}, {of}, {len(classes)} classes; {sizes}")
+    print(f"prepare: {settings.source}, {inputs.words}, {len(classes)} classes; {sizes}")
 
 
 if __name__ == "__main__":

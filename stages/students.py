@@ -132,7 +132,7 @@ def check_targets(cell: Cell) -> None:
     """Every shard of logits belongs to its shard of images, before anything is trained; reads
     headers only.
     """
-    if cell.logits in cell.inputs:
+    if cell.logits in cell.reads:
         read_manifest(cell.logits)
         check_pairs(cell.augmented, cell.logits, cell.epochs)
         if (count := cell.variant.members) is not None:
@@ -152,14 +152,14 @@ def main() -> None:
     check_targets(cell)
     check_log(cell.execution.log)
     sweep = cell.section.sweep
-    with work_folder(f"{cell.stage}/{cell.key}", settings, cell.inputs, __file__) as work:
+    with work_folder(f"{cell.stage}/{cell.key}", settings, cell.reads, __file__) as work:
         cell = replace(cell, work=work)
         journal = Journal.open(
             work / "journal.jsonl", {"space": space.fingerprint(), "settings": settings}
         )
         name, bound = f"{cell.stage} {cell.key}", cell.section.training.max_epochs
         with (
-            from_settings(cell.execution, PRELOAD, cell.inputs) as executor,
+            from_settings(cell.execution, PRELOAD, cell.reads) as executor,
             SweepProgress(
                 name, sweep.trials, bound, lambda i: TrialFolder(work, i).progress
             ) as progress,

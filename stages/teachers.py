@@ -23,6 +23,7 @@ from stages.search.propose import Settings
 from stages.search.space import Space
 from stages.search.sweep import TrialRow, run, top
 from stages.settings import common
+from stages.settings.inputs import Inputs
 from stages.settings.read import read_params
 from stages.settings.sweeps import split_space
 from stages.settings.teachers import teachers
@@ -95,9 +96,9 @@ def write_outputs(
 def main() -> None:
     """Run the stage."""
     params = read_params()
-    shape = read_manifest(PREPARED).get("shape")
+    inputs = Inputs.from_json(read_manifest(PREPARED))
     section, numerics, images = (
-        teachers(params, shape),
+        teachers(params, inputs),
         common.numerics(params),
         common.images(params),
     )
@@ -112,7 +113,7 @@ def main() -> None:
         "images": asdict(images),
     }
     with work_folder("teachers", settings, [PREPARED], __file__) as work:
-        job = TeacherJob(work, PREPARED, section, fixed, numerics, execution, images, shape)
+        job = TeacherJob(work, PREPARED, section, fixed, numerics, execution, images, inputs)
         journal = Journal.open(
             work / "journal.jsonl", {"space": space.fingerprint(), "settings": settings}
         )

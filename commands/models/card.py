@@ -10,6 +10,7 @@ from typing import Any
 
 from commands.models.licences import licence
 from commands.models.programs import OUTPUT, input_name
+from stages.settings.inputs import Inputs
 
 MARK = "<!-- written by python -m commands.export -->"
 """By which export knows a card of its own, and overwrites no other file."""
@@ -104,13 +105,14 @@ def _accuracies(measured: Mapping[str, float | None]) -> dict[str, str]:
 
 def _shapes(described: Mapping[str, Any]) -> str:
     out = f"Output `{OUTPUT}`: float32 `(n, {len(described['classes'])})`, before the softmax. `n` may be any number."
-    if described.get("shape"):
-        shape = ", ".join(map(str, described["shape"]))
+    inputs = Inputs.from_json(described)
+    if inputs.shape is not None:
+        shape = ", ".join(map(str, inputs.shape))
         return (
             f"Input `vectors`: float32 `(n, {shape})`, **standardised**: subtract `mean` and divide by `deviation` of "
             f"`statistics.safetensors`, those of the training vectors. The net does not do this.\n\n{out}"
         )
-    size = described["size_px"]
+    size = inputs.size_px
     return (
         f"Input `images`: uint8 `(n, {size}, {size}, 3)`: rows, columns, and red, green, blue from 0 to 255. Each "
         "image is standardised inside the net (minus its own mean, divided by its own standard deviation): give the "
@@ -138,8 +140,9 @@ def _limits(facts: Facts) -> str:
         "between groups of people or places were not measured.",
         *facts.limits,
     ]
-    if not described.get("shape"):
-        size = described["size_px"]
+    inputs = Inputs.from_json(described)
+    if inputs.is_images:
+        size = inputs.size_px
         lines.append(
             f"Images of another size have to be made {size} x {size} px first; the loss was not measured."
         )

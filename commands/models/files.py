@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from stages.settings.inputs import Inputs
+
 FILES = {"safetensors": "model.safetensors", "onnx": "model.onnx", "pt2": "model.pt2"}
 """Format -> file, in the order in which predict looks for them."""
 CARD, STATISTICS = "README.md", "statistics.safetensors"
@@ -37,16 +39,19 @@ def check_description(path: Path, described: Mapping[str, Any]) -> None:
     Raises:
         ValueError: it has not.
     """
-    names, size, shape = described.get("classes"), described.get("size_px"), described.get("shape")
+    names = described.get("classes")
     named = (
         isinstance(names, list) and len(names) >= 2 and all(isinstance(name, str) for name in names)
     )
-    of_vectors = (
-        isinstance(shape, list)
-        and 1 <= len(shape) <= 3
-        and all(type(side) is int for side in shape)
-    )
-    if not named or (type(size) is not int or size < 1) and not of_vectors:
+    if not named or not _has_inputs(described):
         raise ValueError(
             f"{path} is no export of this project: its description has no classes, or no size_px or shape"
         )
+
+
+def _has_inputs(described: Mapping[str, Any]) -> bool:
+    try:
+        Inputs.from_json(described)
+    except ValueError:
+        return False
+    return True

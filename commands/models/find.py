@@ -81,14 +81,10 @@ def find(cell: str, data: Path = DATA) -> FoundNet:
 
 
 def takes_and_gives(prepared: Path = PREPARED) -> dict[str, Any]:
-    """What the nets of this run are given and answer: `source`, `classes` (names), and `size_px` or
-    `shape`.
-    """
+    """What the nets of this run see and answer: `source`, `classes` (names), and their inputs."""
     manifest = PreparedManifest.read(prepared)
-    shape = {} if manifest.shape is None else {"shape": list(manifest.shape)}
     return {
         "source": manifest.source,
         "classes": list(manifest.classes),
-        "size_px": manifest.size_px,
-        **shape,
+        **manifest.inputs.to_json(),
     }

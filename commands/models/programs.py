@@ -19,6 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from stages.settings.inputs import Inputs
+
 KEY = "mimicnets.json"
 """Under which the description is held in both formats."""
 OUTPUT = "logits"
@@ -48,7 +50,7 @@ def check_extras() -> None:
 
 def input_name(description: Mapping[str, Any]) -> str:
     """Of the net's one input."""
-    return "vectors" if description.get("shape") else "images"
+    return "vectors" if Inputs.from_json(description).is_vectors else "images"
 
 
 def captured(net: nn.Module, example: np.ndarray) -> torch.export.ExportedProgram:

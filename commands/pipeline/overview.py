@@ -62,7 +62,7 @@ class Wanted:
 def wanted(params: dict[str, Any]) -> Iterator[Wanted]:
     """All stages, in the order in which they run."""
     execution, augmented = common.execution(params), transfer.augment(params)
-    section = teachers(params, prepare.prepare(params).shape)
+    section = teachers(params, prepare.prepare(params).inputs)
 
     def slots(lag: int) -> int:
         return min(slots_of(execution), lag)

@@ -14,10 +14,10 @@ from stages.runtime.engines import slots_of
 from stages.settings import common, prepare, transfer
 from stages.settings.budgets import parse_budget
 from stages.settings.groups import ROWS, SECTION
+from stages.settings.inputs import Inputs
 from stages.settings.students import matrix, row
 from stages.settings.teachers import names_of, teachers
 from stages.store.manifest import read_manifest
-from stages.store.shards import input_bytes
 
 PREPARED = Path("data/prepared")
 
@@ -37,14 +37,12 @@ def classes_of(params: dict[str, Any]) -> tuple[int, str]:
     data = prepare.prepare(params)
     if data.source in CLASSES:
         return CLASSES[data.source], f"those of {data.source}"
-    facts = read_manifest(PREPARED) if (PREPARED / "manifest.json").is_file() else {}
-    shape = None if data.shape is None else list(data.shape)
-    if [facts.get(name) for name in ("source", "size_px", "shape")] == [
-        data.source,
-        data.size_px,
-        shape,
-    ]:
-        return len(facts["classes"]), f"those of {PREPARED}"
+
+    if (PREPARED / "manifest.json").is_file():
+        manifest = read_manifest(PREPARED)
+        if manifest["source"] == data.source and Inputs.from_json(manifest) == data.inputs:
+            return len(manifest["classes"]), f"those of {PREPARED}"
+
     return (
         ASSUMED,
         f"assumed, since {PREPARED} is not made from this {data.source}: say how many with --classes",
@@ -57,12 +55,11 @@ def jobs(params: dict[str, Any], classes: int | None = None) -> tuple[list[Work]
     """
     classes = classes or classes_of(params)[0]
     data, augmented = prepare.prepare(params), transfer.augment(params)
-    section, boxes = teachers(params, data.shape), teachers(params, data.shape).boxes
-    middle, names = dict.fromkeys(boxes, 0.5), names_of(data.shape).widths
+    section, boxes = teachers(params, data.inputs), teachers(params, data.inputs).boxes
+    middle, names = dict.fromkeys(boxes, 0.5), names_of(data.inputs).widths
     widths = teacher_widths(middle, boxes, multiple=section.width_multiple, names=names)
-    macs, size = (
-        count(widths, classes, data.size_px, data.shape) for count in (teacher_macs, teacher_params)
-    )
+    macs = teacher_macs(widths, classes, data.inputs)
+    size = teacher_params(widths, classes, data.inputs)
     epochs = section.training.max_epochs or UNBOUNDED_EPOCHS
     members, labelled = transfer.ensemble(params).members, augmented.epochs * data.train
     trials, validated = section.sweep.trials, epochs * data.validation
@@ -78,7 +75,7 @@ def jobs(params: dict[str, Any], classes: int | None = None) -> tuple[list[Work]
 
 def kept_bytes(data: prepare.Prepare, section: transfer.Augment) -> int:
     """Bytes of one image or vector in the transfer set; 0 where only its draws are stored."""
-    return input_bytes(data.size_px, data.shape) if section.store == "images" else 0
+    return data.inputs.bytes if section.store == "images" else 0
 
 
 def cell_jobs(
@@ -102,8 +99,7 @@ def cell_jobs(
                 middle,
                 box,
                 classes=classes,
-                size_px=data.size_px,
-                shape=data.shape,
+                inputs=data.inputs,
                 multiple=section.width_multiple,
             )
             job = Work(
@@ -140,7 +136,7 @@ def parts(params: dict[str, Any], found: list[Work], classes: int | None = None)
     )
 
     def views(images: int) -> int:
-        return round(images * (data.size_px or 0) ** 2 / OF_ONE_VIEW)
+        return round(images * (data.inputs.size_px or 0) ** 2 / OF_ONE_VIEW)
 
     def sweep(name: str, prefix: str, work: str, lag: int, per_image: int, made: bool) -> Part:
         own = tuple(
@@ -152,7 +148,7 @@ def parts(params: dict[str, Any], found: list[Work], classes: int | None = None)
 
     mimic, hard = (matrix(params, target).sweep.lag for target in ("mimic", "hard"))
     listed = [
-        sweep("teachers", "teachers", "train", teachers(params, data.shape).sweep.lag, 0, True),
+        sweep("teachers", "teachers", "train", teachers(params, data.inputs).sweep.lag, 0, True),
         Part("augment", (), views(stored), 0, stored * shard, execution.slots),
         Part(
             "label",

@@ -4,7 +4,6 @@
 
 prints the widths of one net as a line of JSON: with the boxes of scales/paper.yaml for the rows
 that it has (those of the nearest budget where it has none for BUDGET), or with a --box per control.
-Used by the doors that train students and by those that only need counts.
 """
 
 from __future__ import annotations
@@ -17,25 +16,24 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from stages.nets import layers as sizes
-from stages.nets.families import FAMILIES, Family, Plan, control_names, family_of, layers_of
-from stages.nets.layers import input_map, teacher_macs, teacher_params, teacher_widths
+from stages.nets.families import FAMILIES, Plan, control_names, family_of, layers_of
+from stages.nets.layers import (
+    check_box,
+    check_control,
+    check_multiple,
+    count,
+    macs,
+    to_multiple,
+    width_in,
+)
 from stages.settings.budgets import parse_budget
-
-__all__ = [
-    "FAMILIES",
-    "Family",
-    "Plan",
-    "forward_macs",
-    "parse_budget",
-    "plan",
-    "teacher_macs",
-    "teacher_params",
-    "teacher_widths",
-]
+from stages.settings.inputs import CIFAR_IMAGES, Inputs
 
 DEPENDENT_MIN = 10  # Urban et al. 2017, section 6.3 leaves it open: no bottleneck below 10 units
 BOXES_FILE = Path(__file__).resolve().parents[2] / "scales" / "paper.yaml"
+
+Count = Callable[[Sequence[int], int | None], int]
+"""Parameters of a net with these optimised widths and this dependent one."""
 
 
 def plan(
@@ -45,8 +43,7 @@ def plan(
     box: Sequence[tuple[int, int]] | None,
     *,
     classes: int = 10,
-    size_px: int | None = 32,
-    shape: Sequence[int] | None = None,
+    inputs: Inputs = CIFAR_IMAGES,
     ratio_min: float = 0.05,
     multiple: int = 1,
 ) -> Plan:
@@ -63,12 +60,11 @@ def plan(
         family: a key of `FAMILIES`.
         budget: weights and biases, the output layer included.
         controls: one number in [0, 1] per control (C1, C2); for `mlp2` to `mlp5` a ratio in
-        [ratio_min, 1] per layer.
+            [ratio_min, 1] per layer.
         box: (low, high) width of each control; None for `mlp2` to `mlp5`; empty or None for a
-        family without controls.
+            family without controls.
         classes: outputs.
-        size_px: side of the square RGB images; not used for vectors.
-        shape: of vectors, for families without convolutions; None for images.
+        inputs: what the net sees; vectors for families without convolutions only.
         ratio_min: smallest width ratio, in (0, 1]. Ours: the paper's ratios start at 0.
         multiple: all widths but the output's are multiples of it; 1 are the paper's nets.
 
@@ -78,77 +74,102 @@ def plan(
             convolutions for vectors, a budget below the smallest net, a multiple below 1.
     """
     known = family_of(family)
-    sizes.check_multiple(multiple, "students.width_multiple or hard.width_multiple")
-    size_px = size_px if shape is None else None
-    if classes < 1 or (size_px is not None and size_px < 1):
-        raise ValueError(f"classes and size_px must be at least 1, got {classes} and {size_px}")
+    check_multiple(multiple, "students.width_multiple or hard.width_multiple")
+    if classes < 1:
+        raise ValueError(
+            f"classes and size_px must be at least 1, got {classes} and {inputs.size_px}"
+        )
+    _check_controls(family, controls, ratio_min)
+
+    def counted(widths: Sequence[int], dependent: int | None) -> int:
+        return count(layers_of(family, widths, dependent, classes, inputs))
+
+    # Ratios are scaled to the budget; a box leaves one width, which fills it.
+    dependent: int | None = None
+    if known.ratios:
+        if box is not None:
+            raise ValueError(f"{family} has width ratios and no box, got {box}: remove the box")
+        features = math.prod(inputs.map)
+        widths = _scaled(family, budget, controls, features, classes, counted, multiple)
+    else:
+        wanted = _widths_in(family, box, controls)
+        widths, dependent = _filled(family, budget, wanted, counted, multiple)
+
+    params = counted(widths, dependent)
+    return Plan(family, widths, dependent, params, params / budget - 1, inputs, classes)
+
+
+def forward_macs(plan: Plan) -> int:
+    """Multiply-accumulates of one image in a forward pass."""
+    return macs(plan.layers)
+
+
+def _check_controls(family: str, controls: Sequence[float], ratio_min: float) -> None:
+    known = FAMILIES[family]
     if not 0 < ratio_min <= 1:
         raise ValueError(
             f"the smallest ratio must be in (0, 1], got {ratio_min}: change rows.{family}.ratios"
         )
+
     if len(controls) != known.controls:
         per = "layer" if known.ratios else f"box of rows.{family}.boxes"
         give = (
             f"give one per {per}" if known.controls else "give none, its one width fills the budget"
         )
         raise ValueError(f"{family} has {known.controls} controls, got {len(controls)}: {give}")
+
     for index, value in enumerate(controls, start=1):
         name, low = (f"r{index}", ratio_min) if known.ratios else (f"C{index}", 0)
-        sizes.check_control(f"{name} of {family}", value, low, f"the controls of rows.{family}")
-
-    def count(widths: Sequence[int], dependent: int | None) -> int:
-        return sizes.count(layers_of(family, widths, dependent, classes, size_px, shape))
-
-    dependent: int | None = None
-    if known.ratios:
-        if box is not None:
-            raise ValueError(f"{family} has width ratios and no box, got {box}: remove the box")
-        inputs = math.prod(input_map(size_px, shape))
-        widths = _scaled(family, budget, controls, inputs, classes, count, multiple)
-    else:
-        boxes = box or ()
-        if len(boxes) != known.controls:
-            change = "change" if known.controls else "remove"
-            raise ValueError(
-                f"{family} has {known.controls} width boxes, got {box}: {change} rows.{family}.boxes"
-            )
-        for ends in boxes:
-            sizes.check_box(ends, f"rows.{family}.boxes")
-        real = [sizes.width_in(boxes[group], controls[group]) for group in known.groups]
-        widths, dependent = _filled(family, budget, real, count, multiple)
-    params = count(widths, dependent)
-    given = None if shape is None else tuple(shape)
-    return Plan(family, widths, dependent, params, params / budget - 1, size_px, classes, given)
+        check_control(f"{name} of {family}", value, low, f"the controls of rows.{family}")
 
 
-def forward_macs(plan: Plan) -> int:
-    """Multiply-accumulates of one image in a forward pass."""
-    return sizes.macs(plan.layers)
+def _widths_in(
+    family: str, box: Sequence[tuple[int, int]] | None, controls: Sequence[float]
+) -> list[float]:
+    """The optimised widths that the controls choose from their boxes, before rounding."""
+    known = FAMILIES[family]
+    boxes = box or ()
+    if len(boxes) != known.controls:
+        change = "change" if known.controls else "remove"
+        raise ValueError(
+            f"{family} has {known.controls} width boxes, got {box}: {change} rows.{family}.boxes"
+        )
 
-
-Count = Callable[[Sequence[int], int | None], int]
+    for ends in boxes:
+        check_box(ends, f"rows.{family}.boxes")
+    return [width_in(boxes[group], controls[group]) for group in known.groups]
 
 
 def _filled(
-    family: str, budget: int, real: Sequence[float], count: Count, multiple: int
+    family: str, budget: int, wanted: Sequence[float], counted: Count, multiple: int
 ) -> tuple[tuple[int, ...], int]:
     """Optimised widths, made smaller where they leave too little, and the dependent width."""
     least = multiple * math.ceil(DEPENDENT_MIN / multiple)
 
     def at(factor: float) -> tuple[tuple[int, ...], int]:
-        widths = tuple(sizes.to_multiple(factor * width, multiple) for width in real)
-        fixed = count(widths, 0)  # the count is linear in the dependent width
-        return widths, multiple * round((budget - fixed) / (multiple * (count(widths, 1) - fixed)))
+        widths = tuple(to_multiple(factor * width, multiple) for width in wanted)
+        fixed = counted(widths, 0)  # the count is linear in the dependent width
+        per_unit = counted(widths, 1) - fixed
+        return widths, multiple * round((budget - fixed) / (multiple * per_unit))
 
     widths, dependent = at(1.0)
     if dependent >= least:
         return widths, dependent
+
     widths, dependent = at(0.0)
     if dependent < least:
-        raise _too_small(family, budget, count(widths, least), multiple)
-    low, high = 0.0, 1.0  # widths never fall with the factor, so the dependent one never rises
-    while low < (middle := (low + high) / 2) < high:
-        low, high = (middle, high) if at(middle)[1] >= least else (low, middle)
+        raise _too_small(family, budget, counted(widths, least), multiple)
+
+    # Bisection: widths never fall with the factor, so the dependent one never rises.
+    low = 0.0
+    high = 1.0
+    middle = 0.5
+    while low < middle < high:
+        if at(middle)[1] >= least:
+            low = middle
+        else:
+            high = middle
+        middle = (low + high) / 2
     return at(low)
 
 
@@ -156,45 +177,52 @@ def _scaled(
     family: str,
     budget: int,
     ratios: Sequence[float],
-    inputs: int,
+    features: int,
     classes: int,
-    count: Count,
+    counted: Count,
     multiple: int,
 ) -> tuple[int, ...]:
     """Widths in the given ratios; the last one takes what rounding left of the budget.
 
-    Rounding the first width leaves up to half of `inputs` parameters, which can be more than a
-    narrow last layer holds. Ours: it never loses more than half of its units; the first layer gives
-    up one of its own instead (a `multiple` above 1 only where that comes nearer to the budget). Nor
-    does it more than double, so that far below the paper's budgets the ratios keep their meaning
-    and `rel_err` says what that costs.
+    Rounding the first width leaves up to half of `features` (the net's inputs) parameters, which
+    can be more than a narrow last layer holds. Ours: it never loses more than half of its units;
+    the first layer gives up one of its own instead (a `multiple` above 1 only where that comes
+    nearer to the budget). Nor does it more than double, so that far below the paper's budgets the
+    ratios keep their meaning and `rel_err` says what that costs.
     """
-    if budget < (smallest := count([multiple] * len(ratios), None)):
+    smallest = counted([multiple] * len(ratios), None)
+    if budget < smallest:
         raise _too_small(family, budget, smallest, multiple)
-    # the count is square * s**2 + linear * s + classes: s is the positive root
+
+    # The count is square * s**2 + linear * s + classes: s is the positive root.
     square = sum(a * b for a, b in zip(ratios, ratios[1:], strict=False))
-    linear = inputs * ratios[0] + sum(ratios) + classes * ratios[-1]
+    linear = features * ratios[0] + sum(ratios) + classes * ratios[-1]
     rest = budget - classes
     scale = 2 * rest / (linear + math.sqrt(linear**2 + 4 * square * rest))
-    widths = [sizes.to_multiple(scale * ratio, multiple) for ratio in ratios]
+
+    widths = [to_multiple(scale * ratio, multiple) for ratio in ratios]
     last = widths[-1]
     least = multiple * math.ceil(last / (2 * multiple))
 
     def filled(first: int) -> tuple[int, tuple[int, ...]]:
+        """The last width that fills the budget, and all widths with it kept within its bounds."""
         others = (first, *widths[1:-1])
-        rest = budget - count((*others, last), None)
+        rest = budget - counted((*others, last), None)
         wanted = last + multiple * round(rest / (multiple * (others[-1] + classes + 1)))
         return wanted, (*others, min(max(wanted, least), 2 * last))
 
     wanted, kept = filled(widths[0])
     if wanted >= least or widths[0] == multiple:
         return kept
-    _, given = filled(widths[0] - multiple)
-    nearer = abs(count(given, None) - budget) < abs(count(kept, None) - budget)
-    return given if multiple == 1 or nearer else kept
+
+    # The last layer would lose too much: the first one is narrower by one step.
+    _, narrower = filled(widths[0] - multiple)
+    nearer = abs(counted(narrower, None) - budget) < abs(counted(kept, None) - budget)
+    return narrower if multiple == 1 or nearer else kept
 
 
 def _too_small(family: str, budget: int, smallest: int, multiple: int) -> ValueError:
+    """The error of a budget below the smallest net."""
     known = FAMILIES[family]
     lower = f", or lower width_multiple {multiple}" if multiple > 1 else ""
     boxes = f", whatever rows.{family}.boxes" if known.controls and not known.ratios else ""
@@ -206,21 +234,19 @@ def _too_small(family: str, budget: int, smallest: int, multiple: int) -> ValueE
 
 def _row_settings(row: str, budget: int, hard: bool) -> dict[str, Any]:
     """`box` or `ratio_min` of a row, from the paper's scale."""
-    from ruamel.yaml import YAML
+    from ruamel.yaml import YAML  # the command alone reads a file
 
     if not BOXES_FILE.is_file():
         raise FileNotFoundError(f"no {BOXES_FILE}: give a --box LOW HIGH per control")
     section = "hard_rows" if hard else "rows"
     rows = YAML(typ="safe").load(BOXES_FILE.read_text(encoding="utf-8"))[section]
     if row not in rows:
-        box = (
-            ""
-            if FAMILIES[row].ratios
-            else f"give a --box LOW HIGH for each of {', '.join(control_names(row))}, or "
-        )
+        names = ", ".join(control_names(row))
+        give = "" if FAMILIES[row].ratios else f"give a --box LOW HIGH for each of {names}, or "
         raise ValueError(
-            f"{section} of scales/paper.yaml has no {row!r}: {box}choose one of {', '.join(rows)}"
+            f"{section} of scales/paper.yaml has no {row!r}: {give}choose one of {', '.join(rows)}"
         )
+
     if "boxes" not in rows[row]:
         return {"box": None, "ratio_min": rows[row]["ratios"][0]}
     boxes = rows[row]["boxes"]
@@ -235,6 +261,27 @@ class _OneLineParser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print one plan as a line of JSON; 1 and one line on stderr where the input is bad."""
+    try:
+        asked = _parser().parse_args(arguments)
+        budget = parse_budget(asked.budget)
+        boxed = asked.box or not family_of(asked.row).controls
+        settings = {"box": asked.box} if boxed else _row_settings(asked.row, budget, asked.hard)
+        net = plan(asked.row, budget, asked.controls, multiple=asked.multiple, **settings)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+    line = {
+        "widths": net.widths,
+        "dependent": net.dependent,
+        "params": net.params,
+        "rel_err": round(net.rel_err, 6),
+    }
+    print(json.dumps(line))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = _OneLineParser(prog="python -m stages.nets.budget", description=__doc__.split(":")[0])
     parser.add_argument("row", help=", ".join(FAMILIES))
     parser.add_argument("budget", help="parameters: 1M, 3.16M, 100k, 250000")
@@ -244,20 +291,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--multiple", type=int, default=1, metavar="M", help="all widths are multiples of M; 1"
     )
-    try:
-        asked = parser.parse_args(arguments)
-        budget = parse_budget(asked.budget)
-        boxed = asked.box or not family_of(asked.row).controls
-        settings = {"box": asked.box} if boxed else _row_settings(asked.row, budget, asked.hard)
-        made = plan(asked.row, budget, asked.controls, multiple=asked.multiple, **settings)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    line = {key: getattr(made, key) for key in ("widths", "dependent", "params")} | {
-        "rel_err": round(made.rel_err, 6)
-    }
-    print(json.dumps(line))
-    return 0
+    return parser
 
 
 if __name__ == "__main__":

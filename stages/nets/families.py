@@ -1,18 +1,16 @@
-"""The student architectures and the plan of one net, without torch.
-
-Used by `budget`, which makes plans, and by the modules that build their nets.
-"""
+"""The student architectures and the plan of one net, without torch."""
 
 from __future__ import annotations
 
 import difflib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from types import MappingProxyType
 from typing import Any
 
 from stages.nets.layers import Layer, chain, count
+from stages.settings.inputs import Inputs
 
 
 @dataclass(frozen=True)
@@ -81,8 +79,7 @@ class Plan:
             of the hidden layer; None where the widths are ratios.
         params: weights and biases, the output layer included.
         rel_err: (params - budget) / budget.
-        size_px, classes: images and outputs the plan was made for; no size_px for vectors.
-        shape: of the vectors that the plan was made for; None for images.
+        inputs, classes: what the net sees, and how many outputs it has.
     """
 
     family: str
@@ -90,21 +87,27 @@ class Plan:
     dependent: int | None
     params: int
     rel_err: float
-    size_px: int | None
+    inputs: Inputs
     classes: int
-    shape: tuple[int, ...] | None = None
 
     @property
     def layers(self) -> tuple[Layer, ...]:
         """Layers in order, from which the net is built."""
-        return layers_of(
-            self.family, self.widths, self.dependent, self.classes, self.size_px, self.shape
-        )
+        return layers_of(self.family, self.widths, self.dependent, self.classes, self.inputs)
 
     def to_json(self) -> str:
-        """One line of JSON; `shape` is in it for vectors only."""
+        """One line of JSON; `shape` is in it for vectors only, as its last key."""
         return json.dumps(
-            {name: value for name, value in asdict(self).items() if name != "shape" or value}
+            {
+                "family": self.family,
+                "widths": self.widths,
+                "dependent": self.dependent,
+                "params": self.params,
+                "rel_err": self.rel_err,
+                "size_px": self.inputs.size_px,
+                "classes": self.classes,
+                **self.inputs.to_json(),
+            }
         )
 
     @classmethod
@@ -115,24 +118,34 @@ class Plan:
             ValueError: keys are missing or unknown, or `params` is not the count of the widths.
         """
         record = dict(json.loads(text) if isinstance(text, str) else text)
-        names = {field.name for field in fields(cls)} - (set() if "shape" in record else {"shape"})
+        of_inputs = {"size_px", "shape"} if "shape" in record else {"size_px"}
+        names = {field.name for field in fields(cls)} - {"inputs"} | of_inputs
         if set(record) != names:
             raise ValueError(f"a plan has the keys {sorted(names)}, got {sorted(record)}")
-        tuples = {name: tuple(record[name]) for name in ("widths", "shape") if name in record}
-        made = cls(**{**record, **tuples})
-        family_of(made.family)
-        if count(made.layers) != made.params:
+
+        family_of(record["family"])
+        plan = cls(
+            family=record["family"],
+            widths=tuple(record["widths"]),
+            dependent=record["dependent"],
+            params=record["params"],
+            rel_err=record["rel_err"],
+            inputs=Inputs.from_json(record),
+            classes=record["classes"],
+        )
+        if count(plan.layers) != plan.params:
             raise ValueError(
-                f"a plan of {made.params:,} params whose widths count {count(made.layers):,}:"
+                f"a plan of {plan.params:,} params whose widths count {count(plan.layers):,}:"
                 " it was edited or written by another version, make it again"
             )
-        return made
+        return plan
 
 
 def family_of(name: str) -> Family:
     """The family of that name; ValueError with the nearest name where there is none."""
     if name in FAMILIES:
         return FAMILIES[name]
+
     nearest = difflib.get_close_matches(str(name), FAMILIES, n=1, cutoff=0)[0]
     raise ValueError(
         f"unknown family {name!r}, did you mean {nearest!r}? rows are named {', '.join(FAMILIES)}"
@@ -144,8 +157,7 @@ def layers_of(
     widths: Sequence[int],
     dependent: int | None,
     classes: int,
-    size_px: int | None,
-    shape: Sequence[int] | None = None,
+    inputs: Inputs,
 ) -> tuple[Layer, ...]:
     """Layers of a family with these optimised widths and this dependent one, as of `Plan`.
 
@@ -153,13 +165,15 @@ def layers_of(
         ValueError: a family with convolutions for vectors, or images too small for its pools.
     """
     known = FAMILIES[family]
-    if shape is not None and known.layout:
+    if inputs.is_vectors and known.layout:
         dense = ", ".join(name for name, other in FAMILIES.items() if not other.layout)
         raise ValueError(f"{family} has 5x5 convolutions on images, vectors go to {dense}")
+
     convs = widths[: known.layout.count("c")]
     hidden = list(widths[len(convs) :])
     if not known.bottleneck and dependent is not None:
         hidden.append(dependent)
+
     return chain(
         known.layout,
         convs,
@@ -169,23 +183,18 @@ def layers_of(
         stride=known.stride,
         bottleneck=dependent if known.bottleneck else None,
         classes=classes,
-        size_px=size_px,
-        shape=shape,
+        inputs=inputs,
     )
 
 
 def control_names(family: str) -> list[str]:
-    """Names of the hyperparameters that set a family's widths: C1, C2, the ratios r_1, r_2, ... or
-    none.
-    """
+    """Names of the hyperparameters that set a family's widths: C1, C2; r_1, r_2, ...; or none."""
     known = FAMILIES[family]
     return [f"{'r_' if known.ratios else 'C'}{i + 1}" for i in range(known.controls)]
 
 
 def dropout_names(family: str) -> list[str]:
-    """DOc1 .. for each pool and DOf1 after the fully connected layer (section 6.2); none for an
-    MLP.
-    """
+    """DOc1, ... for the pools, DOf1 for the hidden layer (section 6.2); none for an MLP."""
     pools = FAMILIES[family].layout.count("p")
     return [*(f"DOc{i + 1}" for i in range(pools)), "DOf1"] if pools else []
 
@@ -197,18 +206,22 @@ def check_row(
     boxes: Mapping[str, Any] | None,
     ratios: tuple[float, float] | None,
 ) -> None:
-    """Whether a row of params.yaml says what its family needs: width boxes for the budget, ratios,
-    or neither.
+    """Check that a row of params.yaml has what its family needs: width boxes, ratios, or neither.
+
+    Args:
+        where: path of the row in params.yaml, for the error.
 
     Raises:
         ValueError: no such family, or boxes or ratios that do not belong to it.
     """
     if family not in FAMILIES:
         raise ValueError(f"{where}: unknown net '{family}', allowed are {', '.join(FAMILIES)}")
+
     if not FAMILIES[family].controls:
         if boxes is not None or ratios is not None:
             raise ValueError(
-                f"{where}: {family} takes neither 'boxes' nor 'ratios', its one width fills the budget"
+                f"{where}: {family} takes neither 'boxes' nor 'ratios', "
+                "its one width fills the budget"
             )
     elif FAMILIES[family].ratios:
         if boxes is not None or ratios is None:

@@ -1,4 +1,4 @@
-"""Initial weights of every network. Used by the doors that train."""
+"""Initial weights of every network."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ def glorot_(module: nn.Module, scale: float, generator: torch.Generator) -> nn.M
     """
     if not scale > 0:
         raise ValueError(f"init_scale must be above 0, got {scale}: change space.init_scale")
+
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             drawn = torch.empty(layer.weight.shape, device=generator.device)

@@ -1,8 +1,6 @@
 """Sizes, parameters and multiply-accumulates of every network, without torch.
 
-Used by `budget` (students) and `teacher`; the modules of `stack` are built from the same layers.
-Inputs are square RGB images of `size_px`, or vectors of a `shape`: (features,), (frames, features)
-or (frames, features, channels).
+The modules of `stack` are built from the same layers.
 """
 
 from __future__ import annotations
@@ -11,7 +9,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-CHANNELS = 3  # red, green, blue
+from stages.settings.inputs import CIFAR_IMAGES, Inputs
+
 TEACHER_LAYOUT = "ccpccpccccp"  # Urban et al. 2017, section 2.7: c^2-mp-c^2-mp-c^4-mp
 TEACHER_CONTROLS = ("C1", "C2", "C3", "H1")
 FRAMES_KERNEL, FRAMES_POOL, FRAMES_HIDDEN = 5, 2, 3
@@ -63,8 +62,7 @@ def chain(
     stride: int | None = None,
     bottleneck: int | None,
     classes: int,
-    size_px: int | None,
-    shape: Sequence[int] | None = None,
+    inputs: Inputs,
 ) -> tuple[Layer, ...]:
     """Layers of a net: convolutions and pools, then a bottleneck, hidden layers and the output.
 
@@ -77,29 +75,17 @@ def chain(
         stride: step of the pools; None for the side, windows that do not overlap.
         bottleneck: units of the linear layer in front of the hidden ones; None for none.
         classes: outputs.
-        size_px: side of the square RGB images; None for vectors.
-        shape: of the vectors; None for images.
+        inputs: what the first layer sees.
 
     Raises:
         ValueError: the images or vectors are too small for the pools.
     """
     assert layout.count("c") == len(convs)
-    *sides, channels = input_map(size_px, shape)
+    *sides, channels = inputs.map
     step = stride or pool
-    smallest = 1
-    for _ in range(layout.count("p")):
-        smallest = (smallest - 1) * step + pool
-    if min(sides) < smallest and shape is not None:
-        raise ValueError(
-            f"vectors of shape {list(shape)} are too small for a pool of {pool}x{pool}: give all features as one axis "
-            "(prepare.shape)"
-        )
-    if min(sides) < smallest:
-        apart = "" if step == pool else f" with stride {step}"
-        raise ValueError(
-            f"images of {size_px} px are too small for {layout.count('p')} pools of {pool}x{pool}{apart}:"
-            f" use images of at least {smallest} px (prepare.source) or a net with fewer pools"
-        )
+    _check_pools(inputs, layout.count("p"), pool, step)
+
+    # Convolutions and pools, in the order of the layout.
     layers: list[Layer] = []
     filters = iter(convs)
     for position, letter in enumerate(layout):
@@ -111,6 +97,8 @@ def chain(
         else:
             sides = [(side - pool) // step + 1 for side in sides]
             layers.append(Layer("pool", name, channels, channels, pool, (sides[0], sides[1]), step))
+
+    # Linear layers, on the flattened map.
     features = channels * math.prod(sides)
     if bottleneck is not None:
         layers.append(Layer("linear", "bottleneck", features, bottleneck))
@@ -118,29 +106,29 @@ def chain(
     for index, width in enumerate(hidden, start=1):
         layers.append(Layer("fc", f"fc{index}", features, width))
         features = width
+
     return (*layers, Layer("out", "out", features, classes))
 
 
-def input_map(size_px: int | None, shape: Sequence[int] | None) -> tuple[int, int, int]:
-    """Height, width and channels of what a net is given; the features of a vector without frames
-    are its channels.
+def _check_pools(inputs: Inputs, pools: int, pool: int, step: int) -> None:
+    """Raise ValueError where `inputs` are too small for so many pools one after another."""
+    smallest = 1
+    for _ in range(pools):
+        smallest = (smallest - 1) * step + pool
+    height, width, _ = inputs.map
+    if min(height, width) >= smallest:
+        return
 
-    Raises:
-        ValueError: a shape that is not one to three whole numbers of at least 1, or neither size
-        nor shape.
-    """
-    if shape is None:
-        if size_px is None:
-            raise ValueError("a net takes images of size_px or vectors of a shape, got neither")
-        return size_px, size_px, CHANNELS
-    if not 1 <= len(shape) <= 3 or min(shape) < 1:
+    if inputs.is_vectors:
         raise ValueError(
-            f"vectors have one to three axes of at least 1 ([features], [frames, features] or [frames, features, "
-            f"channels]), got {list(shape)}: change prepare.shape"
+            f"{inputs.words} are too small for a pool of {pool}x{pool}: "
+            "give all features as one axis (prepare.shape)"
         )
-    if len(shape) == 1:
-        return 1, 1, shape[0]
-    return shape[0], shape[1], shape[2] if len(shape) == 3 else 1
+    apart = "" if step == pool else f" with stride {step}"
+    raise ValueError(
+        f"images of {inputs.words} are too small for {pools} pools of {pool}x{pool}{apart}:"
+        f" use images of at least {smallest} px (prepare.source) or a net with fewer pools"
+    )
 
 
 def count(layers: Sequence[Layer]) -> int:
@@ -164,7 +152,8 @@ def check_box(box: Sequence[int], parameter: str) -> None:
     whole = len(box) == 2 and all(isinstance(end, int) and end is not True for end in box)
     if not whole or not 1 <= box[0] <= box[1]:
         raise ValueError(
-            f"a width box must be two whole numbers, 1 <= low <= high, got {list(box)}: change {parameter}"
+            f"a width box must be two whole numbers, 1 <= low <= high, got {list(box)}: "
+            f"change {parameter}"
         )
 
 
@@ -177,7 +166,8 @@ def check_multiple(multiple: int, parameter: str) -> None:
     """Raise ValueError unless `multiple` is a whole number of at least 1."""
     if not isinstance(multiple, int) or multiple is True or multiple < 1:
         raise ValueError(
-            f"widths are multiples of a whole number of at least 1, got {multiple}: change {parameter}"
+            f"widths are multiples of a whole number of at least 1, got {multiple}: "
+            f"change {parameter}"
         )
 
 
@@ -194,8 +184,7 @@ def teacher_widths(
     multiple: int = 1,
     names: Sequence[str] = TEACHER_CONTROLS,
 ) -> tuple[int, ...]:
-    """Filters of the groups of convolutions and units of the fully connected layers, in the order
-    of `names`.
+    """Filters of each group of convolutions and units of the hidden layers, in the order of `names`.
 
     Urban et al. 2017, section 2.7: width = round(low + (high - low) * control), half to even. Ours:
     a `multiple` above 1 takes the nearest multiple of it, which may lie up to half of it outside
@@ -205,18 +194,20 @@ def teacher_widths(
         controls: C1, C2, C3 and H1 in [0, 1]; other keys are ignored.
         boxes: C1, C2, C3 and H1 to (low, high).
         multiple: all widths are multiples of it.
-        names: which of them the teacher has; of vectors C1 and H1, or H1 alone.
+        names: which of them the teacher has; for vectors C1 and H1, or H1 alone.
 
     Raises:
         ValueError: a key is missing, a control is outside [0, 1], a box is not 1 <= low <= high, a
             multiple below 1.
     """
     check_multiple(multiple, "teachers.width_multiple")
+
     widths = []
     for name in names:
         for mapping, parameter in ((controls, "teachers.space"), (boxes, "teachers.boxes")):
             if name not in mapping:
                 raise ValueError(f"{parameter} has no {name}: it needs {list(names)}")
+
         check_control(name, controls[name], 0, f"teachers.space.{name}")
         check_box(boxes[name], f"teachers.boxes.{name}")
         widths.append(to_multiple(width_in(boxes[name], controls[name]), multiple))
@@ -224,22 +215,24 @@ def teacher_widths(
 
 
 def teacher_layers(
-    widths: Sequence[int],
-    classes: int = 10,
-    size_px: int | None = 32,
-    shape: Sequence[int] | None = None,
+    widths: Sequence[int], classes: int = 10, inputs: Inputs = CIFAR_IMAGES
 ) -> tuple[Layer, ...]:
     """Layers of c^2-mp-c^2-mp-c^4-mp-fc^2-out, 3x3 filters, 2x2 pools, for widths (C1, C2, C3, H1).
 
-    Assumption (2): 3x3 filters in teachers; assumption (3): padding keeps the size. For vectors of
-    a `shape` with frames c-mp-fc^3-out for widths (C1, H1), without frames fc^3-out for (H1,); see
+    Assumption (2): 3x3 filters in teachers; assumption (3): padding keeps the size. For vectors
+    with frames c-mp-fc^3-out for widths (C1, H1), without frames fc^3-out for (H1,); see
     `FRAMES_KERNEL`.
+
+    Raises:
+        ValueError: a wrong number of widths, a width below 1, inputs too small for the pools.
     """
-    if shape is not None:
-        return _vector_teacher(widths, classes, shape)
+    if inputs.is_vectors:
+        return _vector_teacher(widths, classes, inputs)
+
     if len(widths) != 4 or min(widths) < 1:
         raise ValueError(f"a teacher has 4 widths of at least 1 (C1, C2, C3, H1), got {widths}")
     c1, c2, c3, h1 = widths
+
     return chain(
         TEACHER_LAYOUT,
         (c1,) * 2 + (c2,) * 2 + (c3,) * 4,
@@ -248,46 +241,35 @@ def teacher_layers(
         pool=2,
         bottleneck=None,
         classes=classes,
-        size_px=size_px,
+        inputs=inputs,
     )
 
 
-def _vector_teacher(widths: Sequence[int], classes: int, shape: Sequence[int]) -> tuple[Layer, ...]:
-    framed = len(shape) > 1
-    names = ("C1", "H1") if framed else ("H1",)
+def _vector_teacher(widths: Sequence[int], classes: int, inputs: Inputs) -> tuple[Layer, ...]:
+    names = ("C1", "H1") if inputs.has_frames else ("H1",)
     if len(widths) != len(names) or min(widths) < 1:
         raise ValueError(
-            f"a teacher of vectors of shape {list(shape)} has {len(names)} width(s) of at least 1 "
+            f"a teacher of {inputs.words} has {len(names)} width(s) of at least 1 "
             f"({', '.join(names)}), got {widths}"
         )
+
     return chain(
-        "cp" if framed else "",
+        "cp" if inputs.has_frames else "",
         widths[:-1],
         (widths[-1],) * FRAMES_HIDDEN,
         kernel=FRAMES_KERNEL,
         pool=FRAMES_POOL,
         bottleneck=None,
         classes=classes,
-        size_px=None,
-        shape=shape,
+        inputs=inputs,
     )
 
 
-def teacher_params(
-    widths: Sequence[int],
-    classes: int = 10,
-    size_px: int | None = 32,
-    shape: Sequence[int] | None = None,
-) -> int:
+def teacher_params(widths: Sequence[int], classes: int = 10, inputs: Inputs = CIFAR_IMAGES) -> int:
     """Weights and biases of the teacher with these widths, see `teacher_layers`."""
-    return count(teacher_layers(widths, classes, size_px, shape))
+    return count(teacher_layers(widths, classes, inputs))
 
 
-def teacher_macs(
-    widths: Sequence[int],
-    classes: int = 10,
-    size_px: int | None = 32,
-    shape: Sequence[int] | None = None,
-) -> int:
+def teacher_macs(widths: Sequence[int], classes: int = 10, inputs: Inputs = CIFAR_IMAGES) -> int:
     """Multiply-accumulates of one image or vector in a forward pass of that teacher."""
-    return macs(teacher_layers(widths, classes, size_px, shape))
+    return macs(teacher_layers(widths, classes, inputs))

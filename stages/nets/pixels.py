@@ -1,13 +1,11 @@
-"""The door of every network: images to standardised pixels, vectors to maps. Used by `stack`."""
+"""The input layer of every network: images to standardised pixels, vectors to maps."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from stages.nets.layers import input_map
+from stages.settings.inputs import Inputs
 
 
 class Standardise(nn.Module):
@@ -25,8 +23,7 @@ class Standardise(nn.Module):
 
     def __init__(self, input_scale: float = 1.0, eps: float = 1e-8) -> None:
         super().__init__()
-        if not input_scale > 0:
-            raise ValueError(f"input_scale must be above 0, got {input_scale}: change space")
+        _check_scale(input_scale)
         self.input_scale = float(input_scale)
         self.eps = float(eps)
 
@@ -36,6 +33,7 @@ class Standardise(nn.Module):
             raise ValueError(
                 f"images must be (n, size, size, 3), got {tuple(images.shape)}: move the channels"
             )
+
         pixels = images.to(torch.float32).contiguous()
         # A sum of equal floats is not exact, and its error would be divided by itself: measured
         # from the first value, an image of one grey is exactly zero on every device.
@@ -50,35 +48,43 @@ class Standardise(nn.Module):
 
 
 class Scaled(nn.Module):
-    """Vectors times `input_scale`, as maps; each feature was standardised when the data were
-    prepared.
+    """Vectors times `input_scale`, as maps; `prepare` has standardised each feature.
 
     Args:
-        shape: (features,), (frames, features) or (frames, features, channels).
+        inputs: vectors.
         input_scale: factor, above 0; not a weight and not in the state.
+
+    Raises:
+        ValueError: `inputs` are images, or a factor that is not above 0.
     """
 
-    def __init__(self, shape: Sequence[int], input_scale: float = 1.0) -> None:
+    def __init__(self, inputs: Inputs, input_scale: float = 1.0) -> None:
         super().__init__()
-        if not input_scale > 0:
-            raise ValueError(f"input_scale must be above 0, got {input_scale}: change space")
-        self.shape, self.map, self.input_scale = (
-            tuple(shape),
-            input_map(None, shape),
-            float(input_scale),
-        )
+        if inputs.shape is None:
+            raise ValueError(f"Scaled takes vectors, got images of {inputs.words}: use Standardise")
+        _check_scale(input_scale)
+        self.shape = inputs.shape
+        self.map = inputs.map
+        self.input_scale = float(input_scale)
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """(n, *shape) -> (n, channels, frames, features) float32, channels-last in memory; one
-        pixel without frames.
+        """(n, *shape) -> (n, channels, frames, features) float32, channels-last in memory.
+
+        Without frames the map is one pixel.
         """
         if tuple(vectors.shape[1:]) != self.shape:
             raise ValueError(
                 f"vectors must be (n, {', '.join(map(str, self.shape))}), got {tuple(vectors.shape)}"
             )
+
         maps = vectors.to(torch.float32).reshape(len(vectors), *self.map)
         return (maps * self.input_scale).permute(0, 3, 1, 2)
 
     def extra_repr(self) -> str:
         """Shown when a net is printed."""
         return f"shape={self.shape}, input_scale={self.input_scale:g}"
+
+
+def _check_scale(input_scale: float) -> None:
+    if not input_scale > 0:
+        raise ValueError(f"input_scale must be above 0, got {input_scale}: change space")

@@ -1,4 +1,4 @@
-"""Layers to torch modules, for teachers and students alike. Used by `teacher`, `mlp` and `cnn`."""
+"""Layers to torch modules, for teachers and students alike."""
 
 from __future__ import annotations
 
@@ -10,27 +10,26 @@ from torch import nn
 
 from stages.nets.layers import Layer
 from stages.nets.pixels import Scaled, Standardise
+from stages.settings.inputs import Inputs
 
 
 def stack(
     layers: Sequence[Layer],
+    inputs: Inputs,
     input_scale: float = 1.0,
     dropout: Sequence[float] = (),
-    shape: Sequence[int] | None = None,
 ) -> nn.Sequential:
-    """A net with named modules, called with (n, s, s, 3) images or vectors; returns (n, classes)
-    float32.
+    """A net of named modules: (n, s, s, 3) images or (n, ...) vectors to (n, classes) float32.
 
     Features are flattened in the order channel, row, column, whatever the memory format.
     The weights are torch's own, for `initial.glorot_` to overwrite; torch's global generator is
     left as it was.
 
     Args:
-        layers: as of `layers.chain`.
+        layers: as of `layers.chain`, for the same `inputs`.
         input_scale: factor of the standardised pixels, or of the vectors.
         dropout: probabilities, one after each pool and then one after each fully connected ReLU
             layer; empty for no dropout at all. Elementwise.
-        shape: of vectors; None for images.
 
     Raises:
         ValueError: a wrong number of probabilities, or one outside [0, 1).
@@ -45,16 +44,20 @@ def stack(
         if not 0 <= p < 1:
             raise ValueError(f"a dropout probability must be in [0, 1), got {p}: change space")
     probabilities = dict(zip(dropped, dropout, strict=False))
+
     modules: OrderedDict[str, nn.Module] = OrderedDict()
-    if shape is None:
+    if inputs.is_images:
         modules["standardise"] = Standardise(input_scale)
     else:
-        modules["scaled"] = Scaled(shape, input_scale)
+        modules["scaled"] = Scaled(inputs, input_scale)
+
+    # New modules draw their weights from torch's global generator.
     with torch.random.fork_rng(devices=[]):
         relus = _relus(layers)
         for layer in layers:
             if layer.kind not in ("conv", "pool") and "flatten" not in modules:
                 modules["flatten"] = nn.Flatten()
+
             modules[layer.name] = (
                 _module(layer) if layer is not layers[-1] else Output(layer.inputs, layer.outputs)
             )
@@ -62,6 +65,7 @@ def stack(
                 modules[f"relu_{relus[layer.name]}"] = nn.ReLU(inplace=True)
             if layer.name in probabilities:
                 modules[f"dropout_{layer.name}"] = nn.Dropout(probabilities[layer.name])
+
     return nn.Sequential(modules)
 
 

@@ -1,4 +1,4 @@
-"""Any student from its plan. Used by the doors that train and label with students."""
+"""Any student from its plan."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from stages.nets.stack import stack
 
 
 def build_cnn(plan: Plan, input_scale: float = 1.0, dropout: Sequence[float] = ()) -> nn.Sequential:
-    """Convolutional student of a plan (Urban et al. 2017, Table 1 and sections 6.2, 6.3; Ba and
-    Caruana 2014).
+    """Convolutional student of a plan.
 
-    5x5 filters with padding 2, max-pools, one hidden ReLU layer, out; `conv1` and `snn-2014` have a
-    linear bottleneck in front of the hidden layer. Assumptions (1) to (4): layouts, filters,
-    padding, pools. Called with (n, s, s, 3) images, returns (n, classes) float32 logits.
+    Urban et al. 2017, Table 1 and sections 6.2 and 6.3; Ba and Caruana 2014. 5x5 filters with
+    padding 2, max-pools, one hidden ReLU layer, out; `conv1` and `snn-2014` have a linear
+    bottleneck in front of the hidden layer. Assumptions (1) to (4): layouts, filters, padding,
+    pools. Called with (n, s, s, 3) images, returns (n, classes) float32 logits.
 
     Args:
         dropout: after each pool, then after the hidden layer (DOc1, ..., DOf1); empty for none.
@@ -29,7 +29,7 @@ def build_cnn(plan: Plan, input_scale: float = 1.0, dropout: Sequence[float] = (
         raise ValueError(
             f"build_cnn takes plans with convolutions, got {plan.family}: use build_mlp"
         )
-    return stack(plan.layers, input_scale, dropout)
+    return stack(plan.layers, plan.inputs, input_scale, dropout)
 
 
 def build_mlp(plan: Plan, input_scale: float = 1.0) -> nn.Sequential:
@@ -47,14 +47,13 @@ def build_mlp(plan: Plan, input_scale: float = 1.0) -> nn.Sequential:
         raise ValueError(
             f"build_mlp takes plans without convolutions, got {plan.family}: use build_cnn"
         )
-    return stack(plan.layers, input_scale, shape=plan.shape)
+    return stack(plan.layers, plan.inputs, input_scale)
 
 
 def build_student(
     plan: Plan, input_scale: float = 1.0, dropout: Sequence[float] = ()
 ) -> nn.Sequential:
-    """The net of a plan; (n, s, s, 3) images, or vectors of its shape -> (n, classes) float32
-    logits.
+    """The net of a plan: (n, s, s, 3) images or (n, ...) vectors to (n, classes) float32 logits.
 
     Args:
         input_scale: factor of the standardised pixels (Urban et al. 2017, section 2.8).
@@ -66,14 +65,17 @@ def build_student(
     """
     if FAMILIES[plan.family].layout:
         return build_cnn(plan, input_scale, dropout)
+
     if dropout:
         raise ValueError(f"{plan.family} takes no dropout, got {list(dropout)}: change space")
     return build_mlp(plan, input_scale)
 
 
 def described_student(description: Mapping[str, Any]) -> nn.Sequential:
-    """The student that a weights file describes: the arguments of `build_student`, the plan as
-    JSON.
+    """The student that a weights file describes.
+
+    Args:
+        description: the arguments of `build_student`, the plan as JSON.
 
     Raises:
         TypeError, ValueError, KeyError: it is another description.

@@ -1,4 +1,4 @@
-"""The teacher network. Used by the doors that train teachers and label with them."""
+"""The teacher network."""
 
 from __future__ import annotations
 
@@ -7,47 +7,54 @@ from typing import Any
 
 from torch import nn
 
-from stages.nets.layers import teacher_layers, teacher_macs, teacher_params, teacher_widths
+from stages.nets.layers import teacher_layers
 from stages.nets.stack import stack
-
-__all__ = ["build_teacher", "described_teacher", "teacher_macs", "teacher_params", "teacher_widths"]
+from stages.settings.inputs import CIFAR_IMAGES, Inputs
 
 
 def build_teacher(
     widths: Sequence[int],
     dropout: Sequence[float],
     classes: int = 10,
-    size_px: int | None = 32,
-    shape: Sequence[int] | None = None,
+    inputs: Inputs = CIFAR_IMAGES,
 ) -> nn.Sequential:
     """c^2-mp-c^2-mp-c^4-mp-fc^2-out with 3x3 filters (Urban et al. 2017, sections 2.7 and 6.1).
 
-    Called with (n, size_px, size_px, 3) images, returns (n, classes) float32 logits. For vectors of
-    a `shape` c-mp-fc^3 or fc^3, as Ba and Caruana (2014) had for speech; see
+    Called with (n, s, s, 3) images or (n, ...) vectors, returns (n, classes) float32 logits. For
+    vectors it is c-mp-fc^3 or fc^3, as Ba and Caruana (2014) had for speech; see
     `layers.teacher_layers`.
 
     Args:
         widths: (C1, C2, C3, H1), as of `teacher_widths`.
-        dropout: (DOc1, DOc2, DOc3, DOf1, DOf2), each in [0, 1). Assumption (8): two DOf. Of vectors
-            (DOc1, DOf1, DOf2, DOf3), without DOc1 where there are no frames.
+        dropout: (DOc1, DOc2, DOc3, DOf1, DOf2), each in [0, 1). Assumption (8): two DOf. For
+            vectors (DOc1, DOf1, DOf2, DOf3), without DOc1 where there are no frames.
 
     Raises:
         ValueError: a wrong number of widths or dropouts, images too small for three pools.
     """
-    layers = teacher_layers(widths, classes, size_px, shape)
+    layers = teacher_layers(widths, classes, inputs)
+
     needed = sum(layer.kind in ("pool", "fc") for layer in layers)
     if len(dropout) != needed:
-        which = (
-            "DOc1-3, DOf1-2" if shape is None else "DOc1, DOf1-3" if len(shape) > 1 else "DOf1-3"
-        )
-        raise ValueError(f"a teacher has {needed} dropouts ({which}), got {len(dropout)}")
-    return stack(layers, dropout=dropout, shape=shape)
+        if inputs.is_images:
+            names = "DOc1-3, DOf1-2"
+        else:
+            names = "DOc1, DOf1-3" if inputs.has_frames else "DOf1-3"
+        raise ValueError(f"a teacher has {needed} dropouts ({names}), got {len(dropout)}")
+
+    return stack(layers, inputs, dropout=dropout)
 
 
 def described_teacher(description: Mapping[str, Any]) -> nn.Sequential:
-    """The teacher that a weights file describes: the arguments of `build_teacher`.
+    """The teacher that a weights file describes.
+
+    Args:
+        description: `widths`, `dropout` and `classes` as of `build_teacher`; `size_px` of images
+            or `shape` of vectors.
 
     Raises:
         TypeError, ValueError: it is another description.
     """
-    return build_teacher(**description)
+    inputs = Inputs.from_json(description)
+    others = {key: value for key, value in description.items() if key not in ("size_px", "shape")}
+    return build_teacher(**others, inputs=inputs)

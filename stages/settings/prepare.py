@@ -1,4 +1,4 @@
-"""Settings of the doors prepare, ensemble, augment and label."""
+"""Settings of prepare: the data source, its split and sizes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from stages.settings.common import Count
+from stages.settings.inputs import Inputs
 from stages.settings.read import parse, strict
 
 Axis = Annotated[int, Field(ge=1, le=10**6)]
@@ -43,6 +44,11 @@ class Prepare:
         if self.source not in ("image-folder", "npz") and self.size_px != 32:
             raise ValueError(f"size_px is {self.size_px}: the images of {self.source} have 32 px")
         return self
+
+    @property
+    def inputs(self) -> Inputs:
+        """What the nets will see; of a source parquet the files tell, and the manifest says."""
+        return Inputs(self.size_px, self.shape)
 
 
 def prepare(params: dict[str, Any]) -> Prepare:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from stages.settings.common import Count
+from stages.settings.inputs import CIFAR_IMAGES, Inputs
 from stages.settings.read import nearest, parse, strict
 from stages.settings.sweeps import Box, Range, Sweep, check_space
 
@@ -49,11 +49,11 @@ OF_VECTORS = Names(("H1",), ("DOf1", "DOf2", "DOf3"))
 """Ours: three hidden layers."""
 
 
-def names_of(shape: Sequence[int] | None) -> Names:
-    """Hyperparameters of the teachers of vectors of this shape, or of images where it is None."""
-    if shape is None:
+def names_of(inputs: Inputs) -> Names:
+    """Hyperparameters of teachers that see such inputs."""
+    if inputs.is_images:
         return OF_IMAGES
-    return OF_FRAMES if len(shape) > 1 else OF_VECTORS
+    return OF_FRAMES if inputs.has_frames else OF_VECTORS
 
 
 @strict
@@ -77,13 +77,13 @@ class Teachers:
     space: dict[str, Range | float]
 
 
-def teachers(params: dict[str, Any], shape: Sequence[int] | None = None) -> Teachers:
+def teachers(params: dict[str, Any], inputs: Inputs = CIFAR_IMAGES) -> Teachers:
     """The section `teachers`, its space complete and in range.
 
     Args:
-        shape: of vectors, whose teachers are others; None for images.
+        inputs: what the teachers see; of images, frames and other vectors they differ.
     """
-    section, names = parse(Teachers, params["teachers"], "teachers"), names_of(shape)
+    section, names = parse(Teachers, params["teachers"], "teachers"), names_of(inputs)
     for part, given, wanted in (
         ("boxes", section.boxes, names.widths),
         ("space", section.space, names.space),

@@ -22,7 +22,7 @@ def check(params: dict[str, Any]) -> None:
     common.numerics(params)
     common.execution(params)
     _check_views(params)
-    trials = teachers.teachers(params, prepare.prepare(params).shape).sweep.trials
+    trials = teachers.teachers(params, prepare.prepare(params).inputs).sweep.trials
     members = transfer.ensemble(params).members
     if members > trials:
         raise ValueError(
@@ -48,8 +48,8 @@ def check(params: dict[str, Any]) -> None:
 
 def _check_views(params: dict[str, Any]) -> None:
     """Crops fit into the images, and vectors have no views."""
-    images, data = common.images(params), prepare.prepare(params)
-    crop, size = images.crop_min_px, data.size_px
+    images, inputs = common.images(params), prepare.prepare(params).inputs
+    crop, size = images.crop_min_px, inputs.size_px
     if size is not None:
         if crop is None or crop > size:
             raise ValueError(

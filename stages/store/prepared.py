@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from stages.settings.inputs import Inputs
 from stages.settings.read import strict
 from stages.store.manifest import read_manifest_as
 from stages.store.tensors import fits, kind_of_inputs, read_tensors, write_tensors
@@ -31,6 +32,11 @@ class PreparedManifest:
     size_px: int | None
     images: dict[str, int]
     shape: tuple[int, ...] | None = None
+
+    @property
+    def inputs(self) -> Inputs:
+        """What the nets see."""
+        return Inputs(self.size_px, self.shape)
 
     @classmethod
     def read(cls, folder: Path) -> PreparedManifest:

@@ -10,8 +10,7 @@ that does not match is refused, so one view's logits can never be given to anoth
 from __future__ import annotations
 
 import hashlib
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +35,6 @@ def shard_path(folder: Path, epoch: int) -> Path:
 def images_hash(images: np.ndarray) -> str:
     """sha256 of the bytes of `images` uint8 (n, s, s, 3), or of vectors float32 (n, ...)."""
     return hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()
-
-
-def input_bytes(size_px: int | None, shape: Sequence[int] | None = None) -> int:
-    """Bytes of one image, or of one vector of this shape."""
-    return 4 * math.prod(shape) if shape is not None else 3 * (size_px or 0) ** 2
 
 
 def image_shard_bytes(images: int, each: int, keep_images: bool) -> int:

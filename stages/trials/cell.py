@@ -15,6 +15,7 @@ from stages.search.space import Space
 from stages.settings import common
 from stages.settings.budgets import parse_budget
 from stages.settings.groups import FOLDER, ROWS, SECTION, Target
+from stages.settings.inputs import Inputs
 from stages.settings.read import read_params
 from stages.settings.students import (
     Matrix,
@@ -66,8 +67,7 @@ class Cell:
     seed: int
     epochs: int
     classes: int
-    size_px: int | None
-    shape: tuple[int, ...] | None = None
+    inputs: Inputs
     prepared: Path = PREPARED
     augmented: Path = AUGMENTED
     logits: Path = LOGITS
@@ -95,7 +95,7 @@ class Cell:
         return self.target in ("hard", "teacher_2014")
 
     @property
-    def inputs(self) -> list[Path]:
+    def reads(self) -> list[Path]:
         """Data folders that are read."""
         if self.hard:
             return [self.prepared, self.augmented]
@@ -145,8 +145,7 @@ class Cell:
             [values[name] for name in names],
             None if boxes is None else boxes[self.budget],
             classes=self.classes,
-            size_px=self.size_px,
-            shape=self.shape,
+            inputs=self.inputs,
             ratio_min=1.0 if ratios is None else ratios[0],
             multiple=self.section.width_multiple,
         )
@@ -199,8 +198,7 @@ def set_up(
         seed,
         epochs=augmented.epochs,
         classes=len(prepared.classes),
-        size_px=prepared.size_px,
-        shape=prepared.shape,
+        inputs=prepared.inputs,
     )
     if target == "teacher_2014":
         cell = replace(cell, keep=teachers_2014(params).members)

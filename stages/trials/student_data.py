@@ -17,7 +17,7 @@ from stages.nets.teacher import described_teacher
 from stages.store.epoch import EpochShard, read_epoch, read_targets
 from stages.store.prepared import read_train
 from stages.store.scratch import check_scratch, copies_in, read_copy
-from stages.store.shards import first_members, input_bytes, read_or_make
+from stages.store.shards import first_members, read_or_make
 from stages.store.transfer_manifest import TransferManifest
 from stages.transfer.members import load_members
 from stages.transfer.rebuild import rebuilder
@@ -85,7 +85,7 @@ class Stored:
         self.copies = None if scratch is None else copies_in(scratch)
         if self.copies is not None:
             images = TransferManifest.read(self.augmented).images
-            epoch_bytes = images * input_bytes(cell.size_px, cell.shape)
+            epoch_bytes = images * cell.inputs.bytes
             check_scratch(self.copies, self.augmented, range(self.epochs), epoch_bytes)
 
     def shard(self, epoch: int) -> EpochShard:

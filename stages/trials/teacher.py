@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stages.settings import common
+from stages.settings.inputs import Inputs
 from stages.settings.teachers import Names, Teachers, names_of
 
 
@@ -20,9 +21,9 @@ class TeacherJob:
     numerics: common.Numerics
     execution: common.Execution
     images: common.Images
-    shape: tuple[int, ...] | None = None
+    inputs: Inputs
 
     @property
     def names(self) -> Names:
         """Hyperparameters of this teacher."""
-        return names_of(self.shape)
+        return names_of(self.inputs)

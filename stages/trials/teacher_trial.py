@@ -23,7 +23,7 @@ from stages.images.views import Views
 from stages.nets.initial import glorot_
 from stages.nets.layers import teacher_params, teacher_widths
 from stages.nets.stored import load_net
-from stages.nets.teacher import build_teacher, described_teacher
+from stages.nets.teacher import described_teacher
 from stages.runtime.device import check_precision, choose_device, set_up_torch
 from stages.settings.common import Images
 from stages.store.prepared import read_test, read_train, read_validation
@@ -48,8 +48,8 @@ def train_teacher(job: TeacherJob, trial: int, values: dict[str, Any], seed: int
     train_images, train_labels, header = read_train(job.prepared)
     images, labels, _ = read_validation(job.prepared)
     validation = torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device)
-    widths, description = described(job, everything, len(header["classes"]), images.shape[1])
-    net = build_teacher(**description)
+    widths, description = described(job, everything, len(header["classes"]))
+    net = described_teacher(description)
     glorot_(net, everything["init_scale"], torch.Generator().manual_seed(seed))
     net = net.to(device).to(memory_format=torch.channels_last)
     hsv = [everything[name] for name in job.names.jitter]
@@ -71,9 +71,7 @@ def train_teacher(job: TeacherJob, trial: int, values: dict[str, Any], seed: int
         "reason": outcome.reason,
         "why": outcome.why,
         "widths": list(widths),
-        "params": teacher_params(
-            widths, description["classes"], description.get("size_px"), job.shape
-        ),
+        "params": teacher_params(widths, description["classes"], job.inputs),
         "best_epoch": outcome.best_epoch,
         "errors": outcome.errors,
         "losses": outcome.losses,
@@ -91,16 +89,16 @@ def train_teacher(job: TeacherJob, trial: int, values: dict[str, Any], seed: int
 
 
 def described(
-    job: TeacherJob, values: dict[str, Any], classes: int, size_px: int
+    job: TeacherJob, values: dict[str, Any], classes: int
 ) -> tuple[tuple[int, ...], dict[str, Any]]:
-    """Widths of the teacher with these hyperparameters, and what `build_teacher` takes."""
+    """Widths of the teacher with these hyperparameters, and what `described_teacher` takes."""
     names, multiple = job.names, job.section.width_multiple
     widths = teacher_widths(values, job.section.boxes, multiple=multiple, names=names.widths)
     return widths, {
         "widths": list(widths),
         "dropout": [values[name] for name in names.dropouts],
         "classes": classes,
-        **({"size_px": size_px} if job.shape is None else {"shape": list(job.shape)}),
+        **{name: value for name, value in job.inputs.to_json().items() if value is not None},
     }
 
 
@@ -112,9 +110,7 @@ def check_memory(job: TeacherJob, values: dict[str, Any]) -> None:
     """
     device = choose_device(job.execution.device)
     images, _, header = read_validation(job.prepared)
-    net = build_teacher(
-        **described(job, {**job.fixed, **values}, len(header["classes"]), images.shape[1])[1]
-    )
+    net = described_teacher(described(job, {**job.fixed, **values}, len(header["classes"]))[1])
     few, batch = torch.from_numpy(images[:2]), job.section.training.batch_size
     check_room(net, few, batch, job.numerics.precision, device, job.execution.trials_per_gpu)
 

@@ -112,9 +112,9 @@ def read_all(params: Any) -> Any:
     """Everything that prepare checks before it computes, and what `scale --cost` adds up."""
     whole.check(params)
     data = prepare.prepare(params)
-    prepare_door.check_cells(params, 10, data.size_px, data.shape)
+    prepare_door.check_cells(params, 10, data.inputs)
     sections = (students.matrix(params, target) for target in ("mimic", "hard"))
-    for section in (teachers.teachers(params, data.shape), *sections):
+    for section in (teachers.teachers(params, data.inputs), *sections):
         Space.from_params(split_space(section.space)[0])
     scale.jobs(params)
     return params
@@ -155,7 +155,7 @@ def judge_params(item: Any, params: dict[str, Any]) -> str:
         (prepare.prepare(params), params["prepare"]),
         (transfer.ensemble(params), params["ensemble"]),
         (transfer.augment(params), params["augment"]),
-        (teachers.teachers(params, prepare.prepare(params).shape), params["teachers"]),
+        (teachers.teachers(params, prepare.prepare(params).inputs), params["teachers"]),
         (results.tabulate(params), params["tabulate"]),
         (results.assess(params), params["assess"]),
         (results.draw(params), params["draw"]),

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.stages.report.test_report import cell as made_cell
 
 from stages import assess, draw, page, tabulate
 from stages.fit.evaluate import logits
@@ -28,6 +27,7 @@ from stages.trials.cell import set_up
 from stages.trials.student_data import LabelledOnce
 from tests.helpers.pocket import run_cell as cell
 from tests.helpers.pocket import run_to_labels
+from tests.stages.report.test_report import cell as made_cell
 from tools.pocket import pocket_params, write_params
 
 CHANGES = {

@@ -29,6 +29,7 @@ from stages.nets.layers import teacher_params, teacher_widths
 from stages.report import outputs
 from stages.report.figures import outputs as pictures
 from stages.settings.budgets import parse_budget
+from stages.settings.inputs import Inputs
 from stages.store.manifest import read_manifest
 from stages.store.prepared import read_test, read_train
 from stages.store.tensors import read_tensors
@@ -272,12 +273,12 @@ def test_what_only_the_files_tell_is_refused_before_anything_is_written(
 
 def test_a_teacher_needs_eight_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
     params = YAML(typ="safe").load(scale.compose("smoke"))
-    prepare.check_cells(params, 10, 8)
+    prepare.check_cells(params, 10, Inputs.images(8))
     with pytest.raises(
         ValueError,
         match="images of 7 px are too small for 3 pools of 2x2: use images of at least 8",
     ):
-        prepare.check_cells(params, 10, 7)
+        prepare.check_cells(params, 10, Inputs.images(7))
 
 
 def test_classes_of_one_name_are_told_apart() -> None:
@@ -326,7 +327,8 @@ def test_every_net_of_a_box_meets_its_budget_at_other_data(name: str) -> None:
     """Over the whole box: within 1 %, with the widths that were asked for."""
     params, (classes, size) = composed(name), SCALES[name]
     assert params["prepare"]["size_px"] == size
-    prepare.check_cells(params, classes, size)
+    inputs = Inputs.images(size)
+    prepare.check_cells(params, classes, inputs)
     for section, rows in (("students", "rows"), ("hard", "hard_rows")):
         for row, budget in itertools.product(params[section]["rows"], params[section]["budgets"]):
             box, (low, high) = (
@@ -335,7 +337,9 @@ def test_every_net_of_a_box_meets_its_budget_at_other_data(name: str) -> None:
             )
             ends = (low, high) if FAMILIES[row].controls > 3 else np.linspace(low, high, 7)
             for controls in itertools.product(ends, repeat=FAMILIES[row].controls):
-                made = plan(row, parse_budget(budget), controls, box, classes=classes, size_px=size)
+                made = plan(
+                    row, parse_budget(budget), controls, box, classes=classes, inputs=inputs
+                )
                 assert abs(made.rel_err) < 0.01, (row, budget, controls)
                 if box:
                     asked = [
@@ -357,7 +361,7 @@ def test_parameters_of_the_teachers_at_64_px() -> None:
         convs = [(3, c1), (c1, c1), (c1, c2), (c2, c2), (c2, c3), (c3, c3), (c3, c3), (c3, c3)]
         full = [(64 * c3, h1), (h1, h1), (h1, 1000)]
         count = sum(9 * i * o + o for i, o in convs) + sum(i * o + o for i, o in full)
-        assert teacher_params(widths, 1000, 64) == count
+        assert teacher_params(widths, 1000, Inputs.images(64)) == count
         found.append(f"{count / 1e6:.1f}M")
     assert (
         "{}, {} and {} parameters".format(*found) in (ROOT / "scales/imagenet64.yaml").read_text()

@@ -35,6 +35,7 @@ from stages.nets.teacher import build_teacher
 from stages.report.tables import teacher_architecture, teacher_depth, teacher_layout
 from stages.settings import whole
 from stages.settings.budgets import parse_budget
+from stages.settings.inputs import CIFAR_IMAGES, Inputs
 from stages.settings.teachers import names_of
 from stages.settings.teachers import teachers as teachers_settings
 from stages.store.manifest import read_manifest
@@ -221,32 +222,36 @@ def test_vectors_are_presented_as_they_are() -> None:
 def test_teachers_of_vectors_by_hand() -> None:
     """5x5 filters and a pool of 2x2 that drops a remainder, then three hidden layers."""
     framed = [(25 * 1 + 1) * 8, (8 * 3 * 2 + 1) * 20, 21 * 20, 21 * 20, 21 * 3]
-    assert teacher_params((8, 20), 3, None, (6, 5)) == sum(framed)
-    assert teacher_macs((8, 20), 3, None, (6, 5)) == 25 * 8 * 30 + 48 * 20 + 400 + 400 + 60
+    assert teacher_params((8, 20), 3, Inputs.vectors((6, 5))) == sum(framed)
     assert (
-        teacher_params((8, 20), 3, None, (4, 6, 3))
+        teacher_macs((8, 20), 3, Inputs.vectors((6, 5))) == 25 * 8 * 30 + 48 * 20 + 400 + 400 + 60
+    )
+    assert (
+        teacher_params((8, 20), 3, Inputs.vectors((4, 6, 3)))
         == (75 + 1) * 8 + (8 * 2 * 3 + 1) * 20 + 2 * 420 + 63
     )
-    assert teacher_params((20,), 3, None, (7,)) == 8 * 20 + 2 * 420 + 63
+    assert teacher_params((20,), 3, Inputs.vectors((7,))) == 8 * 20 + 2 * 420 + 63
     for shape, widths in (((6, 5), (8, 20)), ((4, 6, 3), (8, 20)), ((7,), (20,))):
-        net = build_teacher(widths, [0.0] * len(names_of(shape).dropouts), 3, shape=shape)
-        assert sum(p.numel() for p in net.parameters()) == teacher_params(widths, 3, None, shape)
+        inputs = Inputs.vectors(shape)
+        net = build_teacher(widths, [0.0] * len(names_of(inputs).dropouts), 3, inputs)
+        assert sum(p.numel() for p in net.parameters()) == teacher_params(widths, 3, inputs)
         assert net(torch.zeros(2, *shape)).shape == (2, 3)
     with pytest.raises(ValueError, match=r"has 2 width\(s\) of at least 1 \(C1, H1\), got"):
-        teacher_params((20,), 3, None, (6, 5))
+        teacher_params((20,), 3, Inputs.vectors((6, 5)))
     with pytest.raises(ValueError, match=r"a teacher has 4 dropouts \(DOc1, DOf1-3\), got 5"):
-        build_teacher((8, 20), [0.0] * 5, 3, shape=(6, 5))
+        build_teacher((8, 20), [0.0] * 5, 3, Inputs.vectors((6, 5)))
     with pytest.raises(
         ValueError, match=r"shape \[1, 5\] are too small .*one axis \(prepare.shape\)"
     ):
-        teacher_params((8, 20), 3, None, (1, 5))
+        teacher_params((8, 20), 3, Inputs.vectors((1, 5)))
     with pytest.raises(ValueError, match="one to three axes"):
-        teacher_params((8, 20), 3, None, (1, 5, 6, 7))
+        teacher_params((8, 20), 3, Inputs.vectors((1, 5, 6, 7)))
 
 
 def test_a_teacher_computes_what_torch_does() -> None:
     torch.manual_seed(0)
-    net, x = build_teacher((4, 9), [0.0] * 4, 3, shape=(6, 5, 2)).eval(), torch.randn(3, 6, 5, 2)
+    net = build_teacher((4, 9), [0.0] * 4, 3, Inputs.vectors((6, 5, 2))).eval()
+    x = torch.randn(3, 6, 5, 2)
     h = torch.nn.functional.conv2d(
         x.permute(0, 3, 1, 2), net.conv1.weight, net.conv1.bias, padding=2
     ).relu()
@@ -261,8 +266,9 @@ def test_students_meet_their_budget_on_any_shape(shape: tuple[int, ...]) -> None
     for family in ("mlp1", "mlp2", "mlp3", "mlp4", "mlp5", "mlp1-plain"):
         known = FAMILIES[family]
         box = [(20, 60)] if known.controls and not known.ratios else None
-        made = plan(family, 5000, [0.7] * known.controls, box, classes=3, shape=shape)
-        assert abs(made.rel_err) < 0.02 and made.shape == shape and made.size_px is None
+        inputs = Inputs.vectors(shape)
+        made = plan(family, 5000, [0.7] * known.controls, box, classes=3, inputs=inputs)
+        assert abs(made.rel_err) < 0.02 and made.inputs == inputs
         assert Plan.from_json(made.to_json()) == made
         net = build_student(made, 2.0).eval()
         assert sum(p.numel() for p in net.parameters()) == made.params
@@ -293,7 +299,7 @@ def test_convolutional_rows_are_of_images() -> None:
                 60_000,
                 [0.5] * FAMILIES[family].controls,
                 [(4, 8)] * FAMILIES[family].controls,
-                shape=(6, 5),
+                inputs=Inputs.vectors((6, 5)),
             )
 
 
@@ -408,27 +414,32 @@ def test_a_row_with_convolutions_is_refused_before_any_file_is_opened(
 
 def test_a_null_takes_a_hyperparameter_out_of_a_scale() -> None:
     params = frames()
-    assert set(params["teachers"]["space"]) == set(names_of((8, 8)).space)
-    assert set(names_of((64,)).space) == set(names_of((8, 8)).space) - {"C1", "DOc1"}
-    assert len(names_of(None).space) == 18
-    assert teachers_settings(params, (8, 8)).boxes == {"C1": (16, 32), "H1": (64, 160)}
+    assert set(params["teachers"]["space"]) == set(names_of(Inputs.vectors((8, 8))).space)
+    assert set(names_of(Inputs.vectors((64,))).space) == set(
+        names_of(Inputs.vectors((8, 8))).space
+    ) - {"C1", "DOc1"}
+    assert len(names_of(CIFAR_IMAGES).space) == 18
+    assert teachers_settings(params, Inputs.vectors((8, 8))).boxes == {
+        "C1": (16, 32),
+        "H1": (64, 160),
+    }
 
 
 def test_every_net_of_the_scale_meets_its_budget() -> None:
-    params = composed("frames")
+    params, inputs = composed("frames"), Inputs.vectors((8, 8))
     for section, rows in (("students", "rows"), ("hard", "hard_rows")):
         for row, budget in itertools.product(params[section]["rows"], params[section]["budgets"]):
             entry = params[rows][row]
             box, (low, high) = entry.get("boxes", {}).get(budget), entry.get("ratios", (0, 1))
             for controls in itertools.product((low, high), repeat=FAMILIES[row].controls):
-                made = plan(row, parse_budget(budget), controls, box, shape=(8, 8))
+                made = plan(row, parse_budget(budget), controls, box, inputs=inputs)
                 assert abs(made.rel_err) < 0.04, (row, budget, controls)
 
 
 def test_costs_are_counted_without_files(capsys: pytest.CaptureFixture[str]) -> None:
     params = composed("frames")
     found, stored = scale.jobs(params, 10)
-    assert found[0].params == teacher_params((24, 112), 10, None, (8, 8))
+    assert found[0].params == teacher_params((24, 112), 10, Inputs.vectors((8, 8)))
     assert stored == 30 * 1000 * (4 + 2 + 18 + 40)
     params["augment"]["store"] = "images"
     assert scale.jobs(params, 10)[1] - stored == 30 * 1000 * 64 * 4

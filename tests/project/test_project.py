@@ -251,7 +251,9 @@ def test_the_type_check_leaves_out_nothing_of_ours() -> None:
     for each in settings["overrides"]:
         assert set(each) == {"module", "ignore_missing_imports"}, each
         assert not [
-            module for module in each["module"] if module.split(".")[0] in ("stages", "commands", "tools")
+            module
+            for module in each["module"]
+            if module.split(".")[0] in ("stages", "commands", "tools")
         ]
 
 

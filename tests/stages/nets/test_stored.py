@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from stages.nets.stored import load_net
+from stages.nets.stored import load_net, restore
 from stages.nets.teacher import described_teacher
 from stages.store.weights import save_weights
 
@@ -41,3 +41,31 @@ def test_other_files_are_refused_by_name(tmp_path: Path) -> None:
     save_weights(path, state, {**DESCRIPTION, "classes": 4})
     with pytest.raises(ValueError, match="weights.safetensors holds no net of this kind"):
         load_net(path, described_teacher, cpu)
+
+
+RESTORED = {"widths": [4, 4, 4, 8], "dropout": [0.0] * 5, "classes": 10, "size_px": 32}
+
+
+def test_a_stored_net_comes_back() -> None:
+    net = described_teacher(RESTORED)
+    again = restore("a file", described_teacher, net.state_dict(), RESTORED)
+    assert all(torch.equal(a, b) for a, b in zip(net.parameters(), again.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"widths": 7},
+        {"widths": [4, 4]},
+        {"more": 1},
+        {"dropout": None},
+        {"widths": [4, 4, 4, 9]},
+        {"classes": "x"},
+    ],
+    ids=str,
+)
+def test_weights_that_do_not_fit_their_description_are_one_line(change: dict[str, object]) -> None:
+    state = described_teacher(RESTORED).state_dict()
+    with pytest.raises(ValueError, match="a file holds no net of this kind") as caught:
+        restore("a file", described_teacher, state, {**RESTORED, **change})
+    assert "\n" not in str(caught.value)

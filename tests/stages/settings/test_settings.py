@@ -22,6 +22,7 @@ from stages.nets.budget import plan
 from stages.nets.layers import teacher_params, teacher_widths
 from stages.settings import common, groups, results, students, teachers, whole
 from stages.settings.budgets import parse_budget
+from stages.settings.inputs import Inputs
 from stages.settings.prepare import prepare
 from stages.settings.read import SECTIONS, nearest, read_params
 from stages.settings.sweeps import Range, split_space
@@ -169,7 +170,7 @@ def test_students_are_planned_with_their_sections_multiple(target: students.Targ
         1,
         1,
         10,
-        32,
+        Inputs.images(32),
     )
     made = cell.plan({"C1": 1.0, "C2": 0.4})
     assert made == plan("conv2", 180_000, [1.0, 0.4], entry.boxes["180k"], multiple=8)
@@ -188,14 +189,14 @@ def test_teachers_are_built_with_their_sections_multiple(
         pixels, labels = np.zeros((2, 32, 32, 3), np.uint8), np.zeros(2, np.uint8)
         write_split(tmp_path, split, pixels, labels, {"classes": ["a", "b"]})
 
-    def build(widths: list[int], **others: Any) -> None:
-        raise Built(widths)
+    def build(description: dict[str, Any]) -> None:
+        raise Built(description["widths"])
 
-    monkeypatch.setattr(teachers_trial, "build_teacher", build)
+    monkeypatch.setattr(teachers_trial, "described_teacher", build)
     section, images = teachers.teachers(params), common.images(params)
-    job = TeacherJob(
-        tmp_path, tmp_path, section, {}, common.numerics(params), common.execution(params), images
-    )
+    numerics, execution = common.numerics(params), common.execution(params)
+    inputs = Inputs.images(32)
+    job = TeacherJob(tmp_path, tmp_path, section, {}, numerics, execution, images, inputs)
     values = dict.fromkeys(section.space, 0.1) | {"C1": 1.0, "C2": 0.0, "C3": 0.5, "H1": 0.3}
     with pytest.raises(Built) as caught:
         teachers_trial.train_teacher(job, 0, values, 1)
@@ -478,7 +479,7 @@ def test_bad_file_is_one_line_with_its_path(tmp_path: Path, text: str) -> None:
 
 def test_file_that_is_not_text_or_not_there(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
-    with pytest.raises(FileNotFoundError, match=r"params\.yaml not found: .*stages\.scale smoke"):
+    with pytest.raises(FileNotFoundError, match=r"params\.yaml not found: .*commands\.scale smoke"):
         read_params(path)
     path.write_bytes(b"scale: \xff\xfe")
     with pytest.raises(ValueError, match=r"params\.yaml is not valid YAML"):

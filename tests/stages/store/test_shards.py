@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stages.settings.inputs import Inputs
 from stages.store import shards
 from stages.store.epoch import read_epoch, read_targets
 from stages.store.shards import check_pairs, shard_path
@@ -64,7 +65,7 @@ def test_sizes_are_known_before_writing(tmp_path: Path, keep: bool) -> None:
         tmp_path, 0, images=images, index=index, labels=index, draws=draws, keep_images=keep
     )
     head = shards.shard_path(tmp_path, 0).stat().st_size - shards.image_shard_bytes(
-        40, shards.input_bytes(8), keep
+        40, Inputs.images(8).bytes, keep
     )
     assert 0 < head < 1000
     shards.write_logits(tmp_path, 1, np.zeros((40, 10), np.float32), "ab" * 32)
