@@ -180,7 +180,7 @@ def measure(arguments: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
     )
     if differing:
         raise ValueError(
-            f"{differing} values of ours differ from scipy and scikit-image: see tests/test_images.py"
+            f"{differing} values of ours differ from scipy and scikit-image: see tests/stages/images"
         )
     alternatives: dict[str, Function] = {
         OURS: lambda: len(kept(index, draws)),

@@ -1,12 +1,12 @@
-"""export: a net of a finished run as files for other programs; no stage of the pipeline.
+"""export: a net of a finished run as files for other programs; not a stage of the pipeline.
 
 `python -m commands.export CELL` reads the chosen net of a cell (`students/conv2-180k`,
 `hard/conv2-180k`; without a folder students are meant; also `teachers/003`, `ensemble/00`) and what
 data/ and metrics/ say of it. Writes to a folder (exports/CELL, or `--out`) model.safetensors,
 model.pt2 (a torch.export program), model.onnx, a model card README.md, and for vectors the
 statistics that standardise them. A bottleneck is multiplied into the layer after it, which gives
-the same function of fewer layers, unless `--keep-bottleneck`. Every file is run on test images
-before it is left, and must give what the net gives. An earlier export in the folder is replaced
+the same function with fewer layers, unless `--keep-bottleneck`. Every file is run on test images
+and must give what the net gives; only then is it kept. An earlier export in the folder is replaced
 when all files are there.
 """
 
@@ -66,8 +66,9 @@ PACKAGES = {
 
 
 def chosen(wanted: str | None) -> list[str]:
-    """The formats to write: the one that is wanted or all, without ONNX, and saying so, where
-    nothing was wanted.
+    """The formats to write: the one that is wanted, or all.
+
+    Where nothing was wanted and the extra is not installed, ONNX is left out; a line says so.
 
     Raises:
         ValueError: ONNX is wanted and its extra is not installed.
@@ -85,46 +86,44 @@ def chosen(wanted: str | None) -> list[str]:
 
 
 def check_folder(out: Path) -> None:
-    """Nothing of the user's is overwritten.
+    """Check that nothing of the user's is overwritten.
 
     Raises:
         ValueError: a README.md in the folder is not of an export.
     """
-    held = out / CARD
-    if held.exists() and card.MARK not in held.read_text(encoding="utf-8", errors="replace"):
-        raise ValueError(f"{held} was not written by export: give another folder with --out")
+    path = out / CARD
+    if path.exists() and card.MARK not in path.read_text(encoding="utf-8", errors="replace"):
+        raise ValueError(f"{path} was not written by export: give another folder with --out")
 
 
 @contextmanager
 def staged(out: Path) -> Iterator[Path]:
-    """A folder whose files replace an earlier export in `out` when all of them are made and
-    checked.
-    """
+    """A folder whose files replace an earlier export in `out` when all are there and checked."""
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=out) as name:
         yield Path(name)
-        for file in (
-            CARD,
-            *FILES.values(),
-            STATISTICS,
-        ):  # the card first: a folder with a card is whole
+
+        # the card goes first and comes last: a folder with a card is whole
+        for file in (CARD, *FILES.values(), STATISTICS):
             (out / file).unlink(missing_ok=True)
         for path in sorted(Path(name).iterdir(), key=lambda path: path.name == CARD):
             os.replace(path, out / path.name)
 
 
 def check_weights(net: nn.Module, record: NetRecord) -> None:
-    """These weights give the outputs of which the run's tables speak.
+    """Check that these weights give the outputs that the run's tables are about.
 
     Raises:
         ValueError: they do not.
     """
-    inputs, wanted = record.inputs[:SAMPLE], record.outputs[:SAMPLE]
+    inputs = record.inputs[:SAMPLE]
+    wanted = record.outputs[:SAMPLE]
     try:
         compare("the net", outputs(torch_runner(net), inputs), wanted, ANOTHER_NET)
     except ValueError as error:
         raise ValueError(
-            f"the weights are not those that the run has measured ({error}): run 'dvc checkout', or 'dvc repro'"
+            f"the weights are not those that the run has measured ({error}): "
+            "run 'dvc checkout', or 'dvc repro'"
         ) from error
 
 
@@ -136,32 +135,49 @@ def write_formats(
     sample: np.ndarray,
     wanted: np.ndarray,
 ) -> dict[str, float]:
-    """Write and check each format; file -> largest difference of a logit from `wanted`, the net as
-    it was trained.
+    """Write and check each format.
+
+    Args:
+        folder: where the files go.
+        formats: keys of FILES.
+        net: as it is exported, in eval mode.
+        described: its description.
+        sample: inputs (n, ...).
+        wanted: logits of the net as it was trained, float32 (n, classes).
+
+    Returns:
+        File -> largest difference of a logit from `wanted`.
 
     Raises:
         ValueError: a file gives other outputs.
     """
-    program, found = captured(net, sample) if {"pt2", "onnx"} & set(formats) else None, {}
+    program = captured(net, sample) if {"pt2", "onnx"} & set(formats) else None
+    differences = {}
     for kind in formats:
         path = folder / FILES[kind]
+
+        # Write, and read again
         if kind == "safetensors":
             save_weights(path, net.state_dict(), described)
             state, header = load_weights(path)
             runner = torch_runner(restore(path, exported_net, state, header).eval())
         else:
-            write, read = (
-                (program_bytes, read_program) if kind == "pt2" else (onnx_bytes, read_onnx)
-            )
+            write = program_bytes if kind == "pt2" else onnx_bytes
+            read = read_program if kind == "pt2" else read_onnx
             assert program is not None  # captured above for these two
             write_bytes(path, write(program, described))
             runner = read(path.read_bytes())[0]
-        found[path.name] = compare(path.name, outputs(runner, sample, path.name), wanted)
+
+        # Compare
+        difference = compare(path.name, outputs(runner, sample, path.name), wanted)
+        differences[path.name] = difference
         print(
-            f"{path.name}: {path.stat().st_size:,} bytes, largest difference {found[path.name]:.2g} on {len(sample)} "
-            f"test {input_name(described)}, allowed {allowed(wanted):.2g}"
+            f"{path.name}: {path.stat().st_size:,} bytes, "
+            f"largest difference {difference:.2g} on {len(sample)} test {input_name(described)}, "
+            f"allowed {allowed(wanted):.2g}"
         )
-    return found
+
+    return differences
 
 
 def table(
@@ -246,11 +262,15 @@ def main() -> None:
     params, net = read_params(), find(arguments.cell)
     out = arguments.out or Path("exports") / net.name
     check_folder(out)
+
+    # The net as it was trained
     state, header = load_weights(net.weights)
     about = {"kind": net.kind, "net": header, "absorbed": False}
     trained = restore(net.weights, exported_net, state, about).eval()
     record = record_of(net)
     check_weights(trained, record)
+
+    # The net as it is exported
     slim = has_bottleneck(trained) and not arguments.keep_bottleneck
     exported = absorb(trained) if slim else trained
     described = {
@@ -260,6 +280,8 @@ def main() -> None:
         **about,
         "absorbed": slim,
     }
+
+    # Its files
     sample = read_test(PREPARED)[0][:SAMPLE]
     lines = table(net, header, trained, exported)
     with staged(out) as folder:
@@ -268,6 +290,7 @@ def main() -> None:
         wanted = outputs(torch_runner(trained), sample)
         differences = write_formats(folder, formats, exported, described, sample, wanted)
         write_card(folder, net, record, described, lines, differences, len(sample), params)
+
     sizes = f"{count(trained):,} parameters as trained, {count(exported):,} here"
     print(f"{out}: {net.name}, {sizes}; {CARD} is the model card")
 

@@ -1,12 +1,11 @@
-"""predict: classes of image files, or of vectors, by an exported net or one of a finished run; no
-stage.
+"""predict: classes of images or vectors in files, by an exported net or one of a finished run.
 
 `python -m commands.predict MODEL FILE...`: MODEL is a folder or file that export wrote, or a cell
 as export takes it. Of a folder it takes model.safetensors, else model.onnx, else model.pt2. Images
 may have any size and mode: of each the centre square is resized to the net's size. For nets of
 vectors FILE is .npy or .npz, whose rows are standardised as the training vectors were. Prints a
 line per image or row, `--json` as JSON; files that cannot be read are named, the others are
-classified all the same, and the exit status is 1. Writes nothing.
+classified all the same, and the exit status is 1. Writes nothing, and is not a stage.
 """
 
 from __future__ import annotations
@@ -68,6 +67,7 @@ def load(model: str, trust: bool) -> Model:
     path = Path(model)
     if not path.exists() or (path / "weights.safetensors").is_file():
         return of_cell(model)
+
     path = model_file(path)
     if path.suffix == ".safetensors":
         run, described = of_weights(path)
@@ -77,9 +77,10 @@ def load(model: str, trust: bool) -> Model:
         run, described = named(path, read_program)
     else:
         raise ValueError(
-            f"{path}: torch unpickles parts of a .pt2 file, and whoever wrote it can run code here: give --trust if "
-            "you know where it is from, or use the .safetensors or .onnx file"
+            f"{path}: torch unpickles parts of a .pt2 file, and whoever wrote it can run code here: "
+            "give --trust if you know where it is from, or use the .safetensors or .onnx file"
         )
+
     check_description(path, described)
     return Model(path, run, described, path.parent / STATISTICS)
 
@@ -89,7 +90,8 @@ def of_cell(cell: str) -> Model:
     try:
         net = find(cell)
     except (ValueError, FileNotFoundError) as error:
-        raise ValueError(f"{cell} is no file or folder, and no cell either ({error})") from error
+        raise ValueError(f"{cell} is neither a file, a folder nor a cell ({error})") from error
+
     state, header = load_weights(net.weights)
     about = {"kind": net.kind, "net": header, "absorbed": False}
     run = torch_runner(restore(net.weights, exported_net, state, about).eval())
@@ -145,19 +147,21 @@ def answers(model: Model, inputs: np.ndarray, top: int) -> list[list[dict[str, A
     Raises:
         ValueError: the net has another number of outputs than its description has classes.
     """
-    names, logits = model.described["classes"], outputs(model.run, inputs, str(model.where))
+    names = model.described["classes"]
+    logits = outputs(model.run, inputs, str(model.where))
     if logits.shape[1] != len(names):
         raise ValueError(
             f"{model.where} has {logits.shape[1]} outputs and {len(names)} class names: export it again"
         )
+
     shares = softmax(logits.astype(np.float64), axis=1)
     best = np.argsort(-shares, axis=1, kind="stable")[:, :top]
     return [
         [
             {"class": names[i], "index": int(i), "probability": round(float(row[i]), 6)}
-            for i in chosen
+            for i in classes
         ]
-        for row, chosen in zip(shares, best, strict=True)
+        for row, classes in zip(shares, best, strict=True)
     ]
 
 
@@ -167,12 +171,13 @@ def show(
     """Print one line."""
     if as_json:
         place = {} if row is None else {"row": row}
-        print(
-            json.dumps({"file": name, **place, "top": answer, **({"note": done} if done else {})})
-        )
+        note = {"note": done} if done else {}
+        print(json.dumps({"file": name, **place, "top": answer, **note}))
         return
-    what = ", ".join(f"{entry['class']} {100 * entry['probability']:.1f} %" for entry in answer)
-    print(f"{name}{'' if row is None else f' row {row}'}: {what}{f' ({done})' if done else ''}")
+
+    where = name if row is None else f"{name} row {row}"
+    what = ", ".join(f"{item['class']} {100 * item['probability']:.1f} %" for item in answer)
+    print(f"{where}: {what}{f' ({done})' if done else ''}")
 
 
 def refuse(name: str, reason: str, as_json: bool) -> None:
@@ -204,7 +209,9 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.top < 1:
         parser.error(f"--top is {arguments.top}, allowed is 1 or more")
-    model, failed = load(arguments.model, arguments.trust), 0
+
+    model = load(arguments.model, arguments.trust)
+    failed = 0
     for name, inputs, said in inputs_of(model, arguments.files):
         if inputs is None:
             refuse(name, said, arguments.json)

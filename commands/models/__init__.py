@@ -1,3 +1,1 @@
-"""Nets outside the pipeline: files for other programs, model cards, pictures and vectors from
-disk.
-"""
+"""Nets outside the pipeline: files for other programs, model cards, pictures and vectors."""

@@ -19,11 +19,12 @@ def absorb(net: nn.Sequential) -> nn.Sequential:
 
     Args:
         net: `mlp1`, `conv1` or `snn-2014`, with a linear layer `bottleneck` followed by another
-        linear layer.
+            linear layer.
 
     Raises:
         ValueError: the net has no such layer.
     """
+    # The two layers
     modules = OrderedDict(net.named_children())
     names = list(modules)
     first = modules.get("bottleneck")
@@ -33,6 +34,8 @@ def absorb(net: nn.Sequential) -> nn.Sequential:
         raise ValueError(
             f"no bottleneck to absorb in {', '.join(names)}: only mlp1, conv1 and snn-2014 have one"
         )
+
+    # Their product
     merged = nn.Linear(
         first.in_features,
         second.out_features,
@@ -42,6 +45,7 @@ def absorb(net: nn.Sequential) -> nn.Sequential:
     weight = second.weight.double()
     merged.weight.copy_(weight @ first.weight.double())
     merged.bias.copy_(weight @ first.bias.double() + second.bias.double())
-    kept = {name: copy.deepcopy(module) for name, module in modules.items() if name != "bottleneck"}
+
     # names stay in their order, so that the merged layer takes the place of the second one
+    kept = {name: copy.deepcopy(module) for name, module in modules.items() if name != "bottleneck"}
     return nn.Sequential(OrderedDict({**kept, after: merged})).train(net.training)

@@ -1,6 +1,4 @@
-"""The model card beside an export: what the net is, how good, how it was made; written by
-export.
-"""
+"""The model card beside an export: what the net is, how good it is, how it was made."""
 
 from __future__ import annotations
 
@@ -13,8 +11,10 @@ from commands.models.programs import OUTPUT, input_name
 from stages.settings.inputs import Inputs
 
 MARK = "<!-- written by python -m commands.export -->"
-"""By which export knows a card of its own, and overwrites no other file."""
+"""The sign of a card: export overwrites no other file."""
+
 SPLITS = {"train": "training"}
+
 MOST_NAMES = 200
 """Class names that a card lists; all are in the files."""
 
@@ -57,10 +57,13 @@ class Facts:
 def text(facts: Facts) -> str:
     """The card as Markdown."""
     described = facts.description
+    versions = ", ".join(f"{library} {version}" for library, version in facts.versions.items())
+
     parts = [
         f"# {facts.title}",
-        f"A net for {described['data']}, trained and exported by mimicnets, a pipeline for the experiment of Urban et "
-        "al., *Do Deep Convolutional Nets Really Need to be Deep and Convolutional?* (ICLR 2017).",
+        f"A net for {described['data']}, trained and exported by mimicnets, a pipeline for the "
+        "experiment of Urban et al., *Do Deep Convolutional Nets Really Need to be Deep and "
+        "Convolutional?* (ICLR 2017).",
         _table(("", ""), {**_data(facts), **facts.table, **_accuracies(facts.measured)}),
         "## Input and output\n\n" + _shapes(described),
         "## Classes\n\n" + _classes(described["classes"]),
@@ -69,15 +72,14 @@ def text(facts: Facts) -> str:
         "## Intended use and limits\n\n" + _limits(facts),
         "## Licence of the data\n\n" + licence(described["source"]),
         "## Files\n\n" + _files(facts),
-        "Exported with "
-        + ", ".join(f"{k} {v}" for k, v in facts.versions.items())
-        + f", at {facts.commit}.",
+        f"Exported with {versions}, at {facts.commit}.",
         MARK,
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def _table(head: tuple[str, str], lines: Mapping[str, str]) -> str:
+    """A Markdown table of two columns."""
     rows = (f"| {name} | {value} |".replace("\n", " ") for name, value in _escaped(lines).items())
     return "\n".join([f"| {head[0]} | {head[1]} |", "| --- | --- |", *rows])
 
@@ -87,16 +89,17 @@ def _escaped(lines: Mapping[str, str]) -> dict[str, str]:
 
 
 def _data(facts: Facts) -> dict[str, str]:
+    """The line on the data set."""
+    described = facts.description
     counts = ", ".join(
         f"{count:,} {SPLITS.get(split, split)}" for split, count in facts.counts.items()
     )
-    described = facts.description
-    return {
-        "data set": f"{described['data']} (source `{described['source']}`): {counts} {input_name(described)}"
-    }
+    source = f"{described['data']} (source `{described['source']}`)"
+    return {"data set": f"{source}: {counts} {input_name(described)}"}
 
 
 def _accuracies(measured: Mapping[str, float | None]) -> dict[str, str]:
+    """The lines on accuracies."""
     return {
         f"{split} accuracy": "not measured by the run" if share is None else f"{share:.4f}"
         for split, share in measured.items()
@@ -109,35 +112,37 @@ def _shapes(described: Mapping[str, Any]) -> str:
     if inputs.shape is not None:
         shape = ", ".join(map(str, inputs.shape))
         return (
-            f"Input `vectors`: float32 `(n, {shape})`, **standardised**: subtract `mean` and divide by `deviation` of "
-            f"`statistics.safetensors`, those of the training vectors. The net does not do this.\n\n{out}"
+            f"Input `vectors`: float32 `(n, {shape})`, **standardised**: subtract `mean` and divide by "
+            "`deviation` of `statistics.safetensors`, those of the training vectors. The net does not "
+            f"do this.\n\n{out}"
         )
     size = inputs.size_px
     return (
-        f"Input `images`: uint8 `(n, {size}, {size}, 3)`: rows, columns, and red, green, blue from 0 to 255. Each "
-        "image is standardised inside the net (minus its own mean, divided by its own standard deviation): give the "
-        f"pixels as they are.\n\n{out}"
+        f"Input `images`: uint8 `(n, {size}, {size}, 3)`: rows, columns, and red, green, blue from 0 "
+        "to 255. Each image is standardised inside the net (minus its own mean, divided by its own "
+        f"standard deviation): give the pixels as they are.\n\n{out}"
     )
 
 
 def _classes(names: Sequence[str]) -> str:
+    """The section on the classes."""
     shown = ", ".join(names[:MOST_NAMES])
-    more = (
-        f", and {len(names) - MOST_NAMES:,} more, which the files name"
-        if len(names) > MOST_NAMES
-        else ""
-    )
+    more = ""
+    if len(names) > MOST_NAMES:
+        more = f", and {len(names) - MOST_NAMES:,} more, which the files name"
     return f"{len(names):,} classes, in the order of the outputs, the first is 0: {shown}{more}."
 
 
 def _limits(facts: Facts) -> str:
+    """The section on use and limits."""
     described = facts.description
     lines = [
-        "For research on shallow and deep nets under a budget of parameters, for teaching, and for trying out. Not for "
-        "decisions about people or safety.",
-        f"It always answers with one of its {len(described['classes'])} classes, also for what is none of them.",
-        f"Accuracies are on {described['data']} alone, split as above. Other data, noise, attacks, and differences "
-        "between groups of people or places were not measured.",
+        "For research on shallow and deep nets under a budget of parameters, for teaching, and for "
+        "trying out. Not for decisions about people or safety.",
+        f"It always answers with one of its {len(described['classes'])} classes, "
+        "also for what is none of them.",
+        f"Accuracies are on {described['data']} alone, split as above. Other data, noise, attacks, "
+        "and differences between groups of people or places were not measured.",
         *facts.limits,
     ]
     inputs = Inputs.from_json(described)
@@ -150,11 +155,13 @@ def _limits(facts: Facts) -> str:
 
 
 def _files(facts: Facts) -> str:
+    """The section on the files."""
     rows = []
     for name, digest in facts.files.items():
         difference = facts.differences.get(name)
         shown = "" if difference is None else f"{difference:.2g}"
         rows.append(f"| `{name}` | {shown} | `{digest}` |")
+
     head = ["| file | largest difference | sha256 |", "| --- | --- | --- |"]
     note = (
         f"Differences are of a logit, from the net in torch as it was trained, on {facts.sample} test "

@@ -1,6 +1,4 @@
-"""A net as it is exported, with or without its bottleneck, from an export's description; used by
-export, predict.
-"""
+"""A net as it is exported, with or without its bottleneck, from an export's description."""
 
 from __future__ import annotations
 
@@ -23,11 +21,11 @@ def has_bottleneck(net: nn.Sequential) -> bool:
 
 
 def exported_net(description: Mapping[str, Any]) -> nn.Sequential:
-    """The net of an export, with weights of its own that are to be replaced.
+    """The net of an export, with weights that are to be replaced.
 
     Args:
         description: `kind` (student or teacher), `net` (as in the weights file of the run) and
-        `absorbed`.
+            `absorbed`.
 
     Raises:
         TypeError, ValueError, KeyError: it is another description.
@@ -37,18 +35,17 @@ def exported_net(description: Mapping[str, Any]) -> nn.Sequential:
 
 
 def count(net: nn.Module) -> int:
-    """Weights and biases."""
+    """Number of weights and biases."""
     return sum(parameter.numel() for parameter in net.parameters())
 
 
 def outline(net: nn.Sequential) -> str:
-    """Its layers in one line, e.g. `conv1 5x5, 12 filters; pool1 2x2; fc1 80; out 10`."""
+    """The layers of a net in one line, e.g. `conv1 5x5, 12 filters; pool1 2x2; fc1 80; out 10`."""
     parts = []
     for name, module in net.named_children():
         if isinstance(module, nn.Conv2d):
-            parts.append(
-                f"{name} {module.kernel_size[0]}x{module.kernel_size[1]}, {module.out_channels} filters"
-            )
+            height, width = module.kernel_size
+            parts.append(f"{name} {height}x{width}, {module.out_channels} filters")
         elif isinstance(module, nn.MaxPool2d):
             step = "" if module.stride == module.kernel_size else f" by {module.stride}"
             parts.append(f"{name} {module.kernel_size}x{module.kernel_size}{step}")

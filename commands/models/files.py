@@ -1,4 +1,4 @@
-"""Names of the files of an export, and what its description holds; used by export and predict."""
+"""Names of the files of an export, and what its description contains."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from stages.settings.inputs import Inputs
 
 FILES = {"safetensors": "model.safetensors", "onnx": "model.onnx", "pt2": "model.pt2"}
 """Format -> file, in the order in which predict looks for them."""
-CARD, STATISTICS = "README.md", "statistics.safetensors"
+CARD = "README.md"
+STATISTICS = "statistics.safetensors"
 
 
 def model_file(path: Path) -> Path:
@@ -20,12 +21,13 @@ def model_file(path: Path) -> Path:
         ValueError: there is none, or it is of no format that is known.
     """
     if path.is_dir():
-        here = [path / name for name in FILES.values() if (path / name).is_file()]
-        if not here:
+        present = [path / name for name in FILES.values() if (path / name).is_file()]
+        if not present:
             raise ValueError(
                 f"{path} holds none of {', '.join(FILES.values())}: run python -m commands.export"
             )
-        return here[0]
+        return present[0]
+
     if path.suffix.removeprefix(".") not in FILES:
         raise ValueError(
             f"{path} ends in {path.suffix!r}, allowed are {', '.join(f'.{name}' for name in FILES)}"

@@ -1,4 +1,4 @@
-"""Any image file as the pixels that a net takes; used by predict."""
+"""Any image file as the pixels that a net takes."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ FILTER = Image.Resampling.BICUBIC
 
 
 def read_picture(path: Path, size_px: int) -> tuple[np.ndarray, str]:
-    """uint8 (size_px, size_px, 3) of the first frame of an image, and in words what was done to it
-    ("" for nothing).
+    """The first frame of an image, and what was done to it.
 
     Turned as its EXIF says, transparent parts on white, grey as equal red, green and blue, 16 bits
     as their upper 8; then the centre square, resized bicubically.
+
+    Returns:
+        uint8 (size_px, size_px, 3), and what was done in words, "" for nothing.
 
     Raises:
         OSError: no such file.
@@ -28,6 +30,7 @@ def read_picture(path: Path, size_px: int) -> tuple[np.ndarray, str]:
     """
     if path.stat().st_size > MAX_FILE_BYTES:
         raise ValueError(f"{path.stat().st_size:,} bytes, allowed are {MAX_FILE_BYTES:,}")
+
     data = path.open("rb")
     try:
         with data, warnings.catch_warnings():
@@ -39,14 +42,17 @@ def read_picture(path: Path, size_px: int) -> tuple[np.ndarray, str]:
     except Exception as error:  # PIL raises many kinds on damaged files
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"not a readable image ({reason})") from error
+
     return _square(image, size_px), _words(width, height, size_px)
 
 
 def _rgb(image: Image.Image) -> Image.Image:
+    """Red, green and blue of 8 bits, of an image of any mode."""
     if image.mode in ("I", "F"):
         raise ValueError(
             f"mode {image.mode} has no known range: save it with 8 or 16 bits a channel"
         )
+
     if image.mode.startswith("I;16"):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
@@ -56,8 +62,10 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def _square(image: Image.Image, size_px: int) -> np.ndarray:
+    """The centre square, resized."""
     side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
+    left = (image.width - side) // 2
+    top = (image.height - side) // 2
     image = image.crop((left, top, left + side, top + side))
     if side != size_px:
         image = image.resize((size_px, size_px), FILTER)
@@ -65,9 +73,9 @@ def _square(image: Image.Image, size_px: int) -> np.ndarray:
 
 
 def _words(width: int, height: int, size_px: int) -> str:
-    cut = (
-        "" if width == height else f"the centre {min(width, height)} x {min(width, height)} cut out"
-    )
-    scaled = "" if min(width, height) == size_px else f"resized to {size_px} x {size_px} (bicubic)"
+    """What `_square` does to an image of this size; "" for nothing."""
+    side = min(width, height)
+    cut = "" if width == height else f"the centre {side} x {side} cut out"
+    scaled = "" if side == size_px else f"resized to {size_px} x {size_px} (bicubic)"
     done = " and ".join(filter(None, (cut, scaled)))
     return done and f"{width} x {height} px: {done}"

@@ -1,5 +1,4 @@
-"""Nets as files that run without this project: a `torch.export` program and ONNX; used by export
-and predict.
+"""Nets as files that run without this project: a `torch.export` program and ONNX.
 
 TorchScript is not written: torch deprecates it in favour of torch.export. Both formats take any
 number of inputs, and carry the description of the net, as JSON, beside the weights.
@@ -22,8 +21,9 @@ from torch import Tensor, nn
 from stages.settings.inputs import Inputs
 
 KEY = "mimicnets.json"
-"""Under which the description is held in both formats."""
+"""Key of the description in both formats."""
 OUTPUT = "logits"
+
 Runner = Callable[[np.ndarray], np.ndarray]
 """Inputs (n, ...) -> logits float32 (n, classes)."""
 
@@ -43,7 +43,11 @@ def extra(name: str) -> ModuleType:
 
 
 def check_extras() -> None:
-    """Everything that writing and running ONNX needs is there; ValueError if not."""
+    """Check that everything that writes and runs ONNX is there.
+
+    Raises:
+        ValueError: something is not installed.
+    """
     for name in ("onnx", "onnxscript", "onnxruntime"):
         extra(name)
 
@@ -57,15 +61,18 @@ def captured(net: nn.Module, example: np.ndarray) -> torch.export.ExportedProgra
     """The program of a net in eval mode, for any number of inputs.
 
     Args:
+        net: in eval mode.
         example: at least two inputs; their number is not fixed.
     """
     inputs = torch.from_numpy(example[:2])
+
     # strict: the other way runs the Python code, where the len() of a tensor fixes the number of
     # inputs
     with torch.no_grad():
         program = torch.export.export(
             net, (inputs,), dynamic_shapes=({0: torch.export.Dim("n")},), strict=True
         )
+
     for module in program.graph_module.modules():
         for node in module.graph.nodes if isinstance(module, torch.fx.GraphModule) else ():
             node.meta.pop("stack_trace", None)  # paths of this machine
@@ -86,9 +93,10 @@ def read_program(data: bytes) -> tuple[Runner, dict[str, Any]]:
     the user trusts.
 
     Raises:
-        ValueError: it is none of ours, or damaged.
+        ValueError: it is not one of ours, or damaged.
     """
-    files, before = {KEY: ""}, logging.root.manager.disable
+    files = {KEY: ""}
+    before = logging.root.manager.disable
     logging.disable(logging.WARNING)  # torch logs a traceback besides raising
     try:
         net = torch.export.load(io.BytesIO(data), extra_files=files).module()
@@ -96,6 +104,7 @@ def read_program(data: bytes) -> tuple[Runner, dict[str, Any]]:
         raise ValueError(f"not a readable torch.export program ({_first_line(error)})") from error
     finally:
         logging.disable(before)
+
     return torch_runner(net), _described(files[KEY])
 
 
@@ -116,16 +125,21 @@ def onnx_bytes(program: torch.export.ExportedProgram, description: Mapping[str, 
         ValueError: the extra is not installed.
     """
     check_extras()
+
+    # Convert
     names = [input_name(description)]
-    made = torch.onnx.export(
+    exported = torch.onnx.export(
         program, (), dynamo=True, verbose=False, input_names=names, output_names=[OUTPUT]
     )
-    assert made is not None  # it is where `dynamo` is on
-    model = made.model_proto
+    assert exported is not None  # with `dynamo` it always is
+    model = exported.model_proto
+
+    # Any number of inputs, and the description
     for value in (*model.graph.input, *model.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "n"
-    entry = model.metadata_props.add()
-    entry.key, entry.value = KEY, json.dumps(description, allow_nan=False)
+    metadata = model.metadata_props.add()
+    metadata.key = KEY
+    metadata.value = json.dumps(description, allow_nan=False)
     return model.SerializeToString()
 
 
@@ -133,13 +147,14 @@ def read_onnx(data: bytes) -> tuple[Runner, dict[str, Any]]:
     """What runs an .onnx file, on the CPU, and its description.
 
     Raises:
-        ValueError: onnxruntime is not installed, or the file is none of ours or damaged.
+        ValueError: onnxruntime is not installed, or the file is not one of ours or damaged.
     """
     runtime = extra("onnxruntime")
     try:
         session = runtime.InferenceSession(data, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own kinds
         raise ValueError(f"not a readable ONNX model ({_first_line(error)})") from error
+
     described = _described(session.get_modelmeta().custom_metadata_map.get(KEY, ""))
     name = session.get_inputs()[0].name
     return lambda inputs: session.run([OUTPUT], {name: inputs})[0], described
@@ -148,15 +163,16 @@ def read_onnx(data: bytes) -> tuple[Runner, dict[str, Any]]:
 def _described(text: str | bytes) -> dict[str, Any]:
     """The description that a file carries."""
     try:
-        found = json.loads(text)
+        described = json.loads(text)
     except ValueError as error:
         raise ValueError(
             "it carries no description of its net: it is no export of this project"
         ) from error
-    if not isinstance(found, dict):
+    if not isinstance(described, dict):
         raise ValueError("its description is no mapping: it is no export of this project")
-    return found
+    return described
 
 
 def _first_line(error: Exception) -> str:
+    """What an error says, or its kind."""
     return (str(error).splitlines() or [type(error).__name__])[0][:200]

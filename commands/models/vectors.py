@@ -1,4 +1,4 @@
-"""Vectors of a NumPy file as a net takes them; used by predict."""
+"""Vectors of a NumPy file as a net takes them."""
 
 from __future__ import annotations
 
@@ -18,43 +18,52 @@ def read_vectors(
 
     Args:
         path: an .npy file of numpy.save with one vector or (n, *shape), or an .npz file of
-        numpy.savez with `inputs`.
+            numpy.savez with `inputs`.
+        shape: of one vector.
         mean, deviation: of the training vectors, float64 of the shape of one vector.
 
     Raises:
         OSError: no such file.
         ValueError: none of these, of another shape, or with numbers that are not finite.
     """
+    # Load
     try:
-        found = _load(path)
+        array = _load(path)
     except OSError:
         raise
     except Exception as error:  # numpy and zipfile raise many kinds on damaged files
         raise ValueError(
             f"no file of numpy.save or numpy.savez ({' '.join(str(error).split())[:200]})"
         ) from error
-    if found.dtype.kind not in "fiu":
-        raise ValueError(f"its numbers are {found.dtype}, allowed are floats and integers")
-    vectors = found[None] if found.shape == tuple(shape) else found
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"its numbers are {array.dtype}, allowed are floats and integers")
+
+    # Shape
+    vectors = array[None] if array.shape == tuple(shape) else array
     if vectors.shape[1:] != tuple(shape) or not len(vectors):
         raise ValueError(
-            f"an array of shape {found.shape}, the net takes (n, {', '.join(map(str, shape))})"
+            f"an array of shape {array.shape}, the net takes (n, {', '.join(map(str, shape))})"
         )
+
+    # Values
     with np.errstate(over="ignore"):
         vectors = vectors.astype(np.float32)
     bad = np.flatnonzero(~np.isfinite(vectors).all(axis=tuple(range(1, vectors.ndim))))
     if len(bad):
         raise ValueError(f"row {bad[0]} holds something else than finite numbers of 32 bits")
+
     return ((vectors - mean) / deviation).astype(np.float32)
 
 
 def _load(path: Path) -> np.ndarray:
+    """The array of an .npy file, or `inputs` of an .npz file."""
     with path.open("rb") as file:
         head = file.read(6)
     if not head.startswith((b"PK", b"\x93NUMPY")):
         raise ValueError("it begins as neither")
     if head.startswith(b"\x93NUMPY"):
         return np.array(np.load(path, allow_pickle=False, mmap_mode="r"))
+
     with np.load(path, allow_pickle=False) as archive:
         if "inputs" not in archive.files:
             raise ValueError(f"it has no array 'inputs', but {', '.join(archive.files) or 'none'}")

@@ -1,8 +1,7 @@
-"""The curve of a trial while it is trained, for DVCLive or TensorBoard; used by the doors that
-train.
+"""The curve of a trial while it is trained, for DVCLive or TensorBoard.
 
-What a stage makes does not depend on it: a curve is for looking at, and is written beside the
-results, not into them.
+No result depends on it: a curve is for looking at, and is written beside the results, not into
+them.
 """
 
 from __future__ import annotations
@@ -17,41 +16,45 @@ from typing import Any
 
 Report = Callable[[int, float, float], None]
 """Called with epoch (from 0), mean training loss and validation error when an epoch is over."""
+
 LIVE = Path("live")
 """Where curves are written; git and the stages do not look there."""
+
 PACKAGES = {"dvclive": "live", "tensorboard": "tensorboard"}
 """Name of the package -> the extra that installs it."""
 
 
 def check_log(kind: str) -> None:
-    """What `execution.log` names is installed.
+    """Check that what `execution.log` names is installed.
 
     Raises:
         ValueError: it is not; says what to install.
     """
     if kind != "none" and find_spec(kind) is None:
         raise ValueError(
-            f"params.yaml: execution.log is {kind}, which is not installed: pip install '.[{PACKAGES[kind]}]', or set "
-            "it to none"
+            f"params.yaml: execution.log is {kind}, which is not installed: "
+            f"pip install '.[{PACKAGES[kind]}]', or set it to none"
         )
 
 
 @contextmanager
 def logged(kind: str, name: str, report: Report) -> Iterator[Report]:
-    """`report`, and besides it a logger of this kind that writes into live/NAME.
+    """Calls `report` and logs to live/NAME too.
 
-    A trial that begins anew begins its curve anew; one that goes on from a checkpoint goes on with
-    it. The logger is imported when the first epoch is over: DVCLive takes a second for it.
+    A fresh trial starts a fresh curve, a resumed one appends to it. The logger is imported when the
+    first epoch is over: DVCLive takes a second for it.
 
     Args:
         kind: "none", "dvclive" or "tensorboard".
         name: of this trial alone: "teachers/003", "students/conv2-180k/003".
+        report: called first.
     """
     if kind == "none":
         yield report
         return
+
     folder = LIVE / name
-    make = {"dvclive": _dvclive, "tensorboard": _tensorboard}[kind]
+    open_logger = {"dvclive": _dvclive, "tensorboard": _tensorboard}[kind]
     opened: list[tuple[Report, Callable[[], Any]]] = []
 
     def both(epoch: int, loss: float, error: float) -> None:
@@ -59,7 +62,7 @@ def logged(kind: str, name: str, report: Report) -> Iterator[Report]:
         if not opened:
             if epoch == 0:
                 shutil.rmtree(folder, ignore_errors=True)
-            opened.append(make(folder, epoch))
+            opened.append(open_logger(folder, epoch))
         opened[0][0](epoch, loss, error)
 
     try:
@@ -70,6 +73,7 @@ def logged(kind: str, name: str, report: Report) -> Iterator[Report]:
 
 
 def _dvclive(folder: Path, epoch: int) -> tuple[Report, Callable[[], Any]]:
+    """How DVCLive is called and closed, from `epoch` on."""
     from dvclive.live import Live
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -86,18 +90,19 @@ def _dvclive(folder: Path, epoch: int) -> tuple[Report, Callable[[], Any]]:
 
 
 def show(root: Path) -> None:
-    """Write root/dvc.yaml, by which `dvc plots show` and DVC's editor extension find the curves of
-    every stage.
-    """
+    """Write root/dvc.yaml, where `dvc plots show` and DVC's editor extension find all curves."""
     root.mkdir(exist_ok=True)
     names = sorted({path.name for path in root.iterdir() if path.is_dir()})
     text = "plots:\n" + "".join(f"  - {name}\n" for name in names)
+
+    # renamed when it is whole: trials run side by side
     whole = root / f"dvc.yaml.{os.getpid()}"
     whole.write_text(text)
     whole.replace(root / "dvc.yaml")
 
 
 def _tensorboard(folder: Path, epoch: int) -> tuple[Report, Callable[[], Any]]:
+    """How TensorBoard's writer is called and closed, from `epoch` on."""
     from torch.utils.tensorboard import SummaryWriter
 
     writer = SummaryWriter(str(folder), purge_step=epoch)

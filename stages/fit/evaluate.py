@@ -1,4 +1,4 @@
-"""Outputs and errors of a net on images that fit in memory; used by the loop and by the doors."""
+"""Outputs and errors of a net on images that fit in memory."""
 
 from __future__ import annotations
 
@@ -25,30 +25,39 @@ def logits(net: nn.Module, images: Tensor, batch: int, precision: str = "fp32") 
     """
     device = next(net.parameters()).device
     training = net.training
+
     net.eval()
     with torch.inference_mode(), autocast(device, precision):
         parts = [net(part.to(device)).float() for part in images.split(batch)]
     net.train(training)
+
     return torch.cat(parts)
 
 
 def mean_logits(
     nets: Sequence[nn.Module], images: np.ndarray, batch: int, precision: str, sizes: Sequence[int]
 ) -> dict[int, np.ndarray]:
-    """Mean over the first k nets, in float64, of their logits; k -> float32 (n, classes), for each
-    k of `sizes`.
+    """Mean of the logits of the first k nets, for each k of `sizes`.
 
     Args:
         nets: on one device.
         images: uint8 (n, s, s, 3), on the host.
+        batch: images per forward pass.
+        precision: "fp32" or "bf16".
+        sizes: how many nets are averaged.
+
+    Returns:
+        k -> float32 (n, classes); summed in float64.
     """
     pixels = torch.from_numpy(images).to(next(nets[0].parameters()).device)  # once for all nets
-    found, total = {}, torch.zeros((), dtype=torch.float64)
+    total = torch.zeros((), dtype=torch.float64, device=pixels.device)
+
+    means = {}
     for k, net in enumerate(nets[: max(sizes)], start=1):
-        total = logits(net, pixels, batch, precision).double() + total.to(pixels.device)
+        total = logits(net, pixels, batch, precision).double() + total
         if k in sizes:
-            found[k] = (total / k).float().cpu().numpy()
-    return found
+            means[k] = (total / k).float().cpu().numpy()
+    return means
 
 
 def error(
@@ -68,6 +77,7 @@ def accuracy(
 def _hits(
     net: nn.Module, images: Tensor, labels: Tensor, batch: int, precision: str, wrong: bool
 ) -> int:
+    """Number of images whose highest output is at their label, or is not (`wrong`)."""
     outputs = logits(net, images, batch, precision)
     hit = outputs.argmax(dim=1) == labels.to(outputs.device)
     return int((~hit if wrong else hit).sum())

@@ -1,5 +1,4 @@
-"""Epochs of stored training data on the device, the next one read while the present one is used;
-used by students.
+"""Stored training data an epoch at a time: the next epoch is read while the present one is used.
 
 Host memory: at most two epochs at a time, whatever their number (on CUDA the present one lies on
 the device and the next one in pinned memory). Where all distinct epochs fit into `resident_bytes`
@@ -24,8 +23,9 @@ CPU_RESIDENT_BYTES = 2**29
 
 
 def resident_bytes(device: torch.device, trials: int) -> int:
-    """What one of `trials` at a time may keep on the device: on CUDA an equal part of half of what
-    is free.
+    """Bytes that one of `trials` at a time may keep on the device.
+
+    On CUDA an equal part of half of what is free.
     """
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0] // (2 * trials)
@@ -36,20 +36,29 @@ class Feed:
     """Stored epoch e mod n for epoch e: images uint8 (n, s, s, 3) and their targets, on the device.
 
     Args:
-        read: number of a stored epoch -> images and targets on the host; called in a thread of its
-        own.
+        read: number of a stored epoch -> images and targets on the host; called in its own thread.
         stored: number of stored epochs n.
         device: where they are needed.
         resident: bytes that may be kept on the device, see `resident_bytes`.
 
     Use as a context manager: leaving it waits for a read in flight. An error of `read` is raised by
     the call that needs its epoch.
+
+    Example:
+        >>> def read(place):
+        ...     return np.full((4, 2, 2, 3), place, np.uint8), np.full(4, place)
+        >>> with Feed(read, 3, torch.device("cpu"), resident=0) as feed:
+        ...     [feed(epoch)[1][0].item() for epoch in range(5)]
+        [0, 1, 2, 0, 1]
     """
 
     def __init__(
         self, read: Callable[[int], Arrays], stored: int, device: torch.device, resident: int
     ) -> None:
-        self.read, self.stored, self.device, self.resident = read, stored, device, resident
+        self.read = read
+        self.stored = stored
+        self.device = device
+        self.resident = resident
         self.kept: dict[int, Pair] = {}
         self.coming: dict[int, Future[Pair]] = {}
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="feed")
@@ -69,22 +78,27 @@ class Feed:
         """Images and targets of a training epoch, from 0; ordered as stored."""
         place = epoch % self.stored
         pair = self.kept[place] if place in self.kept else self._take(place)
+
         self._ask((place + 1) % self.stored)
         return pair
 
     def _take(self, place: int) -> Pair:
+        """A stored epoch on the device, kept there if all of them fit."""
         self._ask(place)
         pair = self._to_device(self.coming.pop(place).result())
-        self.coming.clear()  # a jump leaves what was read ahead in vain
+        self.coming.clear()  # after a jump, what was read ahead is not needed
+
         if self._bytes(pair) * self.stored <= self.resident:
             self.kept[place] = pair
         return pair
 
     def _ask(self, place: int) -> None:
+        """Begin to read a stored epoch, unless it is there or being read."""
         if place not in self.kept and place not in self.coming:
             self.coming[place] = self.thread.submit(self._load, place)
 
     def _load(self, place: int) -> Pair:
+        """In the thread: a stored epoch in host memory, pinned for CUDA."""
         images, targets = (torch.from_numpy(array) for array in self.read(place))
         if self.device.type == "cuda":
             return images.pin_memory(), targets.pin_memory()

@@ -1,10 +1,9 @@
-"""One training run: SGD with Nesterov momentum under the paper's schedule; used by teachers and
-students.
+"""One training run: SGD with Nesterov momentum under the paper's schedule.
 
 Data reach the loop an epoch at a time, on the device, as uint8 images in their order of
 presentation. There is no synchronisation with the device inside an epoch. After each epoch the
-state can be saved, and a run that goes on from there ends with the same bytes as an unbroken one:
-the generators are seeded from (seed, epoch).
+state can be saved, and a run that resumes there ends with the same bytes as an unbroken one: the
+generators are seeded from (seed, epoch).
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ class Recipe:
 
     Attributes:
         loss: "cross_entropy" (targets are labels int64), "l2_on_logits" (targets are float32
-        logits), or a loss.
+            logits), or a loss.
         lr: initial learning rate.
         momentum: Nesterov momentum, constant.
         weight_decay: L2 factor; applies to weights, not to biases (assumption 9).
@@ -104,40 +103,53 @@ def train(
 
     A loss that is NaN or infinite ends the run as failed; nothing is raised.
     """
-    schedule, losses, errors = Schedule(recipe.max_epochs), [], []
+    schedule = Schedule(recipe.max_epochs)
     optimizer = SGD(net, recipe.momentum, recipe.weight_decay)
     steps = Steps(net, optimizer, recipe, graphs)
     best = {name: tensor.detach().clone() for name, tensor in net.state_dict().items()}
-    if checkpoint is not None and (saved := checkpoint.load()) is not None:
-        errors, losses = saved.errors, saved.losses
+    losses: list[float] = []
+    errors: list[float] = []
+
+    # Resume
+    saved = None if checkpoint is None else checkpoint.load()
+    if saved is not None:
+        errors = saved.errors
+        losses = saved.losses
         schedule = replay(errors, recipe.max_epochs)
         _restore(net, optimizer, best, saved.tensors)
+
     while schedule.why is None:
         epoch = schedule.epoch + 1
+
+        # Train
         batches = epochs(epoch)
         steps.prepare(*batches)
         _seed(seed, epoch)
         loss = steps.run(recipe.lr * schedule.factor, *batches)
         if not math.isfinite(loss):
             return Outcome(None, -1, errors, losses, "failed", f"loss is {loss} in epoch {epoch}")
+
+        # Validate
         errors.append(error(net, *validation, recipe.eval_batch, recipe.precision))
         losses.append(loss)
         if schedule.update(errors[-1]):
             for name, tensor in net.state_dict().items():
                 best[name].copy_(tensor)
+
+        # Report and save
         if on_epoch is not None:
             on_epoch(epoch, loss, errors[-1])
         if checkpoint is not None and schedule.why is None and checkpoint.due(time.monotonic()):
             checkpoint.save(errors, losses, _tensors(net, optimizer, best))
+
     state = {name: tensor.cpu() for name, tensor in best.items()}
     return Outcome(state, schedule.best_epoch, errors, losses, schedule.why, None)
 
 
 def _seed(seed: int, epoch: int) -> None:
     """Seed torch's generators for one epoch, so that no generator state needs saving."""
-    torch.manual_seed(
-        int(np.random.SeedSequence((seed, epoch)).generate_state(1, np.uint64)[0] >> 1)
-    )
+    (word,) = np.random.SeedSequence((seed, epoch)).generate_state(1, np.uint64)
+    torch.manual_seed(int(word >> 1))
 
 
 class Steps:
@@ -147,11 +159,12 @@ class Steps:
         net: to train, in place.
         optimizer: of the net.
         recipe: see `Recipe`.
-        graphs: capture on CUDA; elsewhere it says nothing.
+        graphs: capture on CUDA; elsewhere it has no effect.
     """
 
     def __init__(self, net: nn.Module, optimizer: SGD, recipe: Recipe, graphs: bool) -> None:
-        self.net, self.recipe = net, recipe
+        self.net = net
+        self.recipe = recipe
         loss = LOSSES[recipe.loss] if isinstance(recipe.loss, str) else recipe.loss
         self.step = Step(net, optimizer, loss, recipe.precision)
         self.graphs = graphs and self.step.device.type == "cuda"
@@ -169,25 +182,29 @@ class Steps:
         batch = self.recipe.batch_size
         self.step.total.zero_()
         self.net.train()
+
         for part, target in zip(images.split(batch), targets.split(batch), strict=True):
             captured = self.captured if len(part) == batch else None
             (captured or self.step)(part, target, lr)
+
         return self.step.total.item() / len(images)
 
 
 def _tensors(net: nn.Module, optimizer: SGD, best: dict[str, Tensor]) -> dict[str, Tensor]:
-    held = {f"net.{name}": tensor for name, tensor in net.state_dict().items()}
-    held |= {f"best.{name}": tensor for name, tensor in best.items()}
-    return held | {f"momentum.{name}": tensor for name, tensor in optimizer.buffers.items()}
+    """All tensors of a checkpoint, by name."""
+    tensors = {f"net.{name}": tensor for name, tensor in net.state_dict().items()}
+    tensors |= {f"best.{name}": tensor for name, tensor in best.items()}
+    return tensors | {f"momentum.{name}": tensor for name, tensor in optimizer.buffers.items()}
 
 
 @torch.no_grad()
 def _restore(
-    net: nn.Module, optimizer: SGD, best: dict[str, Tensor], held: dict[str, Tensor]
+    net: nn.Module, optimizer: SGD, best: dict[str, Tensor], tensors: dict[str, Tensor]
 ) -> None:
+    """Copy the tensors of a checkpoint to where they came from."""
     for name, tensor in net.state_dict().items():
-        tensor.copy_(held[f"net.{name}"])
+        tensor.copy_(tensors[f"net.{name}"])
     for name, tensor in best.items():
-        tensor.copy_(held[f"best.{name}"])
+        tensor.copy_(tensors[f"best.{name}"])
     for name, buffer in optimizer.buffers.items():
-        buffer.copy_(held[f"momentum.{name}"])
+        buffer.copy_(tensors[f"momentum.{name}"])

@@ -1,6 +1,4 @@
-"""The objectives: cross-entropy on labels for teachers and controls, L2 on logits for mimic nets,
-distillation.
-"""
+"""The objectives: cross-entropy on labels, L2 on logits for mimic nets, and distillation."""
 
 from __future__ import annotations
 
@@ -34,9 +32,9 @@ def cross_entropy(outputs: Tensor, labels: Tensor) -> Tensor:
 
 
 def distillation(temperature: float, hard_weight: float) -> Loss:
-    """Softened targets mixed with the true labels (Hinton et al. 2015, section 2), averaged over
-    the batch.
+    """Softened targets mixed with the true labels (Hinton et al. 2015, section 2).
 
+    Averaged over the batch:
     (1 - w) T^2 KL(softmax(logits / T) || softmax(outputs / T)) + w CE(labels, softmax(outputs)).
     The factor T^2 keeps the size of the first term's gradients when T changes. The KL divergence
     differs from their cross-entropy by the entropy of the targets, which has no gradient.
@@ -50,23 +48,30 @@ def distillation(temperature: float, hard_weight: float) -> Loss:
     """
 
     def loss(outputs: Tensor, targets: Tensor) -> Tensor:
-        logits, labels = targets[:, :-1], targets[:, -1].long()
+        logits = targets[:, :-1]
+        labels = targets[:, -1].long()
+
         soft = functional.kl_div(
             (outputs / temperature).log_softmax(dim=1),
             (logits / temperature).log_softmax(dim=1),
             reduction="batchmean",
             log_target=True,
         )
-        return (1 - hard_weight) * temperature**2 * soft + hard_weight * functional.cross_entropy(
-            outputs, labels
-        )
+        hard = functional.cross_entropy(outputs, labels)
+        return (1 - hard_weight) * temperature**2 * soft + hard_weight * hard
 
     return loss
 
 
 def with_labels(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Logits float32 (n, classes) and labels int (n,) side by side, float32 (n, classes + 1); exact
-    below 2^24.
+    """Logits and labels side by side, as the loss of `distillation` takes them.
+
+    Args:
+        logits: float32 (n, classes).
+        labels: integers (n,) below 2^24, where float32 is exact.
+
+    Returns:
+        float32 (n, classes + 1).
     """
     return np.concatenate([logits, labels[:, None].astype(np.float32)], axis=1)
 

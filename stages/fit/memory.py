@@ -1,6 +1,4 @@
-"""Whether as many trials as were asked for can share a GPU, asked before the first one; used by
-doors that sweep.
-"""
+"""Whether as many trials as were asked for can share a GPU, asked before the first one."""
 
 from __future__ import annotations
 
@@ -16,39 +14,46 @@ COPIES = 4
 def check_room(
     net: nn.Module, images: Tensor, batch: int, precision: str, device: torch.device, trials: int
 ) -> None:
-    """Refuse more trials to a GPU than its memory has room for; on a CPU nothing is asked.
+    """Refuse more trials on a GPU than fit into its memory; on a CPU nothing is checked.
 
     Args:
         net: one like those that will be trained, on the host.
         images: two of them as the net takes them, uint8 (2, s, s, 3) or vectors float32 (2, ...),
-        on the host.
+            on the host.
         batch: images of a step.
+        precision: "fp32" or "bf16".
+        device: where they will be trained.
         trials: at a time.
 
     Raises:
-        ValueError: even what all of them hold for certain at a time is more than the GPU has.
+        ValueError: even the least that all of them need at a time is more than the GPU has.
     """
     if device.type != "cuda":
         return
-    least, total = least_bytes(net, images, batch, precision), torch.cuda.mem_get_info(device)[1]
+
+    least = least_bytes(net, images, batch, precision)
+    total = torch.cuda.mem_get_info(device)[1]
     if least * trials <= total:
         return
+
     most = total // least
     remedy = f"lower it to {most} or less" if most else "lower training.batch_size in params.yaml"
     raise ValueError(
-        f"execution.trials_per_gpu is {trials}: training a net from the middle of the search takes at least "
-        f"{least / 2**30:.3g} GiB and {torch.cuda.get_device_name(device)} has {total / 2**30:.3g} GiB: {remedy}"
+        f"execution.trials_per_gpu is {trials}: training a net from the middle of the search takes "
+        f"at least {least / 2**30:.3g} GiB and {torch.cuda.get_device_name(device)} has "
+        f"{total / 2**30:.3g} GiB: {remedy}"
     )
 
 
 def least_bytes(net: nn.Module, images: Tensor, batch: int, precision: str) -> int:
-    """Bytes that training holds at a time at least: parameters, and what a batch leaves for its
-    backward pass.
+    """Least bytes of training: parameters, and what a batch leaves for its backward pass.
 
-    More comes on top: the driver's own, workspaces, the data. Found on the host by one image and by
-    two; the net is run in eval mode, since masks of dropout take another type there than on a GPU.
+    More comes on top: the driver's own, workspaces, the data. Measured on the host with one image
+    and with two; the net is run in eval mode, since masks of dropout take another type there than
+    on a GPU.
     """
-    one, two = (left_behind(net, images[:count].clone(), precision) for count in (1, 2))
+    one = left_behind(net, images[:1].clone(), precision)
+    two = left_behind(net, images[:2].clone(), precision)
     weights = sum(tensor.untyped_storage().nbytes() for tensor in net.parameters())
     return COPIES * weights + one + (batch - 1) * (two - one)
 
@@ -62,11 +67,13 @@ def left_behind(net: nn.Module, images: Tensor, precision: str) -> int:
         saved.setdefault(tensor.untyped_storage().data_ptr(), tensor)
         return tensor
 
+    # Forward pass
     training = net.training
     hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
     with hooks, torch.enable_grad(), autocast(torch.device("cpu"), precision):
         net.eval()(images).float().sum()
     net.train(training)
+
     return sum(
         tensor.untyped_storage().nbytes()
         for place, tensor in saved.items()

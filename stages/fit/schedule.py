@@ -1,10 +1,12 @@
-"""The learning-rate schedule of Urban et al. 2017, section 2.6; used by the training loop.
+"""The learning-rate schedule of Urban et al. 2017, section 2.6.
 
 The rate is halved when the validation error has not dropped for ten epochs in a row, and not again
 within the next eight epochs. Training ends when it has not dropped for thirty epochs, or when the
 rate was reduced by a factor of more than 2000 in total.
-`torch.optim.lr_scheduler.ReduceLROnPlateau` cannot express this: it starts its count anew after
-each reduction. Assumption (13): the count is not reset.
+`torch.optim.lr_scheduler.ReduceLROnPlateau` cannot express this: it restarts its count after each
+reduction. Assumption (13): the count is not reset.
+
+`python -m stages.fit.schedule FILE` prints what the schedule does with a list of errors.
 """
 
 from __future__ import annotations
@@ -31,10 +33,19 @@ class Schedule:
         max_epochs: a bound on the epochs, or None for the paper's rules alone.
 
     Attributes:
-        factor: what the initial learning rate is multiplied with in the next epoch: 1, 1/2, 1/4,
-        ...
+        epoch: the last one whose error was taken, from 0; -1 before the first one.
         best_epoch: epoch of the lowest error, the first one of equals; -1 before the first epoch.
-        why: None while training goes on, else "no_drop", "factor" or "end" (max_epochs).
+        best_error: that error; infinite before the first epoch.
+        factor: by which the initial learning rate is multiplied in the next epoch: 1, 1/2, 1/4, ...
+        reduction_epochs: epochs after which the rate was halved.
+        why: None while training continues, else "no_drop", "factor" or "end" (max_epochs).
+
+    Example:
+        >>> schedule = Schedule()
+        >>> while schedule.why is None:
+        ...     dropped = schedule.update(0.5)
+        >>> schedule.reduction_epochs, schedule.epoch, schedule.why
+        ([10, 19, 28], 30, 'no_drop')
     """
 
     max_epochs: int | None = None
@@ -46,11 +57,13 @@ class Schedule:
     why: str | None = None
 
     def update(self, error: float) -> bool:
-        """Take the validation error (a fraction) of the next epoch; True if it is the lowest so
-        far.
+        """Take the validation error (a fraction) of the next epoch.
+
+        Returns:
+            Whether it is the lowest so far.
 
         Raises:
-            ValueError: training has ended already, or the error is no number in [0, 1].
+            ValueError: training has ended already, or the error is not a number in [0, 1].
         """
         if self.why is not None:
             raise ValueError(
@@ -60,21 +73,27 @@ class Schedule:
             raise ValueError(
                 f"validation error {error} of epoch {self.epoch + 1}: allowed is 0 .. 1"
             )
+
         self.epoch += 1
         dropped = error < self.best_error
         if dropped:
-            self.best_error, self.best_epoch = error, self.epoch
+            self.best_error = error
+            self.best_epoch = self.epoch
+
         waited = self.epoch - self.best_epoch
         if waited >= PATIENCE_EPOCHS and self._cooled_down():
             self.factor /= 2
             self.reduction_epochs.append(self.epoch)
+
         self.why = self._reason(waited)
         return dropped
 
     def _cooled_down(self) -> bool:
+        """Whether the rate may be halved again after the last time."""
         return not self.reduction_epochs or self.epoch - self.reduction_epochs[-1] > COOLDOWN_EPOCHS
 
     def _reason(self, waited: int) -> str | None:
+        """Why training ends, if it does, when the error has not dropped for `waited` epochs."""
         if waited >= STOP_EPOCHS:
             return "no_drop"
         if 1 / self.factor > LARGEST_REDUCTION:
@@ -94,6 +113,23 @@ def replay(errors: Sequence[float], max_epochs: int | None = None) -> Schedule:
     return schedule
 
 
+def read_errors(path: Path) -> list[float]:
+    """Validation errors from a JSON file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is not a list of numbers.
+    """
+    errors = json.loads(path.read_text())
+
+    numbers = isinstance(errors, list) and all(
+        isinstance(error, int | float) and not isinstance(error, bool) for error in errors
+    )
+    if not errors or not numbers:
+        raise ValueError("allowed is a list of numbers, one for each epoch")
+    return list(errors)
+
+
 def main() -> None:
     """Print what the schedule does with a list of validation errors, as one JSON line."""
     parser = argparse.ArgumentParser(prog="python -m stages.fit.schedule", description=main.__doc__)
@@ -102,28 +138,22 @@ def main() -> None:
     )
     parser.add_argument("--max-epochs", type=int, default=None, help="a bound on the epochs")
     arguments = parser.parse_args()
+
     try:
-        errors = json.loads(arguments.errors.read_text())
-        numbers = isinstance(errors, list) and all(
-            isinstance(e, int | float) and not isinstance(e, bool) for e in errors
-        )
-        if not errors or not numbers:
-            raise ValueError("allowed is a list of numbers, one for each epoch")
+        errors = read_errors(arguments.errors)
         if arguments.max_epochs is not None and arguments.max_epochs < 1:
             raise ValueError(f"--max-epochs is {arguments.max_epochs}: allowed is 1 or more")
         schedule = replay(errors, arguments.max_epochs)
     except (OSError, ValueError) as error:
         print(f"error: {arguments.errors}: {error}", file=sys.stderr)
         raise SystemExit(1) from None
-    print(
-        json.dumps(
-            {
-                "reduction_epochs": schedule.reduction_epochs,
-                "last_epoch": schedule.epoch,
-                "why": schedule.why or "end",
-            }
-        )
-    )
+
+    result = {
+        "reduction_epochs": schedule.reduction_epochs,
+        "last_epoch": schedule.epoch,
+        "why": schedule.why or "end",
+    }
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

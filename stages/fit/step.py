@@ -1,4 +1,4 @@
-"""One step of training, eager or as a captured CUDA graph; used by the loop.
+"""One step of training, eager or as a captured CUDA graph.
 
 A step on a small net is some sixty kernels of a few microseconds each, and launching them takes
 longer than running them. On CUDA a step is therefore captured once per trial and replayed: one
@@ -17,9 +17,7 @@ from stages.fit.evaluate import autocast
 from stages.fit.losses import Loss
 
 WARM_UP_STEPS = 3
-"""Steps without an update before a capture, so that libraries have chosen and allocated (torch's
-CUDA notes).
-"""
+"""Steps without an update before a capture, for libraries to choose and allocate (torch's notes)."""
 
 
 class SGD:
@@ -35,6 +33,7 @@ class SGD:
         self.parameters = [parameter for _, parameter in named]
         # zeros give the first step that torch makes from nothing: momentum * 0 + gradient
         self.buffers = {n: torch.zeros_like(p) for n, p in named} if momentum > 0 else {}
+
         weights = [(n, p) for n, p in named if p.dim() > 1]
         biases = [(n, p) for n, p in named if p.dim() <= 1]
         self.groups = [
@@ -43,15 +42,16 @@ class SGD:
 
     @torch.no_grad()
     def step(self, lr: float | Tensor) -> None:
-        """One update from the gradients, which are then dropped; `lr` may lie on the device,
-        float32 ().
+        """One update from the gradients, which are then dropped.
+
+        Args:
+            lr: the rate; it may lie on the device, float32 ().
         """
         for group, decay in self.groups:
+            gradients = [parameter.grad for _, parameter in group]
             sgd(
                 [parameter for _, parameter in group],
-                cast(
-                    "list[Tensor]", [parameter.grad for _, parameter in group]
-                ),  # backward has given each one
+                cast("list[Tensor]", gradients),  # backward has written each one
                 [self.buffers.get(name) for name, _ in group],
                 fused=True,
                 weight_decay=decay,
@@ -85,7 +85,10 @@ class Step:
     """
 
     def __init__(self, net: nn.Module, optimizer: SGD, loss: Loss, precision: str) -> None:
-        self.net, self.optimizer, self.loss, self.precision = net, optimizer, loss, precision
+        self.net = net
+        self.optimizer = optimizer
+        self.loss = loss
+        self.precision = precision
         self.device = next(net.parameters()).device
         self.total = torch.zeros((), dtype=torch.float64, device=self.device)
 
@@ -109,14 +112,17 @@ class CapturedStep:
 
     Args:
         step: whose tensors the graph reads and writes in place.
-        images, targets: a batch of the shape that will come; only read.
+        images, targets: a batch of the shape that all have; only read.
 
     Capturing draws from the generator, which must be seeded afterwards.
     """
 
     def __init__(self, step: Step, images: Tensor, targets: Tensor) -> None:
-        self.images, self.targets = images.clone(), targets.clone()
+        self.images = images.clone()
+        self.targets = targets.clone()
         self.lr = torch.zeros((), device=images.device)
+
+        # Warm up
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(side):
@@ -124,6 +130,8 @@ class CapturedStep:
                 step.gradients(self.images, self.targets)
                 step.optimizer.drop_gradients()
         torch.cuda.current_stream().wait_stream(side)
+
+        # Capture
         self.graph = torch.cuda.CUDAGraph()
         # thread_local: another thread may be reading the next epoch into pinned memory
         with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):

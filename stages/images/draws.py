@@ -1,4 +1,4 @@
-"""Integer draws of the augmentation and presentation orders, for `augment` and for training.
+"""Integer draws of the augmentation, and orders of presentation.
 
 Every array is a pure function of (seed, stream, epoch): any epoch can be made alone, in any order
 and in any process. Only raw 64-bit outputs of Philox are read, which numpy keeps stable between
@@ -22,8 +22,16 @@ COLUMNS = (
     "x",
     "y",
 )
+"""Columns of an array of draws: five of the jitter, then the mirror and the crop."""
+JITTER = slice(COLUMNS.index("hue"), COLUMNS.index("mirror"))
+MIRROR = COLUMNS.index("mirror")
+SIZE = COLUMNS.index("size")
+X = COLUMNS.index("x")
+Y = COLUMNS.index("y")
 
-_VIEWS, _ORDER = 0, 1  # last word of the seed: what the numbers are for
+# last word of the seed: what the numbers are for
+_VIEWS = 0
+_ORDER = 1
 
 
 def _raw(seed: int, epoch: int, stream: str, purpose: int, count: int) -> np.ndarray:
@@ -32,6 +40,7 @@ def _raw(seed: int, epoch: int, stream: str, purpose: int, count: int) -> np.nda
         # SeedSequence splits longer integers in 32-bit words, so that two tuples could meet
         if not 0 <= word < 2**32:
             raise ValueError(f"{name} is {word}, allowed are integers from 0 to 2**32 - 1")
+
     words = (int(seed), zlib.crc32(stream.encode()), int(epoch), purpose)
     return np.random.Philox(np.random.SeedSequence(words)).random_raw(count)
 
@@ -54,15 +63,14 @@ def draw(
     """One row of `COLUMNS` per presented image of an epoch.
 
     Urban et al. 2017, section 2.5: colour jitter, mirror with probability 1/2, square crop of a
-    uniform size at a uniform place, all drawn anew for each image and epoch. The first rows do
+    uniform size at a uniform place, all drawn afresh for each image and epoch. The first rows do
     not depend on `n`.
 
-    Arguments:
+    Args:
         seed, epoch: integers from 0 to 2**32 - 1.
         stream: what the draws are for, e.g. "transfer".
         n: number of images.
-        size_px: side of the images in pixels, at most 65535; None for vectors, whose draws are all
-        0.
+        size_px: side of the images in pixels, at most 65535; None for vectors, whose draws are 0.
         crop_min: smallest side of a crop in pixels, from 1 to `size_px`; None for vectors.
         mirror: False sets the mirror column to 0 and leaves the others as they are.
 
@@ -76,20 +84,26 @@ def draw(
     """
     if size_px is None and crop_min is None and not mirror:
         return np.zeros((n, len(COLUMNS)), dtype=np.uint16)
+
     if size_px is None or crop_min is None or not 1 <= crop_min <= size_px <= 65535:
         raise ValueError(
             f"crop_min is {crop_min} and size_px {size_px}, allowed is "
             "1 <= crop_min <= size_px <= 65535: change crop_min"
         )
+
     bits = _raw(seed, epoch, stream, _VIEWS, n * len(COLUMNS)) >> np.uint64(32)
     bits = bits.reshape(n, len(COLUMNS))
     rows = np.empty((n, len(COLUMNS)), dtype=np.uint16)
-    rows[:, :5] = _below(bits[:, :5], 65536)
-    rows[:, 5] = _below(bits[:, 5], 2) if mirror else 0
-    size = crop_min + _below(bits[:, 6], size_px - crop_min + 1).astype(np.int64)
-    rows[:, 6] = size
-    rows[:, 7] = _below(bits[:, 7], size_px - size + 1)
-    rows[:, 8] = _below(bits[:, 8], size_px - size + 1)
+
+    # Jitter and mirror
+    rows[:, JITTER] = _below(bits[:, JITTER], 65536)
+    rows[:, MIRROR] = _below(bits[:, MIRROR], 2) if mirror else 0
+
+    # Crop
+    size = crop_min + _below(bits[:, SIZE], size_px - crop_min + 1).astype(np.int64)
+    rows[:, SIZE] = size
+    rows[:, X] = _below(bits[:, X], size_px - size + 1)
+    rows[:, Y] = _below(bits[:, Y], size_px - size + 1)
     return rows
 
 

@@ -1,4 +1,4 @@
-"""HSV colour space and its jitter, for `views` (teachers, transfer set, hard-label models).
+"""The HSV colour space, and the colour jitter in it.
 
 Elementwise and branch-free: conditions are selections over whole tensors, so the same code runs on
 any device and a pixel's result depends on nothing but that pixel. A grey pixel has hue 0 and
@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stages.images.draws import JITTER
+
 Planes = tuple[Tensor, Tensor, Tensor]
 
 
@@ -21,6 +23,8 @@ def rgb_planes_to_hsv(r: Tensor, g: Tensor, b: Tensor) -> Planes:
     v = torch.maximum(torch.maximum(r, g), b)
     delta = v - torch.minimum(torch.minimum(r, g), b)
     s = delta / torch.where(v > 0, v, 1.0)
+
+    # Hue in sixths of the circle, by the largest channel
     safe = torch.where(delta > 0, delta, 1.0)
     h = torch.where(r == v, (g - b) / safe, 2.0 + (b - r) / safe)
     h = torch.where((b == v) & (r < v) & (g < v), 4.0 + (r - g) / safe, h) / 6.0
@@ -36,7 +40,9 @@ def hsv_planes_to_rgb(h: Tensor, s: Tensor, v: Tensor, out: Planes) -> None:
     """
     turn = h - h.floor()  # [0, 1]
     chroma = s * v
-    low, high = torch.sub(v, chroma, alpha=2.0), v + chroma
+    low = torch.sub(v, chroma, alpha=2.0)
+    high = v + chroma
+
     # no wrap beyond [0, 1] is near enough to count, but for red, whose opposite hue is in the
     # middle
     for centre, base, sign, channel in zip(
@@ -55,6 +61,7 @@ def hsv_to_rgb(hsv: Tensor) -> Tensor:
     """HSV (..., 3), s and v in [0, 1], to RGB (..., 3) in [0, 1], float64, on the same device."""
     hsv = hsv.to(torch.float64)
     rgb = torch.empty_like(hsv)
+
     h, s, v = hsv.unbind(-1)
     r, g, b = rgb.unbind(-1)
     hsv_planes_to_rgb(h, s, v, (r, g, b))
@@ -96,9 +103,13 @@ class Jitter:
 
         On the CPU and in numpy, so that every device jitters with the same numbers.
         """
-        unit = (draws[:, :5].astype(np.float64) + 0.5) / 65536.0  # (0, 1), mean exactly 1/2
+        unit = (draws[:, JITTER].astype(np.float64) + 0.5) / 65536.0  # (0, 1), mean exactly 1/2
+
         shift = np.array([self.hue, self.saturation, self.value])
+        shifts = (2.0 * unit[:, :3] - 1.0) * shift
+
         spread = 1.0 + np.array([self.saturation_scale, self.value_scale])
         low = 1.0 / spread
-        shifts = (2.0 * unit[:, :3] - 1.0) * shift
-        return np.concatenate([shifts, low + (spread - low) * unit[:, 3:]], axis=1)
+        scales = low + (spread - low) * unit[:, 3:]
+
+        return np.concatenate([shifts, scales], axis=1)

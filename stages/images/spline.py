@@ -1,4 +1,4 @@
-"""Crop and rescale as matrices: the operators of the order-3 spline, for `views`.
+"""Crop and rescale as matrices: the operators of the order-3 spline.
 
 A crop of S x S rescaled to size x size by a separable spline is linear in the pixels of each
 channel, so it is a product Z I Z^T of the crop I with one small matrix per S. The matrices come
@@ -23,6 +23,7 @@ def zoom_operators(size_px: int = 32, crop_min: int = 24) -> dict[int, np.ndarra
     """
     if not 1 <= crop_min <= size_px:
         raise ValueError(f"crop_min is {crop_min}, allowed are 1 to size_px = {size_px}")
+
     operators = {size: _zoom(np.eye(size), size_px / size) for size in range(crop_min, size_px)}
     return {**operators, size_px: np.eye(size_px)}
 

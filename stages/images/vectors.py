@@ -1,6 +1,4 @@
-"""Vectors in the place of views: what has no augmentation is presented as it is; used by whoever
-presents epochs.
-"""
+"""Vectors in the place of views: what has no augmentation is presented as it is."""
 
 from __future__ import annotations
 
@@ -10,14 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .hsv import Jitter
-from .views import Views
+from stages.images.hsv import Jitter
+from stages.images.views import Views
 
 
 class Vectors:
     """Vectors by index, with the interface of `Views`.
 
-    Arguments:
+    Args:
         vectors: float32 (N, ...).
         device: where they are kept and returned.
     """
@@ -38,6 +36,7 @@ class Vectors:
             raise ValueError(
                 f"draws are {draws.shape} for {len(index)} vectors, allowed are as many rows of zeros"
             )
+
         return self._vectors[torch.from_numpy(index).long().to(self.device)]
 
 
@@ -48,13 +47,17 @@ def views_of(
     crop_min: int | None,
     planes: np.ndarray | None = None,
 ) -> Views | Vectors:
-    """`Views` of images uint8 (N, s, s, 3), or `Vectors` float32 (N, ...), for which the others do
-    not count.
+    """`Views` of images uint8 (N, s, s, 3), `Vectors` of vectors float32 (N, ...).
 
-    Arguments:
+    Args:
+        images: or vectors, for which the arguments after `device` do not count.
+        device: where they are kept and returned.
         hsv: the constants of `Jitter`, in its order.
+        crop_min: smallest side of a crop in pixels; None for vectors.
+        planes: `hsv_planes(images)`, if they are there already.
     """
     if images.dtype == np.float32:
         return Vectors(images, device)
+
     assert crop_min is not None
     return Views(images, device, Jitter(*hsv), crop_min, planes=planes)

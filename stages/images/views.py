@@ -1,4 +1,4 @@
-"""Augmented views of a set of images, for `augment`, `teachers` and whoever trains on the fly.
+"""Augmented views of a set of images.
 
 Order: HSV jitter of the uint8 original, mirror, crop and spline, clip, one rounding. Assumption
 (15). The jitter comes first because the hue of a pixel that the spline has made nearly grey is
@@ -16,25 +16,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .hsv import Jitter, hsv_planes_to_rgb, rgb_planes_to_hsv
-from .spline import zoom_operators
+from stages.images.draws import COLUMNS, MIRROR, SIZE
+from stages.images.hsv import Jitter, hsv_planes_to_rgb, rgb_planes_to_hsv
+from stages.images.spline import zoom_operators
 
 _CPU_CHUNK = 48  # fewer pay for more calls, more leave the cache (measured)
-# A float64 below 2**51 that this is added to is rounded to an integer, half to even, in its lowest
-# bits.
+# added to a float64 below 2**51, it rounds that to an integer, half to even, in its lowest bits
 _ROUND = 1.5 * 2.0**52
 
 
 def hsv_planes(images: np.ndarray | Tensor) -> Tensor:
     """Hue, saturation and value of `images`, for the `planes` of any number of `Views` on them.
 
-    Arguments:
+    Args:
         images: uint8 (N, s, s, 3), numpy or torch.
 
     Returns:
         float64 (3, N, s, s) in [0, 1] on the device of the images, column by column: the last axis
-        is
-        the row of an image. 24 bytes a pixel.
+            is the row of an image. 24 bytes a pixel.
 
     Raises:
         ValueError: images are not uint8 (N, s, s, 3).
@@ -45,17 +44,19 @@ def hsv_planes(images: np.ndarray | Tensor) -> Tensor:
 class Views:
     """Views of images, by index and draw (Urban et al. 2017, section 2.5).
 
-    Arguments:
+    Args:
         images: uint8 (N, s, s, 3), numpy or torch.
         device: where the views are computed and returned.
         jitter: constants of the colour jitter; all zero skips the colour space altogether.
         crop_min: smallest side of a crop in pixels; the draws must not go below.
         resident_bytes: the HSV planes of all images are kept when they need no more than this
-            (24 bytes a pixel), else they are made again for each chunk. Same bytes either way.
-        planes: `hsv_planes(images)`, made elsewhere; processes may share one read-only memory map
+            (24 bytes a pixel), else they are computed again for each chunk. Same bytes either way.
+        planes: `hsv_planes(images)`, computed elsewhere; processes may share one read-only memory map
             of them. Never written, and used whatever `resident_bytes` says. Same bytes again.
 
     Example:
+        >>> from stages.images.draws import draw, order
+        >>> images = np.zeros((600, 32, 32, 3), dtype=np.uint8)
         >>> views = Views(images, "cpu", Jitter(0.06, 0.26, 0.20, 0.21, 0.13))
         >>> views(order(0, 0, "transfer", 600), draw(0, 0, "transfer", 600)).shape
         torch.Size([600, 32, 32, 3])
@@ -75,16 +76,23 @@ class Views:
         planes: np.ndarray | Tensor | None = None,
     ) -> None:
         images = _checked(images)
-        self.size_px, self.crop_min, self.jitter = images.shape[1], crop_min, jitter
+        self.size_px = images.shape[1]
+        self.crop_min = crop_min
+        self.jitter = jitter
         self.device = torch.device(device)
+
         # columns act from the left, on pixels (column, ...): reversed they act on the mirrored crop
-        self._columns, self._rows = {}, {}
+        self._columns: dict[tuple[int, int], Tensor] = {}
+        self._rows: dict[int, Tensor] = {}
         for size, zoom in zoom_operators(self.size_px, crop_min).items():
             for mirror, matrix in enumerate((zoom, zoom[:, ::-1])):
                 self._columns[size, mirror] = torch.from_numpy(matrix.copy()).to(self.device)
             self._rows[size] = torch.from_numpy(255.0 * zoom).to(self.device)
+
+        # one of the two is kept
         self._count = len(images)
-        self._images = self._hsv = None  # one of them is kept
+        self._images: Tensor | None = None
+        self._hsv: Tensor | None = None
         if not jitter.off and planes is not None:
             self._hsv = _shared(planes, images).to(self.device).contiguous()
         elif not jitter.off and images.numel() * 8 <= resident_bytes:
@@ -97,7 +105,7 @@ class Views:
     ) -> Tensor:
         """View i is image index[i] under draws[i].
 
-        Arguments:
+        Args:
             index: integers (n,) from 0 to N - 1.
             draws: uint16 (n, 9), columns as in `draws.COLUMNS`.
             chunk: most images at a time; affects memory and speed only. A CPU takes 48 at most.
@@ -111,60 +119,70 @@ class Views:
         index = np.asarray(torch.as_tensor(index).cpu(), dtype=np.int64)
         draws = draws.cpu().numpy() if isinstance(draws, Tensor) else draws
         self._check(index, draws, chunk)
+
         shape = (len(index), self.size_px, self.size_px, 3)
         views = torch.empty(shape, dtype=torch.uint8, device=self.device)
-        # images with one size of crop, mirrored all or none, share their two matrices
-        kind = draws[:, 6].astype(np.int64) * 2 + draws[:, 5]
+
+        # Images with one size of crop, mirrored all or none, share their two matrices.
+        kind = draws[:, SIZE].astype(np.int64) * 2 + draws[:, MIRROR]
         order = np.argsort(kind, kind="stable")
         starts = torch.from_numpy(self._starts(index, draws)[order]).to(self.device)
         factors = torch.from_numpy(self.jitter.factors(draws)[order]).to(self.device)
+
+        # Chunks
         step = min(chunk, _CPU_CHUNK) if self.device.type == "cpu" else chunk
         with torch.inference_mode():  # its calls cost less; there are some forty a chunk
             for part in _alike(kind[order], step):
                 size, mirror = divmod(int(kind[order[part.start]]), 2)
                 _put(views, order[part], self._chunk(starts[part], size, mirror, factors[part]))
+
         return views
 
     def _starts(self, index: np.ndarray, draws: np.ndarray) -> np.ndarray:
-        """Where each crop begins in the flat planes, or in the flat images where there are none;
-        int64 (n,).
-        """
-        mirror, size, x, y = draws[:, 5:].astype(np.int64).T
+        """Where each crop begins in the flat planes, or in the flat images; int64 (n,)."""
+        mirror, size, x, y = draws[:, MIRROR:].astype(np.int64).T
         side = self.size_px
         x = np.where(mirror, side - size - x, x)  # the left edge in the image as it is
+
         if self._hsv is None:
             return ((index * side + y) * side + x) * 3
         return (index * side + x) * side + y
 
     def _chunk(self, starts: Tensor, size: int, mirror: int, factors: Tensor) -> Tensor:
         """uint8 (n, s, s, 3) of crops of one size, mirrored all or none."""
-        n, side = len(starts), self.size_px
+        n = len(starts)
+        side = self.size_px
         pixels = self._jittered(starts, size, factors)
+
         # from (column, channel, row) the second product, transposed, comes out as (row, column,
         # channel)
         pixels = torch.bmm(self._columns[size, mirror].expand(n, -1, -1), pixels.flatten(2))
         pixels = torch.bmm(
             self._rows[size].expand(n, -1, -1), pixels.view(n, 3 * side, -1)[:, :, :size].mT
         )
+
         bits = pixels.clamp_(0.0, 255.0).add_(_ROUND).view(torch.int64)
         return bits.to(torch.uint8).view(n, side, side, 3)
 
     def _jittered(self, starts: Tensor, size: int, factors: Tensor) -> Tensor:
-        """RGB in [0, 1] of the jittered crops, float64 (n, column, channel, row); maybe a row too
-        many.
-        """
+        """RGB in [0, 1] of the jittered crops, float64 (n, column, channel, row or one more)."""
         if self.jitter.off:
             return _unit(self._crops(starts, size).permute(0, 2, 3, 1))
+
+        # Planes
         if self._hsv is None:
             h, s, v = rgb_planes_to_hsv(*_unit(self._crops(starts, size).permute(3, 0, 2, 1)))
         else:
             h, s, v = (
                 _windows(plane, starts, (size, size), (self.size_px, 1)) for plane in self._hsv
             )
+
+        # Jitter
         d_h, d_s, d_v, a_s, a_v = factors.T.reshape(5, -1, 1, 1)
         h.add_(d_h)
         s.mul_(a_s).add_(d_s).clamp_(0.0, 1.0)
         v.mul_(a_v).add_(d_v).clamp_(0.0, 1.0)
+
         # products of matrices with an odd number of columns take up to 1.4 times as long (measured)
         rgb = h.new_empty((len(starts), size, 3, size + size % 2))
         rgb[..., size:].zero_()
@@ -178,9 +196,11 @@ class Views:
         return _windows(self._images, starts, (size, size, 3), (3 * self.size_px, 3, 1))
 
     def _check(self, index: np.ndarray, draws: np.ndarray, chunk: int) -> None:
-        if index.ndim != 1 or draws.shape != (len(index), 9) or draws.dtype != np.uint16:
+        shapes_fit = index.ndim == 1 and draws.shape == (len(index), len(COLUMNS))
+        if not shapes_fit or draws.dtype != np.uint16:
             raise ValueError(
-                f"index is {index.shape} and draws {draws.dtype} {draws.shape}, allowed are (n,) and uint16 (n, 9)"
+                f"index is {index.shape} and draws {draws.dtype} {draws.shape}, "
+                f"allowed are (n,) and uint16 (n, {len(COLUMNS)})"
             )
         if chunk < 1:
             raise ValueError(f"chunk is {chunk}, allowed are integers >= 1")
@@ -188,18 +208,20 @@ class Views:
             raise ValueError(
                 f"index goes from {index.min()} to {index.max()}, allowed are 0 to {self._count - 1}"
             )
-        mirror, size, x, y = draws[:, 5:].astype(np.int64).T
+
+        mirror, size, x, y = draws[:, MIRROR:].astype(np.int64).T
         fits = (size >= self.crop_min) & (np.maximum(x, y) + size <= self.size_px) & (mirror <= 1)
         if not fits.all():
             bad = int(np.flatnonzero(~fits)[0])
             raise ValueError(
-                f"draw {bad} has mirror, size, x, y = {draws[bad, 5:].tolist()}, allowed are crops "
+                f"draw {bad} has mirror, size, x, y = {draws[bad, MIRROR:].tolist()}, allowed are crops "
                 f"of {self.crop_min} to {self.size_px} px inside the image: "
                 "draw with the same size_px and crop_min"
             )
 
 
 def _checked(images: np.ndarray | Tensor) -> Tensor:
+    """`images` as a tensor, uint8 (N, s, s, 3)."""
     images = torch.as_tensor(images)
     shape = tuple(images.shape)
     square = len(shape) == 4 and shape[1] == shape[2] and shape[3] == 3
@@ -209,17 +231,19 @@ def _checked(images: np.ndarray | Tensor) -> Tensor:
 
 
 def _shared(planes: np.ndarray | Tensor, images: Tensor) -> Tensor:
+    """`planes` as a tensor on the same memory, if they can be those of the images."""
     with warnings.catch_warnings():
         # torch warns of read-only memory; nothing here writes to it
         warnings.simplefilter("ignore", UserWarning)
-        held = torch.as_tensor(planes)
+        shared = torch.as_tensor(planes)
+
     wanted = (3, *images.shape[:3])
-    if held.dtype != torch.float64 or tuple(held.shape) != wanted:
+    if shared.dtype != torch.float64 or tuple(shared.shape) != wanted:
         raise ValueError(
-            f"planes are {held.dtype} {tuple(held.shape)}, allowed is float64 {wanted}: "
+            f"planes are {shared.dtype} {tuple(shared.shape)}, allowed is float64 {wanted}: "
             "make them with hsv_planes from the same images"
         )
-    return held
+    return shared
 
 
 def _planes(images: Tensor) -> Tensor:
@@ -227,23 +251,21 @@ def _planes(images: Tensor) -> Tensor:
     for start in range(0, len(images), 64):
         part = slice(start, start + 64)
         # column by column: see the order of the two products in `_chunk`
-        for plane, made in zip(
-            planes, rgb_planes_to_hsv(*_unit(images[part].permute(3, 0, 2, 1))), strict=True
-        ):
-            plane[part] = made
+        hsv = rgb_planes_to_hsv(*_unit(images[part].permute(3, 0, 2, 1)))
+        for plane, values in zip(planes, hsv, strict=True):
+            plane[part] = values
     return planes
 
 
 def _unit(images: Tensor) -> Tensor:
+    """Values 0..255 as float64 in [0, 1]."""
     return images.to(torch.float64, memory_format=torch.contiguous_format).div_(255.0)
 
 
 def _windows(
     pixels: Tensor, starts: Tensor, shape: tuple[int, ...], strides: tuple[int, ...]
 ) -> Tensor:
-    """A copy of the window of that shape and strides at each of `starts`, places in flat
-    `pixels`.
-    """
+    """A copy of the window of that shape and strides at each of `starts`, places in `pixels`."""
     reach = sum((extent - 1) * stride for extent, stride in zip(shape, strides, strict=True))
     every = pixels.view(-1).as_strided((max(pixels.numel() - reach, 0), *shape), (1, *strides))
     return every.index_select(0, starts)
@@ -257,8 +279,9 @@ def _alike(kind: np.ndarray, most: int) -> Iterator[slice]:
             yield slice(first, min(first + most, stop))
 
 
-def _put(views: Tensor, places: np.ndarray, made: Tensor) -> None:
+def _put(views: Tensor, places: np.ndarray, chunk: Tensor) -> None:
+    """Write the views of a chunk to their places."""
     if views.device.type == "cpu":
-        views.numpy()[places] = made.numpy()  # torch takes ten times as long for bytes (measured)
+        views.numpy()[places] = chunk.numpy()  # torch takes ten times as long for bytes (measured)
     else:
-        views[torch.from_numpy(places).to(views.device)] = made
+        views[torch.from_numpy(places).to(views.device)] = chunk

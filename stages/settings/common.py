@@ -1,4 +1,4 @@
-"""Settings that several doors share: seed, numerics, execution, which views keep a label."""
+"""Settings that several stages share: seed, numerics, execution, which views keep a label."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 GPU = Annotated[int, Field(ge=0, le=1023)]
 ENVIRONMENT = "MIMICNETS_EXECUTION"
-"""Environment variable with a YAML mapping of keys of `execution`, which go before those of
-params.yaml: the address of a cluster is a new one each time."""
+"""Environment variable with a YAML mapping of keys of `execution`.
+
+They go before those of params.yaml: the address of a cluster is a new one each time.
+"""
 
 
 @strict
@@ -29,7 +31,17 @@ class Numerics:
 
 @strict
 class Execution:
-    """Where and how trials run; tracked by no stage. Of these only the device changes bits."""
+    """Where and how trials run; tracked by no stage. Of these only the device changes bits.
+
+    Two trials on each of two GPUs, with their curves in TensorBoard::
+
+        execution:
+          device: cuda
+          engine: local
+          devices: [0, 2]
+          trials_per_gpu: 2
+          log: tensorboard
+    """
 
     device: Literal["auto", "cpu", "cuda"]
     engine: Literal["serial", "local", "ray"]
@@ -46,7 +58,8 @@ class Execution:
     def _engine_has_its_place(self) -> Execution:
         if self.devices is not None and len(set(self.devices)) < len(self.devices):
             raise ValueError(
-                f"devices is {list(self.devices)}: name each GPU once, trials_per_gpu says how many trials share it"
+                f"devices is {list(self.devices)}: name each GPU once, "
+                "trials_per_gpu says how many trials share it"
             )
         if self.scratch is not None and not PurePosixPath(self.scratch).is_absolute():
             raise ValueError(
@@ -61,8 +74,13 @@ class Execution:
 
 @strict
 class Images:
-    """Which views of an image keep its label (Urban et al. 2017, section 2.5); vectors have
-    none.
+    """Which views of an image keep its label (Urban et al. 2017, section 2.5).
+
+    Vectors have no views::
+
+        images:
+          mirror: false
+          crop_min_px: null
     """
 
     mirror: bool
@@ -71,7 +89,12 @@ class Images:
 
 @strict
 class HSV:
-    """Ranges of the HSV augmentation (Urban et al. 2017, section 2.5)."""
+    """Ranges of the HSV augmentation (Urban et al. 2017, section 2.5).
+
+    The paper's; all 0 switch it off::
+
+        hsv: {D_h: 0.06, D_s: 0.26, D_v: 0.20, A_s: 0.21, A_v: 0.13}
+    """
 
     D_h: Annotated[float, Field(ge=0, le=0.5)]
     D_s: Fraction
@@ -93,8 +116,10 @@ def numerics(params: dict[str, Any]) -> Numerics:
 def execution(params: dict[str, Any]) -> Execution:
     """The section `execution`, with what the environment says instead."""
     written = parse(Execution, params["execution"], "execution")
-    if not (replaced := from_environment(ENVIRONMENT)):
+    replaced = from_environment(ENVIRONMENT)
+    if not replaced:
         return written
+
     try:
         return parse(Execution, {**params["execution"], **replaced}, "execution")
     except ValueError as error:

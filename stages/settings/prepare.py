@@ -15,7 +15,16 @@ Axis = Annotated[int, Field(ge=1, le=10**6)]
 
 @strict
 class Prepare:
-    """The section `prepare`: data source, split and sizes (Urban et al. 2017, section 2.5)."""
+    """The section `prepare`: data source, split and sizes (Urban et al. 2017, section 2.5).
+
+    Vectors of your own, from train.npz and test.npz in a folder::
+
+        prepare:
+          source: npz
+          path: data/raw/frames
+          size_px: null
+          shape: [15, 40]
+    """
 
     source: Literal[
         "cluttered-digits", "cifar10", "cifar100", "svhn", "parquet", "image-folder", "npz"
@@ -35,12 +44,17 @@ class Prepare:
                 f"split is {self.split!r}: allowed is 'order' for cluttered-digits, whose training and "
                 "validation images are made from different handwritten digits"
             )
-        given, other = ("shape", "size_px") if self.source == "npz" else ("size_px", "shape")
-        if getattr(self, given) is None or getattr(self, other) is not None:
+
+        of_vectors = self.source == "npz"
+        kind = "vectors" if of_vectors else "images"
+        needed = "shape" if of_vectors else "size_px"
+        other = "size_px" if of_vectors else "shape"
+        if getattr(self, needed) is None or getattr(self, other) is not None:
             raise ValueError(
-                f"{given} is {getattr(self, given)} and {other} is {getattr(self, other)}: {self.source} has "
-                f"{'vectors' if self.source == 'npz' else 'images'}, which need {given}; set {other} to null"
+                f"{needed} is {getattr(self, needed)} and {other} is {getattr(self, other)}: "
+                f"{self.source} has {kind}, which need {needed}; set {other} to null"
             )
+
         if self.source not in ("image-folder", "npz") and self.size_px != 32:
             raise ValueError(f"size_px is {self.size_px}: the images of {self.source} have 32 px")
         return self

@@ -1,7 +1,7 @@
-"""Reading params.yaml and turning a section into a checked, frozen dataclass; used by every door.
+"""Reads params.yaml and turns a section into a checked, frozen dataclass.
 
-Values are checked by pydantic in strict mode: no string becomes a number, no unknown key is passed
-over.
+Values are checked by pydantic in strict mode: no string becomes a number, and no unknown key is
+ignored.
 """
 
 from __future__ import annotations
@@ -25,22 +25,27 @@ T = TypeVar("T")
 _CONFIG = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 strict = pydantic_dataclass(frozen=True, config=_CONFIG)
 """Decorator of every settings dataclass: frozen, strict types, unknown keys refused."""
+
 strict_keywords = pydantic_dataclass(frozen=True, kw_only=True, config=_CONFIG)
 """The same for one that adds keys without a default to those of another."""
 
 LONGEST_SHOWN = 120
 """Characters of a bad value that an error message repeats."""
+
 LONGEST = 1_000_000
 """Characters of a params file; those of the scales have less than ten thousand."""
+
 LONGEST_VARIABLE = 10_000
 """Characters of an environment variable that holds settings."""
+
 MOST = 2_000
-"""Lists and mappings that a params file may begin: nested ten times as deep, they crash the YAML
-library.
-"""
+"""Lists and mappings of a params file: nested ten times as deep, they crash the YAML library."""
+
 MOST_VALUES = 100_000
 """Values of a params file, those behind an alias counted each time."""
+
 _BEGINS = re.compile(r"[\[{]|[-?](?=\s)")
+"""What a list or a mapping begins with."""
 
 SECTIONS = (
     "scale",
@@ -65,6 +70,7 @@ SECTIONS = (
     "assess",
     "draw",
 )
+"""Top-level keys of params.yaml."""
 
 
 def read_params(path: Path | str = "params.yaml") -> dict[str, Any]:
@@ -72,14 +78,15 @@ def read_params(path: Path | str = "params.yaml") -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: not YAML, or a section is missing, misspelled or unknown, or the file is too
-        large.
+        ValueError: not YAML, a section is missing, misspelled or unknown, or the file is too large.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path} not found: run from the repository root, or write it with 'python -m commands.scale smoke'"
+            f"{path} not found: run from the repository root, "
+            "or write it with 'python -m commands.scale smoke'"
         )
+
     try:
         text = path.read_text(encoding="utf-8")
         if len(text) > LONGEST or sum(1 for _ in _BEGINS.finditer(text)) > MOST:
@@ -88,6 +95,7 @@ def read_params(path: Path | str = "params.yaml") -> dict[str, Any]:
         _check_size(params)
     except (YAMLError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise ValueError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+
     check_sections(params, path)
     return params
 
@@ -96,14 +104,16 @@ def from_environment(name: str) -> dict[str, Any]:
     """A YAML mapping in an environment variable; empty where that is not set.
 
     Raises:
-        ValueError: not YAML, or no mapping.
+        ValueError: not YAML, or not a mapping.
     """
     text = os.environ.get(name, "")
+
     try:
         values = YAML(typ="safe").load(text) if len(text) <= LONGEST_VARIABLE else text
         _check_size(values)
     except (YAMLError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise ValueError(f"{name} is not valid YAML: {' '.join(str(error).split())}") from error
+
     if values is not None and not isinstance(values, dict):
         raise ValueError(
             f"{name} is {text[:LONGEST_SHOWN]!r}: allowed is a YAML mapping, as {{engine: serial}}"
@@ -113,12 +123,17 @@ def from_environment(name: str) -> dict[str, Any]:
 
 def _check_size(params: Any) -> None:
     """Refuse aliases that stand for more values than a params file has, or for themselves."""
-    rest, count = [params], 0
+    rest = [params]
+    count = 0
     while rest:
         value = rest.pop()
-        inside = (
-            value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-        )
+        if isinstance(value, dict):
+            inside = list(value.values())
+        elif isinstance(value, list):
+            inside = value
+        else:
+            inside = []
+
         rest.extend(inside)
         count += 1 + len(inside)
         if count > MOST_VALUES:
@@ -126,7 +141,7 @@ def _check_size(params: Any) -> None:
 
 
 def check_sections(params: Any, path: Path | str = "params.yaml") -> None:
-    """`params` is a mapping with every section and no other.
+    """Check that `params` is a mapping with every section and no other.
 
     Raises:
         ValueError: one line naming `path` and the section.
@@ -159,6 +174,7 @@ def parse(kind: type[T], values: Any, where: str) -> T:
         text = json.dumps(values, default=lambda value: {type(value).__name__: str(value)})
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"params.yaml: {where}: {error}") from error
+
     try:
         return TypeAdapter(kind).validate_json(text, strict=True)
     except ValidationError as error:
@@ -166,20 +182,26 @@ def parse(kind: type[T], values: Any, where: str) -> T:
 
 
 def _describe(kind: Any, error: ValidationError, where: str) -> str:
+    """The first fault in words: path, what was got, what is allowed."""
+    # an unknown key is named before what it leaves missing
     faults = error.errors()
     first = next((f for f in faults if f["type"] == "unexpected_keyword_argument"), faults[0])
+
     location = [
         part for part in first["loc"] if not str(part).startswith(("constrained-", "function-"))
     ]
     path = ".".join([where, *map(str, location)])
+
     if first["type"] == "unexpected_keyword_argument":
         return f"unknown key '{path}'{nearest(location[-1], _fields(kind, location[:-1]))}"
     if first["type"] == "missing":
         return f"'{path}' is missing"
+
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "dataclass_type":
         union = len(location) < len(first["loc"])  # the tag of one of several types was left out
         message = f"input should be a {'number or a ' if union else ''}mapping"
+
     got = json.dumps(first["input"])
     got = got if len(got) <= LONGEST_SHOWN else f"{got[:LONGEST_SHOWN]}..."
     return f"{path} is {got}: {message[0].lower()}{message[1:]}"
@@ -193,6 +215,7 @@ def _fields(kind: Any, location: list[Any]) -> list[str]:
         else:
             kind = typing.get_args(kind)[-1] if typing.get_args(kind) else None
         kind = next((k for k in typing.get_args(kind) if dataclasses.is_dataclass(k)), kind)
-    return (
-        [field.name for field in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
-    )
+
+    if not dataclasses.is_dataclass(kind):
+        return []
+    return [field.name for field in dataclasses.fields(kind)]

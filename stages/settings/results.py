@@ -1,4 +1,4 @@
-"""Settings of the doors tabulate, assess and draw."""
+"""Settings of tabulate, assess and draw."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ from stages.settings.read import parse, strict
 
 @strict
 class Tabulate:
-    """The section `tabulate`."""
+    """The section `tabulate`.
+
+    Attributes:
+        data: name of the data set, in titles.
+        comparable: whether it is the paper's data set: tables show the difference to its values.
+    """
 
     data: Annotated[str, Field(min_length=1)]
     comparable: bool

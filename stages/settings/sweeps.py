@@ -1,4 +1,4 @@
-"""Settings of one hyperparameter search: sweep, training, space; used by teachers and students."""
+"""Settings of one hyperparameter search: how many trials, and what is searched."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ from stages.settings.read import strict
 
 @strict
 class Sweep:
-    """How many trials, and how they are proposed."""
+    """How many trials, and how they are proposed.
+
+    Trial i is proposed from the results of trials 0 .. i - lag; the first `start` of them are Sobol
+    points. Without a model, at the price of a worse search::
+
+        teachers:
+          sweep: {trials: 129, start: 24, lag: 4, engine: sobol}
+    """
 
     trials: Annotated[int, Field(ge=1, le=100_000)]
     start: Count
@@ -32,7 +39,14 @@ class Sweep:
 
 @strict
 class Range:
-    """One searched hyperparameter; `log` searches the exponent of exp(-x) (section 2.7)."""
+    """One searched hyperparameter; `log` searches the exponent of exp(-x) (section 2.7).
+
+    A plain number in its place fixes the value::
+
+        space:
+          lr: {low: 0.01, high: 0.05, log: true}
+          DOc1: 0.0
+    """
 
     low: float
     high: float
@@ -83,6 +97,7 @@ ABOVE_ZERO = ("lr", "init_scale", "input_scale")
 
 
 def _limits(name: str) -> tuple[float, float]:
+    """Lowest and highest value of a hyperparameter."""
     if name.startswith("DO"):
         return LIMITS["dropout"]
     if name[0] in "CHr" and name[1:].isdigit():
@@ -91,7 +106,10 @@ def _limits(name: str) -> tuple[float, float]:
 
 
 def check_space(space: dict[str, Range | float], where: str) -> dict[str, Range | float]:
-    """Every value of `space` lies where its hyperparameter makes sense.
+    """Check that every value of `space` lies where its hyperparameter makes sense.
+
+    Returns:
+        `space`.
 
     Raises:
         ValueError: one line naming the hyperparameter, what was got and what is allowed.
@@ -99,6 +117,7 @@ def check_space(space: dict[str, Range | float], where: str) -> dict[str, Range 
     for name, entry in space.items():
         low, high = (entry.low, entry.high) if isinstance(entry, Range) else (entry, entry)
         floor, ceiling = _limits(name)
+
         open_ended = name == "momentum" or name.startswith("DO")
         above = high >= ceiling if open_ended else high > ceiling
         if low < floor or above or (name in ABOVE_ZERO and low <= 0):
@@ -114,8 +133,9 @@ def split_space(
 ) -> tuple[dict[str, dict[str, Any]], dict[str, float]]:
     """What is searched (name -> low, high, log, integer) and what is fixed (name -> value)."""
     searched = {
-        name: {"low": r.low, "high": r.high, "log": r.log, "integer": r.integer}
-        for name, r in space.items()
-        if isinstance(r, Range)
+        name: {"low": entry.low, "high": entry.high, "log": entry.log, "integer": entry.integer}
+        for name, entry in space.items()
+        if isinstance(entry, Range)
     }
-    return searched, {name: r for name, r in space.items() if not isinstance(r, Range)}
+    fixed = {name: entry for name, entry in space.items() if not isinstance(entry, Range)}
+    return searched, fixed

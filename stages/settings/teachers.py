@@ -1,4 +1,4 @@
-"""Settings of the door teachers."""
+"""Settings of teachers."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ OF_IMAGES = Names(
     ("D_h", "D_s", "D_v", "A_s", "A_v"),
 )
 """With those of every training the eighteen of Urban et al. 2017, sections 2.7 and 6.1."""
+
 OF_FRAMES = Names(("C1", "H1"), ("DOc1", "DOf1", "DOf2", "DOf3"))
-"""Ours: a convolution, a pool and three hidden layers, for vectors of a shape (frames, features,
-...).
-"""
+"""Ours: a convolution, a pool and three hidden layers, for vectors (frames, features, ...)."""
+
 OF_VECTORS = Names(("H1",), ("DOf1", "DOf2", "DOf3"))
 """Ours: three hidden layers."""
 
@@ -66,8 +66,14 @@ class TeacherTraining:
 
 @strict
 class Teachers:
-    """The section `teachers`; `boxes` are low and high of the filters in the groups and of the
-    hidden units.
+    """The section `teachers`.
+
+    Attributes:
+        sweep: see `Sweep`.
+        training: see `TeacherTraining`.
+        width_multiple: all widths are multiples of it.
+        boxes: low and high of the filters in each group and of the hidden units.
+        space: what is searched, and what is fixed.
     """
 
     sweep: Sweep

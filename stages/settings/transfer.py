@@ -1,4 +1,4 @@
-"""Settings of the stages ensemble, augment and label."""
+"""Settings of ensemble, augment and label."""
 
 from __future__ import annotations
 
@@ -19,7 +19,13 @@ class Ensemble:
 
 @strict
 class Augment:
-    """The section `augment`: the transfer set (Urban et al. 2017, section 2.5)."""
+    """The section `augment`: the transfer set (Urban et al. 2017, section 2.5).
+
+    On a small disk, store the draws instead of the images; students compute the same images again::
+
+        augment:
+          store: draws
+    """
 
     epochs: Annotated[int, Field(ge=1, le=65535)]
     store: Literal["images", "draws"]
@@ -28,7 +34,13 @@ class Augment:
 
 @strict
 class Label:
-    """The section `label`: sizes of smaller ensembles, whose logits are stored besides."""
+    """The section `label`: sizes of smaller ensembles, whose logits are stored too.
+
+    For ablations with fewer teachers::
+
+        label:
+          members: [1, 4]
+    """
 
     members: tuple[Count, ...]
 
@@ -37,15 +49,16 @@ def label(params: dict[str, Any]) -> Label:
     """The section `label`.
 
     Raises:
-        ValueError: a size that is not below that of the ensemble, or twice the same.
+        ValueError: a size is not below that of the ensemble, or is given twice.
     """
-    section, most = parse(Label, params["label"], "label"), ensemble(params).members
-    if list(section.members) != sorted(set(section.members)) or any(
-        size >= most for size in section.members
-    ):
+    section = parse(Label, params["label"], "label")
+    most = ensemble(params).members
+
+    ordered = list(section.members) == sorted(set(section.members))
+    if not ordered or any(size >= most for size in section.members):
         raise ValueError(
-            f"params.yaml: label.members is {list(section.members)}: sizes below ensemble.members {most}, each once, "
-            "smallest first"
+            f"params.yaml: label.members is {list(section.members)}: "
+            f"sizes below ensemble.members {most}, each once, smallest first"
         )
     return section
 

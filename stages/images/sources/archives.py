@@ -1,4 +1,4 @@
-"""CIFAR-10, CIFAR-100 and SVHN in their published archives, as sources for `prepare`.
+"""CIFAR-10, CIFAR-100 and SVHN in their published archives.
 
 Reading is torchvision's, with its checksums. The CIFAR archives hold pickles, which can run code
 when they are opened: nothing is opened before its checksum is verified.
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .labelled import Labelled, Source, data_folder
+from stages.images.sources.labelled import Labelled, Source, data_folder
 
 if TYPE_CHECKING:
     from torchvision.datasets import CIFAR10
@@ -34,7 +34,7 @@ _SHA256 = {
 def cifar10(path: str | Path, download: bool = True) -> Source:
     """CIFAR-10: 50,000 training images in the order of data_batch_1..5, 10,000 test images.
 
-    Arguments:
+    Args:
         path: folder with cifar-10-batches-py/ or cifar-10-python.tar.gz; a relative path starts at
             the environment's MIMICNETS_DATA, if set.
         download: fetch an absent archive into `path`, unless the environment has
@@ -79,11 +79,14 @@ def svhn(path: str | Path, download: bool = True) -> Source:
 
 
 def _cifar(dataset: type[CIFAR10], path: str | Path, download: bool) -> Source:
+    """One of the two CIFARs, from its unpacked folder or else from the archive."""
     folder = data_folder(path)
     if (folder / dataset.base_folder).is_dir():
         return _read_cifar(dataset, folder)
+
     archive = folder / dataset.filename
     _obtain(archive, dataset.url, dataset.tgz_md5, download)
+
     # unpacked beside nothing of the user's, so that a kill leaves no half-written folder there
     with tempfile.TemporaryDirectory() as temporary:
         with _one_error(archive), tarfile.open(archive) as packed:
@@ -96,6 +99,7 @@ def _read_cifar(dataset: type[CIFAR10], folder: Path) -> Source:
     with _one_error(folder / dataset.base_folder):
         train = dataset(folder, train=True, download=False)
         test = dataset(folder, train=False, download=False)
+
     parts = [
         Labelled(np.ascontiguousarray(data.data), np.array(data.targets, dtype=np.int64))
         for data in (train, test)
@@ -139,16 +143,16 @@ def _verify(file: Path, name: str, url: str, md5: str) -> None:
         checks["sha256"] = _SHA256[name]
     for kind, wanted in checks.items():
         with file.open("rb") as stream:
-            found = hashlib.file_digest(stream, kind).hexdigest()
-        if found != wanted:
+            digest = hashlib.file_digest(stream, kind).hexdigest()
+        if digest != wanted:
             raise ValueError(
-                f"{file}: corrupt, {kind} {found}, wanted {wanted} ({file.stat().st_size:,} "
+                f"{file}: corrupt, {kind} {digest}, wanted {wanted} ({file.stat().st_size:,} "
                 f"bytes): remove it to download it again, or copy {url} there"
             )
 
 
 def _download(file: Path, url: str, md5: str) -> None:
-    """Fetch to `file`.part, going on where an earlier attempt stopped, verify, rename."""
+    """Fetch to `file`.part, resuming where an earlier attempt stopped; verify, rename."""
     part = file.with_name(file.name + ".part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -158,15 +162,18 @@ def _download(file: Path, url: str, md5: str) -> None:
             f"no {file}, and {url} could not be downloaded ({error}): run again to go on, put a "
             "copy there, or choose another prepare.source"
         ) from error
+
     try:
         _verify(part, file.name, url, md5)
     except ValueError:
         part.unlink()  # nothing to resume from
         raise
+
     part.replace(file)
 
 
 def _fetch(url: str, part: Path) -> None:
+    """Download what `part` does not have yet."""
     done = part.stat().st_size if part.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})
     try:
@@ -175,10 +182,12 @@ def _fetch(url: str, part: Path) -> None:
         if error.code == 416:  # nothing is left to fetch; the checksum will tell
             return
         raise
+
     with answer, part.open("ab" if answer.status == 206 else "wb") as stream:
         wanted = answer.length
         got = 0
         while block := answer.read(1 << 20):
             got += stream.write(block)
+
     if wanted is not None and got < wanted:
         raise OSError(f"the connection ended after {got:,} of {wanted:,} bytes")

@@ -1,4 +1,4 @@
-"""Decode one PNG or JPEG with limits, for the sources `parquet` and `folder`."""
+"""One PNG or JPEG decoded, with limits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_TOTAL_BYTES = 16 << 30  # of all images of a set, decoded: five million of 3
 def decode(data: bytes, name: str, size_px: int | None = None) -> np.ndarray:
     """uint8 (s, s, 3) of an RGB or grey image; `name` is what an error calls it.
 
-    Arguments:
+    Args:
         data: the bytes of a PNG or JPEG file.
         name: the file, with the row if it holds many.
         size_px: the side that the image must have; None allows any up to MAX_SIDE_PX.
@@ -27,6 +27,7 @@ def decode(data: bytes, name: str, size_px: int | None = None) -> np.ndarray:
     from PIL import Image
 
     check_file_bytes(len(data), name)
+
     try:
         with warnings.catch_warnings():
             # PIL only warns of a moderately large image; the size check below refuses it
@@ -37,6 +38,7 @@ def decode(data: bytes, name: str, size_px: int | None = None) -> np.ndarray:
             f"{name}: not a readable PNG or JPEG image ({_first_line(error)}): replace or remove it"
         ) from error
     _check_header(image.size, image.mode, name, size_px)
+
     try:
         return np.array(image.convert("RGB"))
     except Exception as error:  # PIL raises many kinds on damaged files
@@ -65,15 +67,18 @@ def check_total(count: int, size_px: int, name: str) -> None:
     """
     if count * size_px**2 * 3 > MAX_TOTAL_BYTES:
         raise ValueError(
-            f"{name}: {count:,} images of {size_px} px are more than {MAX_TOTAL_BYTES >> 30} GiB: give fewer or smaller"
+            f"{name}: {count:,} images of {size_px} px are more than {MAX_TOTAL_BYTES >> 30} GiB: "
+            "give fewer or smaller"
         )
 
 
 def _first_line(error: Exception) -> str:
+    """What an error says, or its kind."""
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _check_header(size: tuple[int, int], mode: str, name: str, size_px: int | None) -> None:
+    """Refuse a size or a mode before any pixel is decompressed."""
     width, height = size
     if size_px is not None and (width, height) != (size_px, size_px):
         raise ValueError(
@@ -82,7 +87,8 @@ def _check_header(size: tuple[int, int], mode: str, name: str, size_px: int | No
         )
     if width != height or width > MAX_SIDE_PX:
         raise ValueError(
-            f"{name}: {width} x {height} px, allowed are squares of at most {MAX_SIDE_PX} px: resize or remove it"
+            f"{name}: {width} x {height} px, allowed are squares of at most {MAX_SIDE_PX} px: "
+            "resize or remove it"
         )
     if mode not in ("RGB", "L"):
         raise ValueError(f"{name}: colour mode {mode}, allowed are RGB and L (grey): convert it")

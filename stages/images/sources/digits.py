@@ -1,4 +1,4 @@
-"""Cluttered digits: a small image task made from scikit-learn's bundled digits, for `prepare`.
+"""Cluttered digits: a small image task made from scikit-learn's bundled digits.
 
 Needs no download. The 1,797 handwritten digits are divided into training, validation and test
 digits before anything is composed, so no stroke of a test image occurs in another set. The mirror
@@ -15,7 +15,7 @@ from functools import cache
 import numpy as np
 from scipy import ndimage
 
-from .labelled import Labelled, Source
+from stages.images.sources.labelled import Labelled, Source
 
 _SHARES = {"train": (0.0, 0.6), "validation": (0.6, 0.8), "test": (0.8, 1.0)}
 _PAD = 2  # pixels of zeros around the 8 x 8 digits, so that their edges fade out
@@ -66,7 +66,7 @@ def cluttered_digits(
     Image i of a split depends on (seed, split, i) and the settings only, so that a larger set
     extends a smaller one.
 
-    Arguments:
+    Args:
         seed: integer from 0 to 2**32 - 1.
         train, validation, test: number of images of each split.
         settings: how they are composed; None for the defaults.
@@ -79,12 +79,14 @@ def cluttered_digits(
     """
     if not 0 <= seed < 2**32:
         raise ValueError(f"seed is {seed}, allowed are integers from 0 to 2**32 - 1")
+
     settings = settings or DigitsSettings()
     sets = {}
     for split, count in (("train", train), ("validation", validation), ("test", test)):
         if count < 0:
             raise ValueError(f"{split} is {count}, allowed are integers >= 0")
         sets[split] = _make(seed, split, count, settings)
+
     pool = Labelled(
         np.concatenate([sets["train"].images, sets["validation"].images]),
         np.concatenate([sets["train"].labels, sets["validation"].labels]),
@@ -109,43 +111,54 @@ def _pool(seed: int, split: str) -> np.ndarray:
     low, high = _SHARES[split]
     raw = np.random.Philox(np.random.SeedSequence((seed, zlib.crc32(b"pools"))))
     keys = raw.random_raw(len(labels))
-    chosen = []
+
+    parts = []
     for digit in range(10):
         members = np.flatnonzero(labels == digit)
         members = members[np.argsort(keys[members], kind="stable")]
-        chosen.append(members[round(low * len(members)) : round(high * len(members))])
-    return np.sort(np.concatenate(chosen))
+        parts.append(members[round(low * len(members)) : round(high * len(members))])
+    return np.sort(np.concatenate(parts))
 
 
 def _make(seed: int, split: str, count: int, settings: DigitsSettings) -> Labelled:
-    labels, pool, size = _digits()[1], _pool(seed, split), settings.size_px
+    """The images of one split."""
+    labels = _digits()[1]
+    pool = _pool(seed, split)
+    size = settings.size_px
     images = np.empty((count, size, size, 3), dtype=np.uint8)
     digits = np.empty(count, dtype=np.int64)
+
     for i in range(count):
         words = np.random.SeedSequence((seed, zlib.crc32(split.encode()), i))
         # of the generator only random() is used: the plain conversion of the raw stream
         rng = np.random.Generator(np.random.Philox(words))
-        chosen = pool[_index(rng, len(pool))]
-        images[i] = _compose(rng, chosen, pool[pool != chosen], settings)
-        digits[i] = labels[chosen]
+        digit = pool[_index(rng, len(pool))]
+        images[i] = _compose(rng, digit, pool[pool != digit], settings)
+        digits[i] = labels[digit]
+
     return Labelled(images, digits)
 
 
 def _compose(
-    rng: np.random.Generator, chosen: int, others: np.ndarray, settings: DigitsSettings
+    rng: np.random.Generator, digit: int, others: np.ndarray, settings: DigitsSettings
 ) -> np.ndarray:
     """One image, uint8 (s, s, 3): noise, clutter over it, the digit on top."""
-    size, piece = settings.size_px, settings.clutter_px
+    size = settings.size_px
+    piece = settings.clutter_px
     noise = _noise(rng, settings)
     layer = np.zeros((size, size, 3))  # what the ink adds, in [0, 1]
+
     for _ in range(settings.clutter_pieces):
         other = others[_index(rng, len(others))]
         off = 4.0 * rng.random(2) - 2.0  # where in the 8 x 8 digit the piece is cut
         ink = _ink(rng, other, piece, settings, off, np.zeros(2))
-        row, column = _index(rng, size - piece + 1), _index(rng, size - piece + 1)
+        row = _index(rng, size - piece + 1)
+        column = _index(rng, size - piece + 1)
         _paint(layer[row : row + piece, column : column + piece], ink, _colour(rng))
+
     shift = (2.0 * rng.random(2) - 1.0) * settings.centre_jitter_px
-    _paint(layer, _ink(rng, chosen, size, settings, np.zeros(2), shift), _colour(rng))
+    _paint(layer, _ink(rng, digit, size, settings, np.zeros(2), shift), _colour(rng))
+
     mixed = (1.0 - settings.contrast) * noise + settings.contrast * layer
     return np.rint(255.0 * mixed).astype(np.uint8)
 
@@ -180,12 +193,15 @@ def _ink(
     digit_px = settings.digit_min_px
     digit_px += (settings.digit_max_px - settings.digit_min_px) * rng.random()
     angle = math.radians((2.0 * rng.random() - 1.0) * settings.rotation_degrees)
-    cos, sin = math.cos(angle) * 8.0 / digit_px, math.sin(angle) * 8.0 / digit_px
+    cos = math.cos(angle) * 8.0 / digit_px
+    sin = math.sin(angle) * 8.0 / digit_px
     turn = np.array([[cos, -sin], [sin, cos]])
+
     row, column = (side - 1) / 2.0 + shift
     # written out: a matrix product may round differently on another processor
     moved = np.array([cos * row - sin * column, sin * row + cos * column])
     offset = 3.5 + _PAD + source - moved
+
     ink = ndimage.affine_transform(
         _digits()[0][digit], turn, offset, (side, side), order=3, prefilter=False
     )

@@ -1,4 +1,4 @@
-"""A folder of image files, one folder per class, as a source for `prepare`."""
+"""A folder of image files, one folder per class."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .decode import check_file_bytes, check_total, decode
-from .labelled import Labelled, Source, existing_folder
+from stages.images.sources.decode import check_file_bytes, check_total, decode
+from stages.images.sources.labelled import Labelled, Source, existing_folder
 
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -20,7 +20,7 @@ def image_folder(path: str | Path, size_px: int | None = None) -> Source:
     below train or test, which mixes the classes and does not depend on the file system. Names that
     start with a dot are skipped; any other file that is no image is refused rather than ignored.
 
-    Arguments:
+    Args:
         path: the folder.
         size_px: side of every image in pixels; None takes that of the first training image.
 
@@ -35,6 +35,7 @@ def image_folder(path: str | Path, size_px: int | None = None) -> Source:
     classes = tuple(sorted(p.name for p in _visible(_part(root, "train"))))
     if not classes:
         raise ValueError(f"{root / 'train'}: no class folders, wanted train/<class>/*.png")
+
     train = _read(_part(root, "train"), classes, size_px)
     test = _read(_part(root, "test"), classes, train.images.shape[1])
     return train, test, classes
@@ -48,22 +49,24 @@ def _part(root: Path, name: str) -> Path:
 
 
 def _visible(folder: Path) -> list[Path]:
+    """What is in a folder, but for names that start with a dot."""
     return [p for p in folder.iterdir() if not p.name.startswith(".")]
 
 
 def _read(part: Path, classes: tuple[str, ...], size_px: int | None) -> Labelled:
+    """All images of train or test, with their labels."""
     files = _files(part, classes)
     images = np.empty((0, 0, 0, 3), dtype=np.uint8)
     for i, file in enumerate(files):
         check_file_bytes(file.stat().st_size, str(file))
         image = decode(file.read_bytes(), str(file), size_px)
-        if (
-            i == 0
-        ):  # made once and filled: a list of them and their stack would need twice the memory
+        # allocated once and filled: a list of images and their stack would need twice the memory
+        if i == 0:
             size_px = image.shape[0]
             check_total(len(files), size_px, str(part))
             images = np.empty((len(files), *image.shape), dtype=np.uint8)
         images[i] = image
+
     number = {name: i for i, name in enumerate(classes)}
     labels = np.array([number[file.parent.name] for file in files], dtype=np.int64)
     return Labelled(images, labels)
@@ -81,6 +84,7 @@ def _files(part: Path, classes: tuple[str, ...]) -> list[Path]:
         if not inside:
             raise ValueError(f"{folder}: no images, wanted at least one: fill or remove the folder")
         files += inside
+
     for file in files:
         if file.suffix.lower() not in _SUFFIXES or not file.is_file():
             raise ValueError(

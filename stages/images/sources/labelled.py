@@ -1,4 +1,4 @@
-"""Labelled images and the checks that every source shares, for `prepare`.
+"""Labelled images, and the checks that all sources share.
 
 Every source gives (training images, test images, class names), each set in the source's own order.
 """
@@ -13,7 +13,8 @@ import numpy as np
 
 CLASSES = {"cluttered-digits": 10, "cifar10": 10, "cifar100": 100, "svhn": 10}
 """Classes of the sources that always have the same; of the others only their files tell."""
-FEWEST_CLASSES, MOST_CLASSES = 2, 2**16
+FEWEST_CLASSES = 2
+MOST_CLASSES = 2**16
 """Labels are stored in 16 bits at most."""
 DIGITS = ("cluttered-digits", "svhn")
 """Sources whose images the mirror must leave alone: a mirrored digit is another digit, or none."""
@@ -21,8 +22,11 @@ DIGITS = ("cluttered-digits", "svhn")
 
 @dataclass(frozen=True)
 class Labelled:
-    """Images uint8 (n, s, s, 3), 0..255, or vectors float32 (n, ...) of one to three axes; labels
-    int64 (n,) from 0.
+    """Images or vectors, and their labels.
+
+    Attributes:
+        images: uint8 (n, s, s, 3), 0..255, or vectors float32 (n, ...) of one to three axes.
+        labels: int64 (n,) from 0.
 
     Raises:
         ValueError: a shape or a type is another, or a label is negative.
@@ -37,8 +41,10 @@ class Labelled:
         vectors = self.images.dtype == np.float32 and 2 <= len(shape) <= 4
         if not vectors and (self.images.dtype != np.uint8 or not square):
             raise ValueError(
-                f"images are {self.images.dtype} {shape}, allowed is uint8 (n, s, s, 3), or vectors float32 (n, ...)"
+                f"images are {self.images.dtype} {shape}, allowed is uint8 (n, s, s, 3), "
+                "or vectors float32 (n, ...)"
             )
+
         if self.labels.dtype != np.int64 or self.labels.shape != shape[:1]:
             raise ValueError(
                 f"labels are {self.labels.dtype} {self.labels.shape}, allowed is int64 {shape[:1]}"
@@ -48,6 +54,7 @@ class Labelled:
 
 
 Source = tuple[Labelled, Labelled, tuple[str, ...]]
+"""Training images, test images, class names."""
 
 
 def data_folder(path: str | Path) -> Path:
@@ -56,7 +63,7 @@ def data_folder(path: str | Path) -> Path:
 
 
 def existing_folder(path: str | Path, holds: str) -> Path:
-    """`data_folder(path)`, which must exist; `holds` says what belongs into it.
+    """`data_folder(path)`, which must exist; `holds` says what it should contain.
 
     Raises:
         FileNotFoundError: there is no such folder.

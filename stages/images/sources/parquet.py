@@ -1,4 +1,4 @@
-"""Parquet files in the layout of the Hugging Face hub's cifar10, as a source for `prepare`."""
+"""Parquet files in the layout of the Hugging Face hub's cifar10."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .decode import MAX_FILE_BYTES, check_file_bytes, check_total, decode
-from .labelled import Labelled, Source, checked_labels, existing_folder
+from stages.images.sources.decode import MAX_FILE_BYTES, check_file_bytes, check_total, decode
+from stages.images.sources.labelled import Labelled, Source, checked_labels, existing_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -29,7 +29,7 @@ def parquet(path: str | Path, rows: Mapping[str, Sequence[int]] | None = None) -
     integer column label or fine_label. Class names come from the files' own "huggingface" metadata,
     else they are the numbers 0..9 (label) or 0..99 (fine_label).
 
-    Arguments:
+    Args:
         path: the folder.
         rows: rows to decode of "train" and of "test", in the order wanted, counted over the files
             in sorted order; a split that is left out is decoded whole.
@@ -44,9 +44,11 @@ def parquet(path: str | Path, rows: Mapping[str, Sequence[int]] | None = None) -
     for name in rows or ():
         if name not in ("train", "test"):
             raise ValueError(f"rows has the split {name!r}, allowed are 'train' and 'test'")
+
     root = existing_folder(path, "train-*.parquet and test-*.parquet")
     files = {name: _files(root, name) for name in ("train", "test")}
     classes = _classes(files["train"][0])
+
     parts = {}
     size_px = None
     for name in ("train", "test"):
@@ -57,16 +59,19 @@ def parquet(path: str | Path, rows: Mapping[str, Sequence[int]] | None = None) -
 
 
 def _files(root: Path, split: str) -> list[Path]:
+    """The files of a split, all that their names promise."""
     files = sorted(root.glob(f"{split}-*.parquet"))
     if not files:
         raise FileNotFoundError(
             f"no {split}-*.parquet in {root}: copy it there or change prepare.path"
         )
+
     for file in files:
         shard = _SHARD.search(file.name)
         if shard and int(shard[2]) != len(files):
             raise FileNotFoundError(
-                f"{file} is one of {int(shard[2])} files, {len(files)} are in {root}: complete the folder"
+                f"{file} is one of {int(shard[2])} files, {len(files)} are in {root}: "
+                "complete the folder"
             )
     return files
 
@@ -80,6 +85,7 @@ def _names(file: Path) -> tuple[str, str]:
         schema = pq.read_schema(file)
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{file}: not a readable parquet file: download it again") from error
+
     images = [name for name in _IMAGE_COLUMNS if name in schema.names]
     labels = [name for name in _LABEL_COLUMNS if name in schema.names]
     if not images or not labels:
@@ -87,6 +93,7 @@ def _names(file: Path) -> tuple[str, str]:
             f"{file}: columns {', '.join(schema.names)}, wanted an image column "
             f"({' or '.join(_IMAGE_COLUMNS)}) and a label column ({' or '.join(_LABEL_COLUMNS)})"
         )
+
     kind = schema.field(images[0]).type
     if not pa.types.is_struct(kind) or kind.get_field_index("bytes") < 0:
         raise ValueError(f"{file}: column {images[0]} is {kind}, wanted a struct with bytes")
@@ -98,6 +105,7 @@ def _names(file: Path) -> tuple[str, str]:
 
 
 def _classes(file: Path) -> tuple[str, ...]:
+    """Names of the classes, from the file's metadata or else numbers."""
     import pyarrow.parquet as pq
 
     label = _names(file)[1]
@@ -115,9 +123,15 @@ def _read(
     rows: Sequence[int] | None,
     size_px: int | None,
 ) -> Labelled:
+    """The images of a split at `rows`, or all of them.
+
+    Raises:
+        ValueError: a row, a label or an image is not usable.
+    """
     tables = [_table(file) for file in files]
-    counts = [len(table) for table in tables]
-    starts = np.cumsum([0, *counts])
+    starts = np.cumsum([0, *(len(table) for table in tables)])
+
+    # Rows
     wanted = np.arange(starts[-1]) if rows is None else np.asarray(rows, dtype=np.int64)
     bad = np.flatnonzero((wanted < 0) | (wanted >= starts[-1]))
     if len(bad):
@@ -127,10 +141,14 @@ def _read(
         )
     if rows is None and not len(wanted):
         raise ValueError(f"{files[0]}: no rows, wanted at least one image: download it again")
+
+    # Labels, of all rows
     labels = [
         checked_labels(table["label"].to_numpy(), len(classes), str(file))
         for table, file in zip(tables, files, strict=True)
     ]
+
+    # Images
     images: list[np.ndarray] = []
     of_file = np.searchsorted(starts, wanted, side="right") - 1
     for row, which in zip(wanted, of_file, strict=True):
@@ -142,6 +160,7 @@ def _read(
         images.append(decode(data, name, size_px))
         size_px = images[-1].shape[0]
         check_total(len(wanted), size_px, name)
+
     empty = np.empty((0, size_px or 1, size_px or 1, 3), dtype=np.uint8)
     stacked = np.stack(images) if images else empty
     return Labelled(stacked, np.concatenate(labels)[wanted])
@@ -154,6 +173,7 @@ def _table(file: Path) -> pa.Table:
     import pyarrow.parquet as pq
 
     image, label = _names(file)
+
     try:
         with pq.ParquetFile(file) as opened:
             rows = opened.metadata.num_rows
@@ -169,10 +189,12 @@ def _table(file: Path) -> pa.Table:
             table = pa.Table.from_batches(checked) if checked else empty
     except (pa.ArrowException, OSError) as error:
         raise ValueError(f"{file}: damaged parquet file: download it again") from error
+
     labels = table[label]
     if labels.null_count:
         row = pc.index(labels.is_null(), True).as_py()
         raise ValueError(f"{file}: row {row} has no label, wanted an integer: correct the file")
+
     data = pc.struct_field(table[image], "bytes")
     return pa.table({"image": data.combine_chunks(), "label": labels.combine_chunks()})
 

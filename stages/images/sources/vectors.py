@@ -1,5 +1,4 @@
-"""Vectors from NumPy files, for `prepare`: frames of speech, features of anything, with a class
-each.
+"""Vectors from NumPy files: frames of speech, features of anything, with a class each.
 
 For the speech experiment of Ba and Caruana (2014), whose data cannot be had freely, and for any
 data of that form.
@@ -14,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .decode import MAX_TOTAL_BYTES
-from .labelled import (
+from stages.images.sources.decode import MAX_TOTAL_BYTES
+from stages.images.sources.labelled import (
     FEWEST_CLASSES,
     MOST_CLASSES,
     Labelled,
@@ -56,39 +55,46 @@ def vectors(path: str | Path, shape: Sequence[int]) -> Source:
 
     Raises:
         FileNotFoundError: no such folder or file.
-        ValueError: a file is none of this kind; it is named, with the first row that is wrong.
+        ValueError: a file is not of this kind; it is named, with the first row that is wrong.
     """
     root = existing_folder(path, "train.npz and test.npz")
-    train, test = _read(root / "train.npz", shape), _read(root / "test.npz", shape)
+    train = _read(root / "train.npz", shape)
+    test = _read(root / "test.npz", shape)
     names = _names(root / "train.npz", train)
+
     parts = []
-    for name, found in (("train.npz", train), ("test.npz", test)):
-        labels = checked_labels(found["labels"].astype(np.int64), len(names), str(root / name))
-        parts.append(Labelled(found["inputs"], labels))
+    for name, arrays in (("train.npz", train), ("test.npz", test)):
+        labels = checked_labels(arrays["labels"].astype(np.int64), len(names), str(root / name))
+        parts.append(Labelled(arrays["inputs"], labels))
     return parts[0], parts[1], names
 
 
 def statistics(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each feature, float64 of the shape of one vector; 1 where a
-    feature is constant.
+    """Mean and standard deviation of each feature.
 
     Args:
         vectors: float32 (n, ...), the training vectors: others must not be looked at.
+
+    Returns:
+        Both float64 of the shape of one vector; the deviation is 1 where a feature is constant.
     """
     mean = vectors.mean(axis=0, dtype=np.float64)
+
     deviation = np.zeros_like(mean)
     for start in range(0, len(vectors), 4096):
         deviation += np.square(vectors[start : start + 4096] - mean).sum(axis=0)
     deviation = np.sqrt(deviation / len(vectors))
-    return mean, np.where(deviation > 1e-6 * np.maximum(np.abs(mean), 1e-6), deviation, 1.0)
+
+    varies = deviation > 1e-6 * np.maximum(np.abs(mean), 1e-6)
+    return mean, np.where(varies, deviation, 1.0)
 
 
 def standardised(data: Labelled, mean: np.ndarray, deviation: np.ndarray) -> Labelled:
     """The vectors minus the mean, divided by the deviation, float32."""
-    made = np.empty_like(data.images)
-    for start in range(0, len(made), 4096):
-        made[start : start + 4096] = (data.images[start : start + 4096] - mean) / deviation
-    return Labelled(made, data.labels)
+    vectors = np.empty_like(data.images)
+    for start in range(0, len(vectors), 4096):
+        vectors[start : start + 4096] = (data.images[start : start + 4096] - mean) / deviation
+    return Labelled(vectors, data.labels)
 
 
 def _read(path: Path, shape: Sequence[int]) -> dict[str, np.ndarray]:
@@ -97,67 +103,78 @@ def _read(path: Path, shape: Sequence[int]) -> dict[str, np.ndarray]:
         raise FileNotFoundError(
             f"no file {path}: write it with numpy.savez, or change prepare.path"
         )
+
     try:
         with zipfile.ZipFile(path) as listed:
-            size = sum(entry.file_size for entry in listed.infolist())
+            size = sum(member.file_size for member in listed.infolist())
         if size > MAX_TOTAL_BYTES:
             raise ValueError(f"{size:,} bytes, allowed are {MAX_TOTAL_BYTES:,}")
         with np.load(path, allow_pickle=False) as file:
-            found = {
+            arrays = {
                 name: file[name] for name in ("inputs", "labels", "classes") if name in file.files
             }
     except NOT_NPZ as error:
         raise ValueError(
-            f"{path} is no file of numpy.savez ({' '.join(str(error).split())[:200]}): write it again, or change "
-            "prepare.path"
+            f"{path} is no file of numpy.savez ({' '.join(str(error).split())[:200]}): "
+            "write it again, or change prepare.path"
         ) from error
+
     for name in ("inputs", "labels"):
-        if name not in found:
+        if name not in arrays:
             raise ValueError(
                 f"{path} has no array '{name}': it needs inputs (n, ...) and labels (n,)"
             )
     return {
-        **found,
-        "inputs": _inputs(path, found["inputs"], shape),
-        "labels": _labels(path, found),
+        **arrays,
+        "inputs": _inputs(path, arrays["inputs"], shape),
+        "labels": _labels(path, arrays),
     }
 
 
 def _inputs(path: Path, values: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """`inputs` as float32 (n, *shape), all of them finite."""
     if values.dtype.kind not in "fiu":
         raise ValueError(f"{path}: inputs are {values.dtype}, allowed are floats and integers")
     if values.shape[1:] != tuple(shape) or not len(values):
         raise ValueError(
-            f"{path}: inputs have the shape {values.shape}, prepare.shape wants (n, {', '.join(map(str, shape))}): "
-            "change one of them"
+            f"{path}: inputs have the shape {values.shape}, "
+            f"prepare.shape wants (n, {', '.join(map(str, shape))}): change one of them"
         )
+
     with np.errstate(over="ignore"):
-        made = values.astype(np.float32)
-    bad = np.flatnonzero(~np.isfinite(made).all(axis=tuple(range(1, made.ndim))))
+        inputs = values.astype(np.float32)
+    bad = np.flatnonzero(~np.isfinite(inputs).all(axis=tuple(range(1, inputs.ndim))))
     if len(bad):
         raise ValueError(
             f"{path}: inputs of row {bad[0]} are not all finite numbers of 32 bits: correct the file"
         )
-    return made
+    return inputs
 
 
-def _labels(path: Path, found: dict[str, np.ndarray]) -> np.ndarray:
-    labels, count = found["labels"], len(found["inputs"])
+def _labels(path: Path, arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """`labels` if they are integers, one for each input, below MOST_CLASSES."""
+    labels = arrays["labels"]
+    count = len(arrays["inputs"])
     if labels.dtype.kind not in "iu" or labels.shape != (count,):
         raise ValueError(
             f"{path}: labels are {labels.dtype} {labels.shape}, allowed are integers ({count},)"
         )
+
     high = np.flatnonzero(labels >= MOST_CLASSES)
     if len(high):
         raise ValueError(
-            f"{path}: row {high[0]} has label {labels[high[0]]}, allowed are 0 to {MOST_CLASSES - 1:,}"
+            f"{path}: row {high[0]} has label {labels[high[0]]}, "
+            f"allowed are 0 to {MOST_CLASSES - 1:,}"
         )
     return labels
 
 
 def _names(path: Path, train: dict[str, np.ndarray]) -> tuple[str, ...]:
+    """Names of the classes, or numbers up to the highest label."""
     if "classes" not in train:
-        return tuple(str(i) for i in range(max(int(train["labels"].max()) + 1, FEWEST_CLASSES)))
+        count = max(int(train["labels"].max()) + 1, FEWEST_CLASSES)
+        return tuple(str(i) for i in range(count))
+
     names = train["classes"]
     if names.dtype.kind != "U" or names.ndim != 1:
         raise ValueError(

@@ -1,9 +1,8 @@
-"""Where trials run with `execution.engine: ray`: one process per trial on nodes of a Ray cluster;
-used by `engines`.
+"""Where trials run with `execution.engine: ray`: one process per trial on nodes of a Ray cluster.
 
 Trials get paths and no data: the project lies at one absolute path on a file system that all nodes
-share. Ray notices processes and nodes that die and runs their trials again. What freezes it notices
-late or never: so each trial gives signs of life in a file, and one that has stopped doing so is
+share. Ray notices processes and nodes that die and runs their trials again. It notices late or
+never what freezes. So each trial gives signs of life in a file. One that has stopped doing so is
 killed, which Ray notices, or, where the node does not answer either, is run again on another node.
 """
 
@@ -30,32 +29,43 @@ from stages.runtime.executors import BEAT_SECONDS, PATIENCE_SECONDS, RETRIES
 
 SYSTEM_RETRIES = 3
 """How often Ray runs a trial again whose process or node died."""
+
 POLL_SECONDS = 0.2
+
 GRACE_BEATS = 6
-"""In which a node answers that lives, and Ray replaces a process of a node that is dead."""
+"""Beats within which a live node answers, and Ray replaces a process of a dead node."""
+
 LOST_SECONDS = 60.0
-"""Without a head, or without a node for trials, after which the run ends; a cluster that scales may
-come back.
-"""
+"""Without a head or a node for trials, after which the run ends; a cluster that scales may return."""
+
 BEATS = Path("work/beats")
 
 
 @dataclass
 class _Trial:
-    """One that is under way, and what was last seen of its signs of life."""
+    """A trial that is under way, and what was last seen of its signs of life.
+
+    Attributes:
+        future: of its result.
+        beats: folder of its signs of life.
+        work: name of the driver's main module, and the pickled function with its arguments.
+        stale: token of a process that is to be replaced: of an earlier run, or killed.
+        avoided: nodes on which it was not to begin.
+        seen: token and text of the last sign of life.
+        since: when that was seen, by a monotonic clock.
+        kills: how often it has stopped giving signs of life.
+        question: the reference by which its node was asked to kill it.
+    """
 
     future: Future[Any]
     beats: Path
     work: tuple[str | None, bytes]
     stale: str
-    """Token of a process that is to be replaced: of an earlier run, or killed."""
     avoided: frozenset[str]
-    """Nodes on which it was not to begin."""
     seen: tuple[str, str] = ("", "")
     since: float = field(default_factory=time.monotonic)
     kills: int = 0
     question: Any = None
-    """The node was asked to kill it, and whether it has."""
 
 
 class Cluster(Executor):
@@ -69,12 +79,11 @@ class Cluster(Executor):
         inputs: data folders that trials read, which each node must see as they are here.
         scratch: folder on each node's own disk, if trials use one.
         patience: seconds without a sign of life after which a trial's process is taken for dead.
-        lost_after: seconds without a head or without a node for trials, after which all trials
-        fail.
+        lost_after: seconds without a head or a node for trials, after which all trials fail.
 
     Raises:
-        ValueError: Ray is not installed, no cluster there, no slot in it, or a node lacks the
-        project or has another.
+        ValueError: Ray is not installed, there is no cluster or no slot in it, or a node lacks the
+            project or has another.
     """
 
     def __init__(
@@ -88,24 +97,23 @@ class Cluster(Executor):
         patience: float = PATIENCE_SECONDS,
         lost_after: float = LOST_SECONDS,
     ) -> None:
-        self._patience, self._beat, self._lost_after = (
-            patience,
-            min(BEAT_SECONDS, patience / 4),
-            lost_after,
-        )
+        self._patience = patience
+        self._lost_after = lost_after
+        self._beat = min(BEAT_SECONDS, patience / 4)
         self._grace = GRACE_BEATS * self._beat
+        self._per_gpu = trials_per_gpu
         self._flying: dict[Any, _Trial] = {}
-        self._lock, self._closing = threading.Lock(), False
+        self._lock = threading.Lock()
+        self._closing = False
         self._error: Exception | None = None
+
+        # Join, and check every node
         self._ray = connected(address)
         try:
             has_gpu = any(
                 node["Alive"] and node["Resources"].get("GPU", 0) >= 1 for node in self._ray.nodes()
             )
-            self._gpus, self._per_gpu = (
-                device == "cuda" or (device == "auto" and has_gpu),
-                trials_per_gpu,
-            )
+            self._gpus = device == "cuda" or (device == "auto" and has_gpu)
             every = min(self._beat, lost_after / 4)
             self._nodes = Nodes(self._ray, address, self._gpus, every, self._grace)
             self.slots = self._slots(slots, address)
@@ -114,30 +122,33 @@ class Cluster(Executor):
         except BaseException:
             self._leave()
             raise
-        share = (
-            {"num_gpus": part_of_gpu(trials_per_gpu), "num_cpus": 0}
-            if self._gpus
-            else {"num_cpus": 1}
-        )
-        self._task = self._ray.remote(  # max_calls: a process for each, since torch's settings stay in a process
+
+        # max_calls: a process for each trial, since torch's settings stay in a process
+        share: dict[str, float] = {"num_cpus": 1}
+        if self._gpus:
+            share = {"num_gpus": part_of_gpu(trials_per_gpu), "num_cpus": 0}
+        self._task = self._ray.remote(
             **share, max_calls=1, max_retries=SYSTEM_RETRIES, scheduling_strategy="SPREAD"
         )(cluster_task.run_trial)
+
         self._thread = threading.Thread(target=self._watch, daemon=True, name="cluster")
         self._thread.start()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """A future of `fn(*args, **kwargs)` in a process of its own on some node; all of it must
-        pickle.
-        """
+        """A future of `fn(*args, **kwargs)` in its own process on a node; all of it must pickle."""
         future: Future[Any] = Future()
         future.set_running_or_notify_cancel()
+
         spec = getattr(sys.modules["__main__"], "__spec__", None)
-        work = spec and spec.name, pickle.dumps((fn, args, kwargs))
+        main = spec and spec.name
+        work = (main, pickle.dumps((fn, args, kwargs)))
+
         with self._lock:
             if self._error:
                 raise self._error
             if self._closing:
                 raise RuntimeError("cannot submit to an executor that is shut down")
+
             beats = self._beats_of(f"{fn.__qualname__}{args!r}{kwargs!r}")
             stale = cluster_task.token_of(cluster_task.owner_of(beats))
             trial = _Trial(future, beats, work, stale, self._nodes.silent)
@@ -147,26 +158,31 @@ class Cluster(Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Kill what still runs; a sweep that is over has nothing running."""
         with self._lock:
-            closed, self._closing = self._closing, True
+            closed = self._closing
+            self._closing = True
         self._thread.join()
         if closed:
             return
+
         for ref in self._flying:
             self._ray.cancel(ref, force=True)
         left: list[Any] = []
         if self._flying:
             left = self._ray.wait(list(self._flying), num_returns=len(self._flying), timeout=5)[1]
+
         for ref, trial in self._flying.items():
             trial.future.set_exception(
                 ChildProcessError("a trial was stopped, since its sweep was")
             )
-            cluster_task.disown(trial.beats) if ref in left else shutil.rmtree(
-                trial.beats, ignore_errors=True
-            )
+            if ref in left:
+                cluster_task.disown(trial.beats)
+            else:
+                shutil.rmtree(trial.beats, ignore_errors=True)
         self._flying.clear()
         self._leave()
 
     def _leave(self) -> None:
+        """Leave the cluster."""
         if hasattr(self, "_nodes"):
             self._nodes.close()
         self._ray.shutdown()
@@ -177,23 +193,29 @@ class Cluster(Executor):
         return self._nodes.have() if self._gpus else 0
 
     def _slots(self, wanted: int, address: str) -> int:
+        """Trials at a time; at least one.
+
+        Raises:
+            ValueError: the cluster has no CPU or GPU for trials.
+        """
         have = self._nodes.have()
         if self._gpus:
-            slots, hint = (
-                have * self._per_gpu,
-                "start nodes with --num-gpus, or set execution.device to 'cpu'",
-            )
+            slots = have * self._per_gpu
+            kind = "GPU"
+            hint = "start nodes with --num-gpus, or set execution.device to 'cpu'"
         else:
-            slots, hint = min(wanted, have), "start nodes with --num-cpus above 0"
+            slots = min(wanted, have)
+            kind = "CPU"
+            hint = "start nodes with --num-cpus above 0"
+
         if slots < 1:
-            raise ValueError(
-                f"the Ray cluster at {address} has no {'GPU' if self._gpus else 'CPU'} for trials: {hint}"
-            )
+            raise ValueError(f"the Ray cluster at {address} has no {kind} for trials: {hint}")
         return slots
 
     def _beats_of(self, what: str) -> Path:
-        """Folder for signs of life: the same for the same trial in a later run, other than those of
-        all under way.
+        """A folder for signs of life that no trial under way has.
+
+        The same trial gets the same folder in a later run.
         """
         name = BEATS.absolute() / hashlib.sha256(what.encode()).hexdigest()[:16]
         used = {trial.beats for trial in self._flying.values()}
@@ -204,9 +226,8 @@ class Cluster(Executor):
         """Reference of a new task for it."""
         task = self._task
         if trial.avoided:
-            task = task.options(
-                label_selector={"ray.io/node-id": f"!in({', '.join(sorted(trial.avoided))})"}
-            )
+            others = f"!in({', '.join(sorted(trial.avoided))})"
+            task = task.options(label_selector={"ray.io/node-id": others})
         return task.remote(self._project, trial.beats, self._beat, *trial.work)
 
     def _watch(self) -> None:
@@ -214,6 +235,7 @@ class Cluster(Executor):
         looked = time.monotonic()
         try:
             while not self._closing:
+                # Results
                 with self._lock:
                     refs = list(self._flying)
                 if refs:
@@ -221,8 +243,12 @@ class Cluster(Executor):
                         self._settle(ref)
                 else:
                     time.sleep(POLL_SECONDS / 4)
-                if (now := time.monotonic()) - looked >= self._beat:
-                    if (late := now - looked - self._beat) > self._beat:
+
+                # Signs of life, once a beat
+                now = time.monotonic()
+                if now - looked >= self._beat:
+                    late = now - looked - self._beat
+                    if late > self._beat:
                         self._forgive(late)
                     looked = now
                     self._look(now)
@@ -233,9 +259,11 @@ class Cluster(Executor):
             )
 
     def _fail(self, error: Exception) -> None:
-        """All trials, and end: those that still run end themselves."""
+        """Fail all trials, and end: those that still run end themselves."""
         with self._lock:
-            self._closing, self._error = True, error
+            self._closing = True
+            self._error = error
+
         for trial in self._flying.values():
             cluster_task.disown(trial.beats)
             trial.future.set_exception(error)
@@ -243,12 +271,16 @@ class Cluster(Executor):
         self._leave()
 
     def _settle(self, ref: Any) -> None:
+        """Hand a finished trial's result, or error, to its future."""
         with self._lock:
             trial = self._flying.pop(ref)
+
         try:
             good, value = pickle.loads(self._ray.get(ref))
         except self._ray.exceptions.RayError as error:
-            good, value = False, self._told(error)
+            good = False
+            value = self._told(error)
+
         shutil.rmtree(trial.beats, ignore_errors=True)
         if good:
             trial.future.set_result(value)
@@ -263,26 +295,26 @@ class Cluster(Executor):
                 f"a node of the Ray cluster ran out of memory ({line(error)}): lower execution.{what}"
             )
         return ChildProcessError(
-            f"a trial's process died {SYSTEM_RETRIES + 1} times on the Ray cluster ({line(error)}; a lack of memory "
-            f"is often the reason: lower execution.{what}, and see the logs of Ray on that node)"
+            f"a trial's process died {SYSTEM_RETRIES + 1} times on the Ray cluster ({line(error)}; "
+            f"a lack of memory is often the reason: lower execution.{what}, "
+            "and see the logs of Ray on that node)"
         )
 
     def _forgive(self, seconds: float) -> None:
-        """This process was stopped for so long, and so may the others have been: that silence
-        counts not.
-        """
+        """This process was stopped, as others may have been: that silence does not count."""
         self._nodes.forgive(seconds)
         with self._lock:
             for trial in self._flying.values():
                 trial.since += seconds
 
     def _look(self, now: float) -> None:
-        """See to trials that give no signs of life, and whether any trial can.
+        """Look after trials that give no signs of life, and check that trials can run at all.
 
         Raises:
             OSError: none can any more.
         """
         self._nodes.listen()
+
         with self._lock:
             flying = dict(self._flying)
         for ref, trial in flying.items():
@@ -291,6 +323,7 @@ class Cluster(Executor):
                 self._await(ref, trial, now)
             else:
                 self._follow(ref, trial, owner, now)
+
         loss = self._nodes.loss(self._lost_after)
         if loss and flying:
             raise OSError(loss)
@@ -304,18 +337,26 @@ class Cluster(Executor):
 
     def _follow(self, ref: Any, trial: _Trial, owner: dict[str, Any], now: float) -> None:
         """A trial that has begun: if it gives no more signs of life, see that it begins again."""
-        token, node = cluster_task.token_of(owner), owner["node"]
+        token = cluster_task.token_of(owner)
+        node = owner["node"]
+
+        # The last sign of life
         with contextlib.suppress(OSError):
             seen = (token, (trial.beats / token).read_text(encoding="utf-8"))
             if seen != trial.seen:
                 if seen[0] != trial.seen[0]:
                     trial.question = None  # of another process
-                trial.seen, trial.since = seen, now
+                trial.seen = seen
+                trial.since = now
+
+        # Replace its process
         dead = self._nodes.dead(node)
         if trial.question is not None:
             answered, killed = self._nodes.answer(trial.question)
             if killed:  # Ray notices, and runs it again
-                trial.question, trial.stale, trial.since = None, token, now
+                trial.question = None
+                trial.stale = token
+                trial.since = now
             elif answered or node in self._nodes.silent:
                 self._again(ref, trial, token, node)
         elif now - trial.since > (self._grace if dead else self._patience):
@@ -330,20 +371,26 @@ class Cluster(Executor):
                 )
 
     def _again(self, ref: Any, trial: _Trial, token: str, *nodes: str) -> None:
-        """Begin a trial elsewhere than on `nodes` and those that do not answer; forget its task and
-        process `token`.
+        """Begin a trial elsewhere than on `nodes` and those that do not answer.
+
+        Its task and its process `token` are forgotten.
         """
         with self._lock:
             if self._closing or self._flying.pop(ref, None) is None:
                 return
+
             self._ray.cancel(ref, force=True)
             trial.avoided = self._nodes.silent.union(nodes)
-            trial.stale, trial.question, trial.since = token, None, time.monotonic()
+            trial.stale = token
+            trial.question = None
+            trial.since = time.monotonic()
             self._flying[self._begin(trial)] = trial
 
     def _give_up(self, ref: Any, trial: _Trial) -> None:
+        """Fail a trial that has stopped giving signs of life too often."""
         with self._lock:
             self._flying.pop(ref, None)
+
         self._ray.cancel(ref, force=True)
         cluster_task.disown(trial.beats)
         trial.future.set_exception(

@@ -1,4 +1,4 @@
-"""How a driver joins a Ray cluster, or says in one line why it cannot; used by `cluster`."""
+"""How a driver joins a Ray cluster, or says in one line why it cannot."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ CONNECT_SECONDS = 20.0
 DRIVER = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",  # a trial on a CPU sees no GPU, and no warning
-    "RAY_gcs_rpc_server_reconnect_timeout_s": "180",  # else Ray ends the driver 60 s after the head is gone
+    # else Ray ends the driver 60 s after the head is gone
+    "RAY_gcs_rpc_server_reconnect_timeout_s": "180",
 }
 """Read when Ray is imported; what is set already stays."""
 
@@ -29,48 +30,51 @@ def connected(address: str) -> Any:
     """
     for name, value in DRIVER.items():
         os.environ.setdefault(name, value)
+
     try:
         ray: Any = importlib.import_module("ray")
     except ImportError as error:
         raise ValueError(
-            f"execution.engine is 'ray' and Ray cannot be imported ({line(error)}): pip install '.[ray]', or set "
-            "execution.engine to 'local' or 'serial' in params.yaml"
+            f"execution.engine is 'ray' and Ray cannot be imported ({line(error)}): "
+            "pip install '.[ray]', or set execution.engine to 'local' or 'serial' in params.yaml"
         ) from None
+
     _check_address(address)
     ray.cloudpickle.register_pickle_by_value(cluster_task)
-    if said := _joined(ray, address):
+    fault = _join(ray, address)
+    if fault:
         raise ValueError(
-            f"cannot join the Ray cluster at {address} ({said}): run on one of its nodes, with the Ray and Python that "
-            "it has"
+            f"cannot join the Ray cluster at {address} ({fault}): "
+            "run on one of its nodes, with the Ray and Python that it has"
         )
     return ray
 
 
 def _check_address(address: str) -> None:
-    """Something listens there; Ray itself would try for minutes."""
-    found = re.fullmatch(r"(?:([\w.-]+)|\[([0-9a-fA-F:]+)\]):(\d{1,5})", address)
-    if not found:
+    """Check that something listens there; Ray itself would try for minutes."""
+    parts = re.fullmatch(r"(?:([\w.-]+)|\[([0-9a-fA-F:]+)\]):(\d{1,5})", address)
+    if not parts:
         raise ValueError(
             f"execution.address is {address!r}: allowed is HOST:PORT of the Ray head, as 10.0.0.1:6379"
         )
+
+    place = (parts[1] or parts[2], int(parts[3]))
     try:
-        socket.create_connection(
-            (found[1] or found[2], int(found[3])), timeout=CONNECT_SECONDS
-        ).close()
+        socket.create_connection(place, timeout=CONNECT_SECONDS).close()
     except (OSError, OverflowError) as error:
         raise ValueError(
-            f"no Ray cluster answers at execution.address {address} ({line(error)}): start one by 'ray start "
-            "--head' or correct the address in params.yaml"
+            f"no Ray cluster answers at execution.address {address} ({line(error)}): "
+            "start one by 'ray start --head' or correct the address in params.yaml"
         ) from None
 
 
-def _joined(ray: Any, address: str) -> str | None:
+def _join(ray: Any, address: str) -> str | None:
     """Join the cluster; what went wrong in one line, None if nothing did.
 
-    In a thread: where something listens that is no Ray, Ray tries for minutes and cannot be
-    interrupted. It also leaves the door's handler of SIGTERM in its place then.
+    In a thread: where something listens that is not Ray, Ray tries for minutes and cannot be
+    interrupted. In a thread it also leaves the stage's handler of SIGTERM alone.
     """
-    said: list[str] = []
+    faults: list[str] = []
 
     def join() -> None:
         try:
@@ -78,14 +82,14 @@ def _joined(ray: Any, address: str) -> str | None:
                 address, namespace="mimicnets", log_to_driver=False, logging_level=logging.ERROR
             )
         except Exception as error:  # of many kinds
-            said.append(line(error))
+            faults.append(line(error))
 
     thread = threading.Thread(target=join, daemon=True)
     thread.start()
     thread.join(CONNECT_SECONDS)
     if thread.is_alive():
         return f"no answer in {CONNECT_SECONDS:.0f} s"
-    return said[0] if said else None
+    return faults[0] if faults else None
 
 
 def line(error: BaseException) -> str:

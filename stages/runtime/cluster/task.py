@@ -1,8 +1,7 @@
-"""What runs on a node of a Ray cluster, around a trial and beside it; used by `cluster`, which
-ships it by value.
+"""What runs on a node of a Ray cluster, around a trial and beside it.
 
-So nothing of this project is imported here before the project's root is on the path and its code
-has been compared with the driver's.
+This file travels to the node by value. So nothing of this project is imported here before the
+project's root is on the path and its code has been compared with the driver's.
 """
 
 from __future__ import annotations
@@ -51,16 +50,14 @@ class Project:
 
 
 def project_here(inputs: Sequence[Path] = (), scratch: str | None = None) -> Project:
-    """Of the running driver, which reads these data folders."""
+    """The project of the running driver, which reads these data folders."""
     root = Path(__file__).resolve().parents[3]
     data = {str(path): manifest_of(path) for path in inputs}
     return Project(root, Path.cwd(), code_of(root), packages_here(), data, scratch)
 
 
 def manifest_of(folder: Path) -> str:
-    """Digest of a data folder's manifest, which has the digest of each of its files; "none" if it
-    has none.
-    """
+    """Digest of a data folder's manifest, which has the digest of each file; "none" without one."""
     try:
         return hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest()[:16]
     except FileNotFoundError:
@@ -69,23 +66,22 @@ def manifest_of(folder: Path) -> str:
 
 def code_of(root: Path) -> dict[str, str]:
     """Digest of each Python file of `stages`, by its path."""
-    found = {}
+    digests = {}
     for path in sorted((root / "stages").rglob("*.py")):
-        found[path.relative_to(root).as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()[
-            :16
-        ]
-    return found
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        digests[path.relative_to(root).as_posix()] = digest[:16]
+    return digests
 
 
 def packages_here() -> dict[str, str]:
-    """Versions, without importing anything."""
-    found = {"python": sys.version.split()[0]}
+    """Versions of Python and of PACKAGES, without importing anything."""
+    versions = {"python": sys.version.split()[0]}
     for name in PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            found[name] = "none"
-    return found
+            versions[name] = "none"
+    return versions
 
 
 def enter(project: Project, node: str) -> None:
@@ -94,35 +90,48 @@ def enter(project: Project, node: str) -> None:
     Raises:
         ValueError: no such folder, other code, other packages or other data here.
     """
+    # Folders
     for place in (project.root / "stages", project.folder):
         if not place.is_dir():
             raise ValueError(
-                f"node {node} has no {place}: the project must lie at the same absolute path on every node, on a file "
-                "system that all of them share"
+                f"node {node} has no {place}: the project must lie at the same absolute path on every "
+                "node, on a file system that all of them share"
             )
-    here, there = code_of(project.root), project.files
-    if differ := sorted(
+
+    # Code
+    here = code_of(project.root)
+    there = project.files
+    differ = sorted(
         name for name in here.keys() | there.keys() if here.get(name) != there.get(name)
-    ):
+    )
+    if differ:
         what = "differs" if differ[0] in here and differ[0] in there else "is on one side only"
         raise ValueError(
-            f"node {node} has other code in {project.root} than the driver: {differ[0]} {what} ({len(differ)} such "
-            "files): bring it to the same commit, or wait with edits until the run is over, and run again"
+            f"node {node} has other code in {project.root} than the driver: "
+            f"{differ[0]} {what} ({len(differ)} such files): bring it to the same commit, "
+            "or wait with edits until the run is over, and run again"
         )
+
+    # Packages
     packages = packages_here()
-    if others := sorted(name for name in packages if packages[name] != project.packages[name]):
+    others = sorted(name for name in packages if packages[name] != project.packages[name])
+    if others:
         name = others[0]
         raise ValueError(
-            f"node {node} has {name} {packages[name]} and the driver {project.packages[name]}: install the same on "
-            "every node, since results depend on it"
+            f"node {node} has {name} {packages[name]} and the driver {project.packages[name]}: "
+            "install the same on every node, since results depend on it"
         )
-    for name, digest in project.data.items():
-        if (found := manifest_of(project.folder / name)) != digest:
+
+    # Data
+    for name, wanted in project.data.items():
+        digest = manifest_of(project.folder / name)
+        if digest != wanted:
             raise ValueError(
-                f"node {node} has other data in {project.folder / name} than the driver (its manifest's digest is "
-                f"{found} there and {digest} here): the folder must lie on a file system that all nodes share, and "
-                "stay as it is until the run is over"
+                f"node {node} has other data in {project.folder / name} than the driver (its manifest's "
+                f"digest is {digest} there and {wanted} here): the folder must lie on a file system "
+                "that all nodes share, and stay as it is until the run is over"
             )
+
     os.chdir(project.folder)
     sys.path[:0] = [str(project.root)]
 
@@ -131,16 +140,19 @@ def check(project: Project, node: str, probe: Path) -> str | None:
     """One line on what keeps trials from running here, None if nothing does.
 
     Args:
+        project: what must be here.
+        node: name of this node, for the message.
         probe: a file that the driver has written.
     """
     try:
         enter(project, node)
     except (ValueError, OSError) as error:
         return str(error)
+
     if not probe.is_file():
         return (
-            f"node {node} does not see what the driver writes into {project.folder}: the project must lie on a file "
-            "system that all nodes share"
+            f"node {node} does not see what the driver writes into {project.folder}: "
+            "the project must lie on a file system that all nodes share"
         )
     return None if project.scratch is None else scratch_fault(Path(project.scratch), node)
 
@@ -155,8 +167,8 @@ def scratch_fault(folder: Path, node: str) -> str | None:
     except OSError as error:
         why = str(error)
     return (
-        f"execution.scratch is {folder}, which node {node} cannot use ({why}): name a folder on its own disk, or set "
-        "it to null"
+        f"execution.scratch is {folder}, which node {node} cannot use ({why}): "
+        "name a folder on its own disk, or set it to null"
     )
 
 
@@ -166,6 +178,7 @@ def run_trial(
     """(good, value or exception) of a trial, pickled.
 
     Args:
+        project: what must be here.
         beats: folder of this trial's signs of life.
         seconds: between two of them.
         main: name of the driver's main module.
@@ -177,6 +190,8 @@ def run_trial(
         enter(project, ray.util.get_node_ip_address())
     except (ValueError, OSError) as error:
         return pickle.dumps((False, error))
+
+    # only now: this is the driver's own code
     from stages.runtime.executors import answered
 
     with beating(beats, ray.get_runtime_context().get_node_id(), seconds):
@@ -184,29 +199,26 @@ def run_trial(
 
 
 def called(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """What `fn` gives: one function for all that is asked of a node."""
+    """Call `fn`: the one function for all that is asked of a node."""
     return fn(*args, **kwargs)
 
 
 class _Unpickler(pickle.Unpickler):
-    """Finds what the driver's main module defines in the module of that name: doors are run as
-    `python -m`.
-    """
+    """Finds what the driver's main module defines: stages are run as `python -m`."""
 
     def __init__(self, data: bytes, main: str | None) -> None:
         super().__init__(io.BytesIO(data))
         self._main = main
 
     def find_class(self, module: str, name: str) -> Any:
-        return super().find_class(
-            self._main if module == "__main__" and self._main else module, name
-        )
+        if module == "__main__" and self._main:
+            module = self._main
+        return super().find_class(module, name)
 
 
 @contextlib.contextmanager
 def beating(folder: Path, node: str, seconds: float) -> Iterator[None]:
-    """Signs of life in `folder`; the process that came last owns it, and one that came before ends
-    itself.
+    """Gives signs of life in `folder`: the last process to come owns it, an earlier one ends.
 
     Ray runs a trial again when a node does not answer, and the trial may still run there: two would
     write the same files. A process that has owned the folder and may live is given the time to
@@ -214,15 +226,20 @@ def beating(folder: Path, node: str, seconds: float) -> Iterator[None]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     waits = _may_live(folder, node)
+
+    # Own the folder
     token = uuid.uuid4().hex
     owner = {"token": token, "pid": os.getpid(), "born": born(os.getpid()), "node": node}
     (folder / f"{token}.new").write_text(json.dumps(owner), encoding="utf-8")
     (folder / f"{token}.new").replace(folder / "owner")
+
+    # Beat
     done = threading.Event()
     thread = threading.Thread(target=_beat, args=(folder, token, seconds, done), daemon=True)
     thread.start()
     if waits:
         time.sleep(3 * seconds)
+
     try:
         yield
     finally:
@@ -233,9 +250,7 @@ def beating(folder: Path, node: str, seconds: float) -> Iterator[None]:
 
 
 def owner_of(folder: Path) -> dict[str, Any]:
-    """Token, pid, born and node of the process that owns a folder of signs of life; empty if none
-    does.
-    """
+    """Token, pid, born and node of the process that owns a folder; empty if none does."""
     try:
         return dict(json.loads((folder / "owner").read_text(encoding="utf-8")))
     except (OSError, ValueError):
@@ -249,6 +264,7 @@ def _may_live(folder: Path, node: str) -> bool:
 
 
 def _beat(folder: Path, token: str, seconds: float, done: threading.Event) -> None:
+    """In a thread: a sign of life every `seconds`; ends the process if another owns the folder."""
     count = 0
     while True:
         with contextlib.suppress(OSError):
@@ -256,6 +272,7 @@ def _beat(folder: Path, token: str, seconds: float, done: threading.Event) -> No
         count += 1
         if done.wait(seconds):
             return
+
         try:
             ours = json.loads((folder / "owner").read_text(encoding="utf-8"))["token"] == token
         except FileNotFoundError:
@@ -272,9 +289,7 @@ def token_of(owner: dict[str, Any]) -> str:
 
 
 def disown(folder: Path) -> None:
-    """Let the process that owns a folder end itself, wherever it runs; the next one waits until it
-    has.
-    """
+    """Let the process that owns a folder end itself, wherever it runs; the next one waits."""
     with contextlib.suppress(OSError):
         nobody = {"token": "", "pid": 0, "born": "", "node": ""}
         (folder / "nobody.new").write_text(json.dumps(nobody), encoding="utf-8")
@@ -282,18 +297,19 @@ def disown(folder: Path) -> None:
 
 
 def born(pid: int) -> str | None:
-    """When a process began, in ticks since the machine did; None if none runs. Tells it from a
-    later one.
+    """When a process began, in ticks since the machine started; None if none runs.
+
+    Tells it from a later process with the same number.
     """
     try:
-        facts = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
-        return None if facts[0] in "ZX" else facts[19]
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
+        return None if fields[0] in "ZX" else fields[19]
     except (OSError, IndexError):
         return None
 
 
 def kill(pid: int, since: str, seconds: float) -> bool:
-    """Kill the process if it is still the same: one that is stopped cannot be asked to end.
+    """Kill the process if it is still the same one; if it is stopped, it cannot be asked to end.
 
     Returns:
         Whether it is gone, after `seconds` at most: one that waits for a disk may stay.

@@ -1,13 +1,81 @@
-"""checkpoint: a damaged state falls back to the one before it."""
+"""Runs that are cut and resumed end with the bytes of an unbroken run."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
 
 from stages.fit.checkpoint import Checkpoint
+from tests.helpers.small_runs import fit, hard, make_net, same
+
+
+class Cut(Exception):
+    """A run is stopped here."""
+
+
+EPOCHS = 7
+
+
+@pytest.mark.parametrize("cut", range(EPOCHS))
+def test_a_run_that_was_cut_ends_with_the_same_bytes(
+    device: torch.device, tmp_path: Path, cut: int
+) -> None:
+    def checkpoint() -> Checkpoint:
+        return Checkpoint(tmp_path / "c.safetensors", seconds=0)
+
+    def stop(epoch: int, loss: float, error: float) -> None:
+        if epoch == cut:
+            raise Cut
+
+    whole = fit(device, hard, max_epochs=EPOCHS)
+    with pytest.raises(Cut):
+        fit(device, hard, checkpoint(), stop, max_epochs=EPOCHS)
+    torch.manual_seed(cut)  # the state of the generators must not matter
+    torch.rand(cut + 1)
+    resumed: list[int] = []
+    other = (
+        make_net(device, seed=7, classes=3, dropout=0.3) if cut else None
+    )  # nor the net's weights
+    again = fit(
+        device, hard, checkpoint(), lambda e, *_: resumed.append(e), other, max_epochs=EPOCHS
+    )
+    assert resumed == list(range(max(cut, 0), EPOCHS))
+    assert same(again, whole)
+
+
+def test_a_run_cut_at_every_epoch_and_with_a_damaged_checkpoint(
+    device: torch.device, tmp_path: Path
+) -> None:
+    path = tmp_path / "c.safetensors"
+    whole = fit(device, hard, max_epochs=EPOCHS)
+    outcome = None
+    for epoch in range(20):
+        count = 0
+
+        def stop(*_: Any) -> None:
+            nonlocal count
+            count += 1
+            if count == 2:
+                raise Cut
+
+        checkpoint = Checkpoint(path, seconds=0)
+        try:
+            outcome = fit(device, hard, checkpoint, stop, max_epochs=EPOCHS)
+            break
+        except Cut:
+            if epoch in (1, 3):
+                path.write_bytes(path.read_bytes()[:-3])
+    assert outcome is not None and same(outcome, whole)
+
+
+def test_no_checkpoint_before_it_is_due(device: torch.device, tmp_path: Path) -> None:
+    checkpoint = Checkpoint(tmp_path / "c", seconds=3600)
+    fit(device, checkpoint=checkpoint, max_epochs=2)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_checkpoint_falls_back_to_the_previous_file(tmp_path: Path) -> None:

@@ -1,80 +1,23 @@
-"""settings: what params.yaml may say, and the one line that says what is wrong with it."""
+"""Whole params files: every value that is not allowed is one line with its path."""
 
 from __future__ import annotations
 
 import copy
 import datetime
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ruamel.yaml import YAML
 
-from commands.scale import compose, names
-from commands.sizing.work import jobs
-from stages.nets.budget import plan
-from stages.nets.layers import teacher_params, teacher_widths
-from stages.settings import common, groups, results, students, teachers, whole
-from stages.settings.budgets import parse_budget
-from stages.settings.inputs import Inputs
+from commands.scale import compose
+from stages.settings import common, results, students, teachers, whole
 from stages.settings.prepare import prepare
-from stages.settings.read import SECTIONS, nearest, read_params
-from stages.settings.sweeps import Range, split_space
+from stages.settings.read import SECTIONS, read_params
+from stages.settings.sweeps import Range
 from stages.settings.transfer import augment, ensemble
-from stages.store.prepared import write_split
-from stages.trials import teacher_trial as teachers_trial
-from stages.trials.cell import Cell
-from stages.trials.teacher import TeacherJob
-from tools.pocket import ROOT
-
-DELETED = object()
-SMOKE: dict[str, Any] = YAML(typ="safe").load(compose("smoke"))
-
-
-def changed(path: str, value: Any) -> dict[str, Any]:
-    """The smoke params with the leaf at `path` replaced or, for DELETED, taken out."""
-    params = copy.deepcopy(SMOKE)
-    *above, last = path.split("/")
-    node = params
-    for key in above:
-        node = node[key]
-    if value is DELETED:
-        del node[last]
-    else:
-        node[last] = value
-    return params
-
-
-# scales
-
-
-@pytest.mark.parametrize("name", names())
-def test_every_scale_composes_and_passes_the_checks(name: str) -> None:
-    text = compose(name)
-    params = YAML(typ="safe").load(text)
-    whole.check(params)
-    assert tuple(params) == SECTIONS and params["scale"] == name
-    assert text == compose(name)
-    found, stored = jobs(params)
-    assert stored > 0 and all(job.flops > 0 for job in found)
-
-
-def test_scales_are_listed_from_small_to_large() -> None:
-    """The paper's experiment from small to large, then other data."""
-    assert names() == ["smoke", "cpu", "gpu", "paper", "cifar100", "svhn", "imagenet64", "frames"]
-
-
-def test_params_file_is_what_its_scale_composes() -> None:
-    text = (ROOT / "params.yaml").read_text()
-    assert text == compose(read_params(ROOT / "params.yaml")["scale"]), (
-        "run python -m commands.scale NAME"
-    )
+from tests.helpers.params import DELETED, SMOKE, changed
 
 
 def test_a_written_file_is_read_as_it_was(tmp_path: Path) -> None:
@@ -100,110 +43,6 @@ def test_a_written_file_is_read_as_it_was(tmp_path: Path) -> None:
     assert results.scale(params) == "paper" and common.execution(params).engine == "local"
     assert common.images(params).crop_min_px == 24
 
-
-def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
-    """1e-3 is a number and yes is a word, as in YAML 1.2."""
-    path = tmp_path / "params.yaml"
-    path.write_text(compose("smoke").replace("high: 0.008", "high: 8e-3"))
-    assert teachers.teachers(read_params(path)).space["lr"].high == 0.008
-    path.write_text(compose("smoke").replace("mirror: false", "mirror: no"))
-    with pytest.raises(ValueError, match='images.mirror is "no"'):
-        whole.check(read_params(path))
-
-
-def test_split_space() -> None:
-    space = {"lr": Range(low=0.1, high=0.2, log=True), "momentum": 0.9}
-    expected = {"lr": {"low": 0.1, "high": 0.2, "log": True, "integer": False}}
-    assert split_space(space) == (expected, {"momentum": 0.9})
-
-
-# width multiples
-
-
-@pytest.mark.parametrize("name", names())
-def test_every_scale_has_the_papers_widths(name: str) -> None:
-    params = YAML(typ="safe").load(compose(name))
-    assert [params[section]["width_multiple"] for section in ("teachers", "students", "hard")] == [
-        1,
-        1,
-        1,
-    ]
-
-
-@pytest.mark.parametrize("section", ["teachers", "students", "hard"])
-def test_costs_are_those_of_the_sections_multiple(section: str) -> None:
-    plain, _ = jobs(changed("scale", "smoke"))
-    others, _ = jobs(changed(f"{section}/width_multiple", 16))
-    different = {
-        a.name.split()[0] for a, b in zip(plain, others, strict=True) if a.params != b.params
-    }
-    assert different == ({"teachers", "label"} if section == "teachers" else {section})
-    found = {job.name: job for job in others}
-    if section == "teachers":
-        boxes = {key: tuple(ends) for key, ends in SMOKE["teachers"]["boxes"].items()}
-        widths = teacher_widths(dict.fromkeys(boxes, 0.5), boxes, multiple=16)
-        assert found["teachers"].params == found["label"].params == teacher_params(widths)
-    else:
-        box = SMOKE["rows" if section == "students" else "hard_rows"]["conv2"]["boxes"]["180k"]
-        made = plan("conv2", parse_budget("180k"), [0.5, 0.5], box, multiple=16)
-        assert found[f"{section} conv2 180k"].params == made.params
-
-
-@pytest.mark.parametrize("target", ["mimic", "hard"])
-def test_students_are_planned_with_their_sections_multiple(target: students.Target) -> None:
-    params = changed(f"{groups.SECTION[target]}/width_multiple", 8)
-    section, entry = students.matrix(params, target), students.row(params, target, "conv2")
-    numerics, execution = common.numerics(params), common.execution(params)
-    cell = Cell(
-        Path(),
-        target,
-        "conv2",
-        "180k",
-        "conv2",
-        section,
-        entry,
-        students.Variant(),
-        {},
-        numerics,
-        execution,
-        common.images(params),
-        1,
-        1,
-        10,
-        Inputs.images(32),
-    )
-    made = cell.plan({"C1": 1.0, "C2": 0.4})
-    assert made == plan("conv2", 180_000, [1.0, 0.4], entry.boxes["180k"], multiple=8)
-    assert all(width % 8 == 0 for width in (*made.widths, made.dependent))
-
-
-class Built(Exception):
-    """Ends a trial where its net would be built."""
-
-
-def test_teachers_are_built_with_their_sections_multiple(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    params = changed("teachers/width_multiple", 8)
-    for split in ("train", "validation"):
-        pixels, labels = np.zeros((2, 32, 32, 3), np.uint8), np.zeros(2, np.uint8)
-        write_split(tmp_path, split, pixels, labels, {"classes": ["a", "b"]})
-
-    def build(description: dict[str, Any]) -> None:
-        raise Built(description["widths"])
-
-    monkeypatch.setattr(teachers_trial, "described_teacher", build)
-    section, images = teachers.teachers(params), common.images(params)
-    numerics, execution = common.numerics(params), common.execution(params)
-    inputs = Inputs.images(32)
-    job = TeacherJob(tmp_path, tmp_path, section, {}, numerics, execution, images, inputs)
-    values = dict.fromkeys(section.space, 0.1) | {"C1": 1.0, "C2": 0.0, "C3": 0.5, "H1": 0.3}
-    with pytest.raises(Built) as caught:
-        teachers_trial.train_teacher(job, 0, values, 1)
-    assert caught.value.args[0] == [16, 16, 32, 64]  # 18, 20 (half to even), 32 and 60.8
-
-
-# bad values
 
 BAD = [
     # path of the leaf, its value, the start of the message after "params.yaml: ", a word of the
@@ -392,44 +231,6 @@ def test_bad_value_is_one_line_with_its_path(path: str, value: Any, start: str, 
     assert "\n" not in message and len(message) < 400
 
 
-def test_the_environment_replaces_values_of_execution(monkeypatch: pytest.MonkeyPatch) -> None:
-    params = changed("execution/slots", 2)
-    monkeypatch.setenv(common.ENVIRONMENT, '{engine: ray, address: "10.0.0.1:6379"}')
-    found = common.execution(params)
-    assert (found.engine, found.address, found.slots) == ("ray", "10.0.0.1:6379", 2)
-    assert params["execution"]["engine"] == "local"
-    for empty in ("", "# nothing", "{}"):
-        monkeypatch.setenv(common.ENVIRONMENT, empty)
-        assert common.execution(params).engine == "local"
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("ray", r"MIMICNETS_EXECUTION is 'ray': allowed is a YAML mapping"),
-        ("[engine]", "allowed is a YAML mapping"),
-        ("{engine: ", "MIMICNETS_EXECUTION is not valid YAML"),
-        ("{engine: serial, engine: local}", "is not valid YAML"),
-        ("x" * 10_001, "allowed is a YAML mapping"),
-        (
-            "{engines: ray}",
-            "MIMICNETS_EXECUTION: unknown key 'execution.engines'; did you mean 'engine'",
-        ),
-        ("{slots: 0}", "MIMICNETS_EXECUTION: execution.slots is 0: "),
-        ("{engine: ray}", "MIMICNETS_EXECUTION: execution is .*address is null"),
-    ],
-)
-def test_a_bad_environment_is_one_line_with_its_name(
-    text: str, message: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(common.ENVIRONMENT, text)
-    with pytest.raises(ValueError, match=message) as caught:
-        common.execution(SMOKE)
-    assert "\n" not in str(caught.value) and len(str(caught.value)) < 1000
-    with pytest.raises(ValueError, match="^params.yaml: execution.slots is 0: "):
-        common.execution(changed("execution/slots", 0))
-
-
 def test_every_section_has_bad_values() -> None:
     assert {path.split("/")[0] for path, *_ in BAD} - {"sede"} == set(SECTIONS)
 
@@ -439,54 +240,6 @@ def test_an_unknown_key_is_named_before_what_it_leaves_missing() -> None:
     params["numerics"]["threds"] = 1
     with pytest.raises(ValueError, match="unknown key 'numerics.threds'; did you mean 'threads'"):
         whole.check(params)
-
-
-def test_nearest() -> None:
-    assert nearest("trails", ["trials", "start"]) == "; did you mean 'trials'?"
-    assert nearest(7, ["a", "b"]) == "; allowed: a, b"
-
-
-# files
-
-NOT_PARAMS = {
-    "empty": "",
-    "only a comment": "# nothing",
-    "a list": "- 1",
-    "not YAML": "scale: [",
-    "a tab": "\t",
-    "duplicate section": "scale: smoke\nscale: cpu\n",
-    "duplicate key": "scale: smoke\nnumerics:\n  threads: 1\n  threads: 2\n",
-    "two documents": "--- 1\n--- 2\n",
-    "a Python object": "scale: !!python/object/apply:os.system [ls]",
-    "no date": "scale: 2020-13-45",
-    "no integer": "scale: !!int abc",
-    "no boolean": "scale: !!bool maybe",
-    "unknown section": "sede: 1",
-    "a number as section": "1: 2",
-    "a section missing": "scale: smoke",
-    "deeply nested": "[" * 1500,
-}
-
-
-@pytest.mark.parametrize("text", NOT_PARAMS.values(), ids=NOT_PARAMS.keys())
-def test_bad_file_is_one_line_with_its_path(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "params.yaml"
-    path.write_text(text)
-    with pytest.raises(ValueError) as caught:
-        read_params(path)
-    assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
-
-
-def test_file_that_is_not_text_or_not_there(tmp_path: Path) -> None:
-    path = tmp_path / "params.yaml"
-    with pytest.raises(FileNotFoundError, match=r"params\.yaml not found: .*commands\.scale smoke"):
-        read_params(path)
-    path.write_bytes(b"scale: \xff\xfe")
-    with pytest.raises(ValueError, match=r"params\.yaml is not valid YAML"):
-        read_params(path)
-
-
-# random mutations
 
 
 def leaves(node: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
@@ -539,50 +292,3 @@ def test_a_mutated_leaf_raises_nothing_but_one_line(path: tuple[Any, ...], value
         whole.check(params)
     except ValueError as error:
         assert str(error).startswith("params.yaml: ") and "\n" not in str(error)
-
-
-# the command
-
-
-def scale(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    """Run `python -m commands.scale`."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "commands.scale", *arguments]
-    return subprocess.run(
-        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=60
-    )
-
-
-@pytest.fixture
-def elsewhere(tmp_path: Path) -> Path:
-    """A folder with the scales and nothing else."""
-    (tmp_path / "scales").symlink_to(ROOT / "scales")
-    return tmp_path
-
-
-def test_unknown_scale_is_one_line_with_the_allowed(elsewhere: Path) -> None:
-    done = scale("nonsense", cwd=elsewhere)
-    assert done.returncode == 1 and done.stderr.count("\n") == 1
-    assert all(name in done.stderr for name in ("nonsense", *names()))
-    assert "did you mean 'smoke'" in scale("smok", cwd=elsewhere).stderr
-    assert not (elsewhere / "params.yaml").exists()
-
-
-def test_scale_writes_params_and_cost_does_not(elsewhere: Path) -> None:
-    done = scale("paper", "--cost", cwd=elsewhere)
-    assert done.returncode == 0, done.stderr
-    assert "FLOP" in done.stdout and "GB" in done.stdout and "days on one H200" in done.stdout
-    assert "students conv4 31.6M" in done.stdout and "teachers" in done.stdout
-    assert not (elsewhere / "params.yaml").exists()
-    missing = scale("--cost", cwd=elsewhere)
-    assert missing.returncode == 1 and "params.yaml not found" in missing.stderr
-    assert scale("cpu", cwd=elsewhere).returncode == 0
-    assert (elsewhere / "params.yaml").read_text() == compose("cpu")
-    assert scale("--cost", cwd=elsewhere).stdout in scale("cpu", "--cost", cwd=elsewhere).stdout
-
-
-def test_cost_counts_every_cell_of_the_paper() -> None:
-    found, stored = jobs(YAML(typ="safe").load(compose("paper")))
-    assert len(found) == 2 + 36 + 4
-    assert stored == 160 * 40000 * (3072 + 4 + 2 + 18 + 40)
-    assert next(j for j in found if j.name == "teachers").count == 129

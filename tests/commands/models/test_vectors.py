@@ -1,0 +1,54 @@
+"""Vectors of NumPy files, or one line on what is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from commands.models.vectors import read_vectors
+
+
+def test_bad_vectors_are_refused_in_one_line(tmp_path: Path) -> None:
+    good, mean = np.ones((3, 2, 2)), np.zeros((2, 2))
+    np.save(tmp_path / "good.npy", good)
+    np.savez(tmp_path / "good.npz", inputs=good)
+    np.testing.assert_array_equal(
+        read_vectors(tmp_path / "good.npz", (2, 2), mean, mean + 4), good / 4
+    )
+    bad = {
+        "shape": np.ones((3, 4)),
+        "none": np.ones((0, 2, 2)),
+        "large": np.full((3, 2, 2), 1e39),
+        "nan": np.where(np.arange(12).reshape(3, 2, 2) == 6, np.nan, 1),
+        "text": np.full((3, 2, 2), "a"),
+        "object": np.full((3, 2, 2), {}),
+    }
+    words = {
+        "shape": r"an array of shape \(3, 4\), the net takes \(n, 2, 2\)",
+        "none": "shape",
+        "nan": "row 1 holds",
+        "text": "its numbers are <U1",
+        "object": "no file of numpy",
+        "large": "row 0 holds",
+    }
+    for name, array in bad.items():
+        np.save(tmp_path / "a.npy", array, allow_pickle=True)
+        np.savez(tmp_path / "a.npz", inputs=array)
+        for path in ("a.npy", "a.npz"):
+            with pytest.raises(ValueError, match=words[name]) as caught:
+                read_vectors(tmp_path / path, (2, 2), mean, mean + 1)
+            assert "\n" not in str(caught.value)
+    np.savez(tmp_path / "a.npz", other=good)
+    with pytest.raises(ValueError, match="it has no array 'inputs', but other"):
+        read_vectors(tmp_path / "a.npz", (2, 2), mean, mean + 1)
+    for name in ("good.npy", "good.npz"):
+        data = (tmp_path / name).read_bytes()
+        for stop in range(0, len(data), 7):
+            (tmp_path / "cut").write_bytes(data[:stop])
+            with pytest.raises(ValueError, match="no file of numpy") as caught:
+                read_vectors(tmp_path / "cut", (2, 2), mean, mean + 1)
+            assert "\n" not in str(caught.value)
+    with pytest.raises(FileNotFoundError):
+        read_vectors(tmp_path / "missing.npy", (2, 2), mean, mean + 1)

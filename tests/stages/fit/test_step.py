@@ -1,0 +1,79 @@
+"""The optimiser against torch's, and captured steps against eager ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from stages.fit.loop import Recipe, train
+from stages.fit.losses import cross_entropy
+from stages.fit.step import SGD
+from tests.helpers.small_runs import RECIPE, make_net, same, toy
+
+
+@pytest.mark.parametrize(("momentum", "decay"), [(0.9, 0.01), (0.9, 0.0), (0.0, 0.01)])
+def test_sgd_is_torchs_with_decay_on_weights_only(
+    device: torch.device, momentum: float, decay: float
+) -> None:
+    ours, theirs = make_net(device), make_net(device)
+    groups = [
+        {"params": [p for p in theirs.parameters() if p.dim() > 1], "weight_decay": decay},
+        {"params": [p for p in theirs.parameters() if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+    reference = torch.optim.SGD(
+        groups, lr=1.0, momentum=momentum, nesterov=momentum > 0, foreach=False
+    )
+    optimizer = SGD(ours, momentum, decay)
+    images, labels = toy(device, 24)
+    for step, lr in enumerate((0.1, 0.1, 0.1, 0.05, 0.05, 0.4, 0.025)):
+        for net in (ours, theirs):
+            part = slice(3 * step, 3 * step + 6)
+            cross_entropy(net(images[part]), labels[part]).backward()
+        for group in reference.param_groups:
+            group["lr"] = lr
+        reference.step()
+        reference.zero_grad()
+        optimizer.step(lr)
+        assert all(p.grad is None for p in ours.parameters())
+        for (name, a), b in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-7, msg=f"{name} in step {step}")
+    assert not torch.equal(ours.conv.weight, make_net(device).conv.weight)
+
+
+def test_decay_does_not_touch_biases(device: torch.device) -> None:
+    net = make_net(device)
+    before = {name: p.detach().clone() for name, p in net.named_parameters()}
+    for parameter in net.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    SGD(net, 0.0, 0.5).step(0.1)
+    for name, parameter in net.named_parameters():
+        factor = 1.0 if name.endswith("bias") else 0.95
+        torch.testing.assert_close(parameter.detach(), factor * before[name])
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_captured_steps_train_like_eager_ones(
+    device: torch.device, dropout: float, precision: str
+) -> None:
+    """Whole batches by a graph, the last smaller one eagerly; without dropout the same curve."""
+    if device.type != "cuda":
+        pytest.skip("graphs are CUDA's: run with --device cuda")
+    runs = [
+        train(
+            make_net(device, classes=2, dropout=dropout),
+            Recipe(**{**RECIPE, "precision": precision}),
+            lambda e: toy(device, 90, seed=10 + e),
+            toy(device, 60, seed=1),
+            5,
+            graphs=graphs,
+        )
+        for graphs in (True, False, True)
+    ]
+    assert same(runs[0], runs[2]), "a graph replays the same bytes"
+    if dropout == 0.0:
+        np.testing.assert_allclose(
+            runs[0].losses, runs[1].losses, rtol=1e-3 if precision == "fp32" else 5e-2
+        )
+    assert runs[0].value == runs[1].value == 0.0

@@ -1,0 +1,52 @@
+"""What every source shares: labelled images, checked labels, light imports."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+from stages.images.sources.labelled import Labelled, checked_labels
+from tests.helpers.image_files import pixels
+from tools.pocket import ROOT
+
+
+@pytest.mark.parametrize(
+    ("images", "labels"),
+    [
+        (pixels(3).astype(np.float64), np.zeros(3, np.int64)),
+        (pixels(3)[:, :30], np.zeros(3, np.int64)),
+        (pixels(3)[..., :1], np.zeros(3, np.int64)),
+        (pixels(3), np.zeros(2, np.int64)),
+        (pixels(3), np.zeros(3, np.int32)),
+        (pixels(3), np.array([0, -1, 0])),
+    ],
+)
+def test_labelled_refuses(images: np.ndarray, labels: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="allowed"):
+        Labelled(images, labels)
+
+
+def test_labels_out_of_range_name_file_and_row() -> None:
+    assert checked_labels(np.array([0, 9], np.uint8), 10, "f").dtype == np.int64
+    for bad in (-1, 10):
+        with pytest.raises(ValueError, match=f"f: row 1 has label {bad}, allowed are 0 to 9"):
+            checked_labels(np.array([0, bad]), 10, "f")
+
+
+def test_importing_the_sources_is_light() -> None:
+    """numpy and scipy only: the heavy libraries are imported by the source that needs them."""
+    import subprocess
+
+    code = (
+        "import sys, stages.images.sources.archives, stages.images.sources.digits, "
+        "stages.images.sources.parquet, stages.images.sources.folder; "
+        "heavy = ('torch', 'torchvision', 'sklearn', 'pyarrow', 'PIL'); "
+        "print([m for m in heavy if m in sys.modules])"
+    )
+    root = ROOT
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
