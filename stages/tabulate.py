@@ -18,13 +18,14 @@ import numpy as np
 import pandas as pd
 
 from stages.report import retrained
-from stages.report.cells import NUMBER_SHOWN, CellResult, read_cell, read_ensemble, read_sweep
+from stages.report.cells import CellResult, read_cell, read_ensemble, read_sweep
 from stages.report.tables import markdown1, markdown2, nested, table1, table2
 from stages.runtime import entry
 from stages.settings import common, results
 from stages.settings.groups import FOLDER, SECTION, Target
 from stages.settings.read import read_params
 from stages.settings.students import matrix
+from stages.settings.sweeps import REPORTED_TRIALS
 from stages.settings.transfer import ensemble
 from stages.store.atomic import write_json, write_text
 
@@ -90,7 +91,7 @@ def main() -> None:
     )
     caption2 = (
         f"**Table 2.** Test accuracy of nets trained to mimic the ensemble of {members}, the best trial of each by "
-        f"validation error; Figure 1's solid lines are means of up to {NUMBER_SHOWN} trials ({where})."
+        f"validation error; Figure 1's solid lines are means of up to {REPORTED_TRIALS} trials ({where})."
     )
     write_text(METRICS / "table1.md", markdown1(first, caption1, settings.comparable))
     write_text(METRICS / "table2.md", markdown2(second, caption2, settings.comparable))
@@ -103,9 +104,9 @@ def main() -> None:
     both = [figure1(cells).assign(target="mimic"), figure1(controls).assign(target="hard")]
     write_text(METRICS / "figure1.csv", pd.concat(both).to_csv(index=False))
     fewest = min(len(cell.shown) for cell in cells)
-    if fewest < NUMBER_SHOWN:
+    if fewest < REPORTED_TRIALS:
         print(
-            f"tabulate: Figure 1 wants {NUMBER_SHOWN} trials a cell, the fewest here are {fewest}"
+            f"tabulate: Figure 1 wants {REPORTED_TRIALS} trials a cell, the fewest here are {fewest}"
         )
     print(f"tabulate: Table 1, Table 2 and the numbers of Figure 1 in {METRICS}/")
 

@@ -9,9 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-NUMBER_SHOWN = 5
-"""Figure 1 shows the mean of this many trials of a cell, the best by validation error."""
-
+from stages.settings.sweeps import REPORTED_TRIALS
 
 COLUMNS = ["trial", "validation_error", "best_so_far", "test_accuracy", "params"]
 """What every trial table has."""
@@ -43,7 +41,8 @@ class CellResult:
     def shown(self) -> pd.DataFrame:
         """The best trials by validation error, at most five, best first; ties by trial number."""
         finite = self.trials.dropna(subset=["validation_error"])
-        return finite.sort_values(["validation_error", "trial"], kind="stable").head(NUMBER_SHOWN)
+        best_first = finite.sort_values(["validation_error", "trial"], kind="stable")
+        return best_first.head(REPORTED_TRIALS)
 
     @property
     def params(self) -> int:

@@ -1,6 +1,4 @@
-"""Which files of this project a module runs; part of a work folder's key, with which results are
-found.
-"""
+"""Which files of this project a module runs: a part of the key under which its results are kept."""
 
 from __future__ import annotations
 
@@ -13,14 +11,16 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def code_files(path: Path) -> list[Path]:
     """`path` and every file of this project that it imports, also inside functions; sorted."""
-    found: set[Path] = set()
+    files: set[Path] = set()
     queue = [path.resolve()]
+
     while queue:
         current = queue.pop()
-        if current not in found:
-            found.add(current)
+        if current not in files:
+            files.add(current)
             queue += _imports(current)
-    return sorted(found)
+
+    return sorted(files)
 
 
 def code_hash(path: Path) -> str:
@@ -33,8 +33,10 @@ def code_hash(path: Path) -> str:
 
 
 def _imports(path: Path) -> list[Path]:
+    """Files of `stages/` that one file imports."""
     package = path.relative_to(ROOT).with_suffix("").parts[:-1]
     names: set[str] = set()
+
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
@@ -42,6 +44,7 @@ def _imports(path: Path) -> list[Path]:
             above = package[: len(package) - node.level + 1] if node.level else ()
             base = ".".join([*above, *([node.module] if node.module else [])])
             names |= {base} | {f"{base}.{alias.name}" for alias in node.names}
+
     ours = (name for name in names if name.startswith("stages."))
     files = (ROOT.joinpath(*name.split(".")).with_suffix(".py") for name in ours)
     return [file for file in files if file.is_file()]

@@ -1,6 +1,4 @@
-"""The device a trial runs on, and torch's state in its process; used by the doors that train or
-label.
-"""
+"""The device a trial runs on, and torch's state in its process."""
 
 from __future__ import annotations
 
@@ -19,30 +17,35 @@ def choose_device(name: str) -> torch.device:
     """
     if name == "cuda" and not torch.cuda.is_available():
         raise ValueError(
-            "execution.device is 'cuda' and torch sees no CUDA device: check the driver with nvidia-smi, "
-            "or set execution.device to 'auto' or 'cpu' in params.yaml"
+            "execution.device is 'cuda' and torch sees no CUDA device: check the driver with "
+            "nvidia-smi, or set execution.device to 'auto' or 'cpu' in params.yaml"
         )
+
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
 
 
 def check_precision(device: torch.device, precision: str) -> None:
-    """Refuse a precision that the device computes only by emulation.
+    """Refuse a precision that the device only emulates.
 
     Raises:
         ValueError: "bf16" on a CPU or GPU without bfloat16 instructions.
     """
     if precision != "bf16":
         return
+
     if device.type == "cuda":
         able = torch.cuda.is_bf16_supported(including_emulation=False)
         name = torch.cuda.get_device_name(device)
     else:
-        able, name = torch.ops.mkldnn._is_mkldnn_bf16_supported(), "this CPU"
+        able = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        name = "this CPU"
+
     if not able:
         raise ValueError(
-            f"numerics.precision is 'bf16' and {name} has no bfloat16 instructions: set it to 'fp32' in params.yaml"
+            f"numerics.precision is 'bf16' and {name} has no bfloat16 instructions: "
+            "set it to 'fp32' in params.yaml"
         )
 
 
@@ -50,32 +53,36 @@ def set_up_torch(threads: int, device: torch.device) -> None:
     """Make torch deterministic in this process and set its number of threads.
 
     Same machine, torch, device and thread count then give the same bytes. TF32 stays off, so that
-    fp32 means fp32. Maximum pooling is only warned about by torch; its windows do not overlap here,
-    so that its gradient has one contribution an element.
+    fp32 means fp32. Torch only warns about maximum pooling; its windows do not overlap here, so
+    that its gradient has one contribution an element.
     """
     torch.set_num_threads(threads)
     keep_freed_memory()
-    if device.type == "cuda":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.backends.cudnn.benchmark = False
-        torch.backends.cudnn.deterministic = True
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        # else every buffer costs a kernel; torch sets the attribute up when it is imported, where
-        # mypy cannot see it
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-        warnings.filterwarnings(
-            "ignore", message="max_pool2d_with_indices_backward_cuda does not have"
-        )
-        torch.backends.cuda.matmul.allow_tf32 = False
-        torch.backends.cudnn.allow_tf32 = False
+    if device.type != "cuda":
+        return
+
+    # Deterministic algorithms.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    warnings.filterwarnings("ignore", message="max_pool2d_with_indices_backward_cuda does not have")
+
+    # Else every buffer costs a kernel. Torch sets the attribute up when it is imported, where mypy
+    # cannot see it.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+    # Full precision.
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
 
 
 def keep_freed_memory() -> None:
     """Have the C library keep freed blocks instead of giving each back to the system.
 
     A training step frees and asks for the same large blocks again, and fresh ones cost a page fault
-    for every 4 KiB: a fifth of a step of a 1M conv2 on one CPU core (measured). Only glibc has this
-    switch; memory stays at its peak.
+    for every 4 KiB: a fifth of a step of a conv2 of 1M on one CPU core (measured). Only glibc has
+    this switch; memory stays at its peak.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

@@ -1,8 +1,7 @@
-"""Where, with what and from which commit each stage's results were computed; used by the stages
-that run nets.
+"""Where, with what and from which commit each stage's results were computed.
 
-metrics/environment.json is no output of the pipeline: it says how results came about, and they must
-not depend on it. A stage that DVC restores from its cache leaves it as it is.
+metrics/environment.json is not an output of the pipeline: it says how results came about, and they
+must not depend on it. A stage that DVC restores from its cache leaves it as it is.
 """
 
 from __future__ import annotations
@@ -18,46 +17,50 @@ from stages.store.atomic import alone, read_json, write_json
 
 RECORD = Path("metrics/environment.json")
 WORK = Path("work")
-"""Where its lock lies: metrics/ is kept by git."""
+"""Where its lock lies, since metrics/ is kept by git."""
+
 PACKAGES = ("numpy", "scipy", "GPyOpt", "GPy", "dvc")
 CODE = ("stages", "dvc.yaml", "params.yaml")
 
 
-def record(stage: str, facts: Mapping[str, Any], path: Path = RECORD) -> None:
-    """Put `stage` under the environment that it ran in; stages with equal ones stand together.
+def record(stage: str, details: Mapping[str, Any], path: Path = RECORD) -> None:
+    """Put `stage` under the environment that it ran in, together with others that ran in the same.
 
     Args:
         stage: as DVC calls it, e.g. "students@mlp1-60k".
-        facts: what the process that computed said of itself, see `fit.device.describe`; and the
-        seed.
+        details: what the computing process said of itself, see `describe`; and precision and seed.
     """
-    environment = {**source(), **host(), **facts}
-    with alone(WORK / path.name):  # cells may run side by side
+    environment = {**source(), **host(), **details}
+
+    # Cells may run side by side.
+    with alone(WORK / path.name):
         _record(stage, environment, path)
 
 
 def _record(stage: str, environment: Mapping[str, Any], path: Path) -> None:
+    # Without what an earlier run of the stage has left.
     kept = [
         {**entry, "stages": [name for name in entry["stages"] if name != stage]}
         for entry in _read(path)
     ]
+
     for entry in kept:
         if {key: value for key, value in entry.items() if key != "stages"} == environment:
             entry["stages"] = sorted([*entry["stages"], stage])
             break
     else:
         kept.append({**environment, "stages": [stage]})
+
     write_json(path, [entry for entry in kept if entry["stages"]])
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    """What is recorded so far; a file that is none of ours is replaced, since nothing depends on
-    it.
-    """
+    """What is recorded so far; nothing if the file is not one of ours, which is then replaced."""
     try:
         entries = read_json(path)
     except (FileNotFoundError, ValueError):
         return []
+
     whole = isinstance(entries, list) and all(
         isinstance(entry, dict) and isinstance(entry.get("stages"), list) for entry in entries
     )
@@ -66,17 +69,18 @@ def _read(path: Path) -> list[dict[str, Any]]:
 
 def source() -> dict[str, Any]:
     """Commit, and whether code or parameters differ from it; None without git."""
-    commit, changed = _git("rev-parse", "HEAD"), _git("status", "--porcelain", "--", *CODE)
+    commit = _git("rev-parse", "HEAD")
+    changed = _git("status", "--porcelain", "--", *CODE)
     return {"commit": commit, "changed": None if changed is None else bool(changed)}
 
 
 def _git(*words: str) -> str | None:
+    """Output of a git command; None where it fails."""
     try:
-        return subprocess.run(
-            ["git", *words], capture_output=True, text=True, check=True
-        ).stdout.strip()
+        done = subprocess.run(["git", *words], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
+    return done.stdout.strip()
 
 
 def host() -> dict[str, Any]:
@@ -90,7 +94,7 @@ def host() -> dict[str, Any]:
 
 
 def processor() -> str:
-    """Its name, as the system tells it."""
+    """Name of the processor, as the system gives it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(
@@ -101,8 +105,7 @@ def processor() -> str:
 
 
 def describe(name: str, threads: int) -> dict[str, Any]:
-    """What a process that trains says of itself: torch, device, driver, threads and the switches of
-    determinism.
+    """Torch, device, driver, threads and determinism of a process that trains; run in that process.
 
     Args:
         name: `execution.device`.
@@ -114,6 +117,7 @@ def describe(name: str, threads: int) -> dict[str, Any]:
 
     device = choose_device(name)
     set_up_torch(threads, device)
+
     cuda = device.type == "cuda"
     return {
         "device": torch.cuda.get_device_name(device) if cuda else "cpu",

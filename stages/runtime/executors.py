@@ -1,10 +1,9 @@
-"""Where trials run: in this process, or each in a process of its own; used by `engines` and
-`cluster`.
+"""Where trials run: in this process, or each in a process of its own.
 
-Both are `concurrent.futures.Executor` with a number of `slots`, trials at a time. The standard
-ProcessPoolExecutor is not used: one worker killed breaks all of its futures. Here the trial of a
-worker that was killed, or that has stopped giving signs of life, is run again, and no worker
-outlives its parent.
+Both classes are a `concurrent.futures.Executor` with a number of `slots`, trials at a time. The
+standard ProcessPoolExecutor is not used: one worker killed breaks all of its futures. Here the
+trial of a worker that was killed, or that has stopped giving signs of life, is run again, and no
+worker outlives its parent.
 """
 
 from __future__ import annotations
@@ -25,6 +24,7 @@ BEAT_SECONDS = 5.0
 """Between two signs of life of a worker."""
 PATIENCE_SECONDS = 120.0
 """Without a sign of life, after which a worker is killed and its trial run again."""
+
 DEVICES = "CUDA_VISIBLE_DEVICES"
 BEAT = "beat"
 
@@ -34,7 +34,7 @@ class Serial(Executor):
 
     slots = 1
     gpus = 0
-    """Those that were given; what is seen by this process is not counted."""
+    """GPUs that were chosen for it; those that this process happens to see do not count."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         """A finished future."""
@@ -42,7 +42,7 @@ class Serial(Executor):
         try:
             future.set_result(fn(*args, **kwargs))
         except Exception as error:
-            future.set_exception(said(error))
+            future.set_exception(explained(error))
         return future
 
 
@@ -51,10 +51,10 @@ class Local(Executor):
 
     Args:
         slots: processes at a time.
-        preload: modules of the server from which the processes are forked: their imports are paid
-        once.
-        devices: GPUs as CUDA_VISIBLE_DEVICES names them, of which each process sees the one that
-            has the fewest; none leaves that variable alone.
+        preload: modules of the server from which the processes are forked, so that they are
+            imported only once.
+        devices: GPUs as CUDA_VISIBLE_DEVICES names them, of which each process sees the one with
+            the fewest processes; none leaves that variable alone.
         patience: seconds without a sign of life after which a process is taken for dead.
     """
 
@@ -67,13 +67,20 @@ class Local(Executor):
     ) -> None:
         if slots < 1:
             raise ValueError(f"execution.slots is {slots}: allowed is 1 or more")
+
         self.gpus = len(devices)
-        self.slots, self._patience, self._beat = slots, patience, min(BEAT_SECONDS, patience / 4)
-        self._load: dict[str | None, int] = dict.fromkeys(devices or (None,), 0)
+        self.slots = slots
+        self._patience = patience
+        self._beat = min(BEAT_SECONDS, patience / 4)
+
+        # One thread for each slot waits for the process in it.
+        self._threads = ThreadPoolExecutor(slots)
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(list(preload))
-        self._threads = ThreadPoolExecutor(slots)
+
+        # Shared by the threads, under the lock.
         self._lock = threading.Lock()
+        self._load: dict[str | None, int] = dict.fromkeys(devices or (None,), 0)
         self._alive: set[Any] = set()
         self._closing = False
 
@@ -82,20 +89,23 @@ class Local(Executor):
         return self._threads.submit(self._run, fn, args, kwargs)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Kill what still runs; a sweep that is over has nothing running."""
+        """Kill what still runs; nothing does when a sweep is over."""
         with self._lock:
             self._closing = True
             for process in self._alive:
                 process.kill()
+
         self._threads.shutdown(wait=wait, cancel_futures=True)
 
     def _run(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """What a call gives or raises, in as many processes as it takes."""
         for _ in range(RETRIES + 1):
             device = self._take()
             try:
                 code, answer = self._once(device, fn, args, kwargs)
             finally:
-                self._give(device)
+                self._release(device)
+
             if answer is not None:
                 good, value = answer
                 if good:
@@ -103,32 +113,34 @@ class Local(Executor):
                 raise value
             if self._closing:
                 break
+
+        key = "slots" if device is None else "trials_per_gpu"
         raise ChildProcessError(
-            f"a trial's process died {RETRIES + 1} times (exit code {code}; -9 is often a lack of memory: "
-            f"lower execution.{'slots' if device is None else 'trials_per_gpu'})"
+            f"a trial's process died {RETRIES + 1} times (exit code {code}; "
+            f"-9 is often a lack of memory: lower execution.{key})"
         )
 
     def _take(self) -> str | None:
-        """The device with the fewest processes, the first of equal ones."""
+        """The device with the fewest processes, the first one if several have as few."""
         with self._lock:
             device = min(self._load, key=lambda each: self._load[each])
             self._load[device] += 1
         return device
 
-    def _give(self, device: str | None) -> None:
+    def _release(self, device: str | None) -> None:
         with self._lock:
             self._load[device] -= 1
 
     def _once(
         self, device: str | None, fn: Callable[..., Any], args: Any, kwargs: Any
     ) -> tuple[int | None, Any]:
-        """Exit code of one process, and (good, value or exception), None if it died before it
-        answered.
-        """
+        """Exit code of one process, and its answer: (good, value or exception), None if it died."""
+        # One pipe for beats and the answer, and one that closes when this process dies.
         receive, send = self._context.Pipe(duplex=False)
         life, hold = self._context.Pipe(duplex=False)
-        own = (send, life, device, self._beat, fn, args, kwargs)
-        process = self._context.Process(target=_work, args=own, daemon=True)
+
+        arguments = (send, life, device, self._beat, fn, args, kwargs)
+        process = self._context.Process(target=_work, args=arguments, daemon=True)
         with self._lock:
             if self._closing:
                 return None, None
@@ -136,16 +148,22 @@ class Local(Executor):
             self._alive.add(process)
         send.close()
         life.close()
+
+        # Its answer. EOFError: it died; OSError: it was killed in the middle of its answer.
         try:
             while (answer := self._next(receive)) == BEAT:
                 pass
-        except (EOFError, OSError):  # OSError: killed in the middle of its answer
+        except (EOFError, OSError):
             answer = None
+
+        # One that is stopped or hangs is killed; nothing happens to one that is dead.
         if answer is None:
-            process.kill()  # one that is stopped or hangs; nothing happens to one that is dead
+            process.kill()
         process.join()
+
         with self._lock:
             self._alive.discard(process)
+
         receive.close()
         hold.close()
         return process.exitcode, answer
@@ -153,8 +171,8 @@ class Local(Executor):
     def _next(self, receive: Connection) -> Any:
         """What a process says next; None after too long a silence.
 
-        The second look is for silence that was ours: after a stop of both sides the first one finds
-        the time over.
+        The second look is for a silence of this side: if both were stopped for a while, the first
+        look finds that the time is over.
         """
         if receive.poll(self._patience) or receive.poll(min(self._patience, 3 * self._beat)):
             return receive.recv()
@@ -170,14 +188,20 @@ def _work(
     args: Any,
     kwargs: Any,
 ) -> None:
-    """Run in the trial's process."""
+    """The whole life of a trial's process: beats, the call, its answer."""
+    # Before CUDA is asked for anything.
     if device is not None:
-        os.environ[DEVICES] = device  # before CUDA is asked for anything
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which decides
+        os.environ[DEVICES] = device
+
+    # Ctrl-C reaches the parent too, which decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_die_with_parent, args=(life,), daemon=True).start()
-    done, lock = threading.Event(), threading.Lock()
+
+    done = threading.Event()
+    lock = threading.Lock()
     threading.Thread(target=_beat, args=(send, beat, done, lock), daemon=True).start()
+
     answer = answered(lambda: fn(*args, **kwargs))
     done.set()
     with lock:
@@ -186,40 +210,40 @@ def _work(
 
 
 def answered(call: Callable[[], Any]) -> tuple[bool, Any]:
-    """(True, what it gives) or (False, its error, with where it came from as a note), as it can be
-    sent elsewhere.
-    """
+    """(True, result) or (False, error with its traceback as a note), in a form that can be sent."""
     try:
         return portable((True, call()))
     except (Exception, SystemExit) as error:
-        if isinstance(error, SystemExit):  # else taken for a death, and run again
+        # A SystemExit would be taken for a death, and run again.
+        if isinstance(error, SystemExit):
             error = RuntimeError(f"SystemExit: {error}")
-        error = said(error)
+        error = explained(error)
         error.add_note(traceback.format_exc())
         return portable((False, error))
 
 
 def _beat(send: Connection, seconds: float, done: threading.Event, lock: threading.Lock) -> None:
-    """Signs of life until the work is done."""
+    """Send signs of life until the work is done."""
     while not done.wait(seconds):
         with lock:
             if not done.is_set():
                 send.send(BEAT)
 
 
-def said(error: Exception) -> Exception:
-    """The same error, or one line on what to change where memory ran out.
+def explained(error: Exception) -> Exception:
+    """The same error, or where memory ran out one line that says what to change.
 
-    That is never a result of the trial, since another machine has more. torch has a class of its
-    own for a GPU's memory, and a RuntimeError for the host's.
+    A lack of memory is never a result of the trial, since another machine has more. Torch has a
+    class of its own for it on a GPU, and raises a RuntimeError on the host.
     """
     of_torch = type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator" in str(error)
     if not isinstance(error, MemoryError) and not of_torch:
         return error
+
     reason = " ".join(str(error).split())[:300] or "MemoryError"
     return OSError(
-        f"a trial ran out of memory ({reason}): lower execution.slots (on a GPU trials_per_gpu), or "
-        "training.batch_size or numerics.eval_batch in params.yaml; finished trials are kept"
+        f"a trial ran out of memory ({reason}): lower execution.slots (on a GPU trials_per_gpu), "
+        "or training.batch_size or numerics.eval_batch in params.yaml; finished trials are kept"
     )
 
 
@@ -242,8 +266,6 @@ def portable(answer: tuple[bool, Any]) -> tuple[bool, Any]:
 
 
 def _die_with_parent(life: Connection) -> None:
-    """The parent holds the other end and never writes: the pipe is readable when the parent is
-    gone.
-    """
+    """Wait for the end of the parent, which holds the other end of the pipe and never writes."""
     life.poll(None)
     os.kill(os.getpid(), signal.SIGKILL)

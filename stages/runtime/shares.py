@@ -1,4 +1,4 @@
-"""Independent epochs of one stage shared among processes or nodes; used by augment and label."""
+"""Independent epochs of one stage, shared among processes or nodes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ POLL_SECONDS = 0.5
 
 
 class Epochs(Protocol):
-    """Makes the epochs of one share, and nothing that is there already; calls `on_epoch` after
-    each.
-    """
+    """Makes the epochs of one share that are not there yet; calls `on_epoch` after each."""
 
     def __call__(
         self, job: Any, epochs: list[int], on_epoch: Callable[[], None] | None = None, /
@@ -25,10 +23,10 @@ class Epochs(Protocol):
 
 
 def shared_among(engine: Engine, work: int, least: int, epochs: int) -> tuple[Engine, int]:
-    """Where epochs are made and in how many processes, at most one for each epoch.
+    """Where epochs are made, and in how many processes: at most one for each epoch.
 
-    On GPUs there is one for each, which fills it; on CPUs there is none for less than `least` units
-    of work. Where one process of its own would gain nothing, this one does the work itself.
+    Each GPU gets one process, which fills it; on CPUs a process must have at least `least` units of
+    work to do. Where a single other process would gain nothing, this one does the work itself.
     """
     wanted = engine.gpus or min(engine.slots, work // least)
     processes = max(1, min(wanted, epochs))
@@ -47,16 +45,16 @@ def make_epochs(
     images: int,
     there: Callable[[int], bool],
 ) -> None:
-    """`function(job, share)` for shares of all epochs, with a progress bar.
+    """Call `function(job, share)` for shares of all epochs, with a progress bar.
 
-    What is made of an epoch must depend on that epoch alone. The first error is raised at once.
+    The result of an epoch must depend on that epoch alone. The first error is raised at once.
 
     Args:
         engine: where the shares run; function and job must pickle.
         processes: as from `shared_among`.
         name: of the stage.
         images: in one epoch.
-        there: whether an epoch has been made.
+        there: whether an epoch is made already.
     """
     with tqdm(total=epochs * images, desc=name, unit="image", unit_scale=True, disable=None) as bar:
         if isinstance(engine, Serial):
@@ -77,13 +75,14 @@ def run_shares(
     processes: int,
     on_progress: Callable[[], None],
 ) -> None:
-    """`function(job, share)` for `processes` shares of `epochs`, every k-th epoch to the same one.
+    """Call `function(job, share)` for `processes` shares, each of every k-th epoch.
 
     Args:
         on_progress: called twice a second.
     """
     shares = [list(epochs[first::processes]) for first in range(processes)]
     futures = [executor.submit(function, job, share) for share in shares if share]
+
     waiting = set(futures)
     while waiting:
         finished, waiting = wait(waiting, POLL_SECONDS, return_when=FIRST_EXCEPTION)

@@ -1,5 +1,4 @@
-"""Reading ahead and writing behind: files in a thread, beside the computation; used by augment and
-label.
+"""Reading ahead and writing behind: files in a thread, while the computation runs.
 
 Both hold one item besides the one in use, so that memory does not grow with the number of items.
 """
@@ -16,9 +15,7 @@ Result = TypeVar("Result")
 
 
 def ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """`map(function, items)`, the next call running in a thread while the present result is
-    used.
-    """
+    """`map(function, items)`, the next call running in a thread while the last result is used."""
     with ThreadPoolExecutor(1, thread_name_prefix="ahead") as thread:
         waiting: Future[Result] | None = None
         for item in items:
@@ -26,16 +23,16 @@ def ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator
             if waiting is not None:
                 yield waiting.result()
             waiting = coming
+
         if waiting is not None:
             yield waiting.result()
 
 
 class Behind:
-    """Calls in a thread of its own, in order, one at a time; a context manager that waits for the
-    last one.
+    """Runs calls in a thread, in order and one at a time; leaving it waits for the last one.
 
-    An error of a call is raised by the next `submit`, or on leaving. Leaving because of an error
-    drops nothing that was submitted, so that what has been computed is on disk.
+    An error of a call is raised by the next `submit`, or on leaving. Nothing that was submitted is
+    dropped if an error is the reason for leaving, so that what has been computed is on disk.
     """
 
     def __init__(self) -> None:
@@ -47,9 +44,11 @@ class Behind:
 
     def submit(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         """Wait for the call before this one, then start this one."""
-        last, self.last = self.last, None
+        last = self.last
+        self.last = None  # its error is raised once
         if last is not None:
             last.result()
+
         self.last = self.thread.submit(function, *args, **kwargs)
 
     def __exit__(

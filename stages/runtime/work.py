@@ -1,9 +1,9 @@
 """Work folders: where a stage keeps what it has computed until its outputs are complete.
 
-DVC deletes the outputs of a stage that was killed. So journals, finished trials and checkpoints
-live in work/<stage>/<key>, and the key is a hash of the parameters, of the code in use and of the
-inputs: whatever is found there belongs to exactly this computation. A lock refuses a second run in
-the same folder.
+DVC deletes the outputs of a stage that was killed. So journals, finished trials and checkpoints are
+kept in work/<stage>/<key>, and the key is a hash of the parameters, of the code in use and of the
+inputs: whatever lies there belongs to exactly this computation. A lock refuses a second run in the
+same folder.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from stages.store.atomic import write_json
 from stages.store.manifest import folder_hash
 
 DONE = "complete"
+"""Name of the file that marks a finished work folder."""
 
 
 @contextmanager
@@ -31,50 +32,55 @@ def work_folder(
     stage: str,
     settings: Mapping[str, Any],
     inputs: list[Path],
-    door: str,
+    file: str,
     root: Path = Path("work"),
 ) -> Iterator[Path]:
-    """The locked work folder of this computation; older finished ones of the stage are removed.
+    """The locked work folder of this computation; other finished ones of the stage are removed.
 
     Args:
         stage: name of the stage, with the cell where it has several.
         settings: the parameters that the result depends on, as plain JSON data.
         inputs: data folders that are read.
-        door: `__file__` of the door; all code that it runs is part of the key.
+        file: `__file__` of the stage; all code that it runs is part of the key.
         root: where work folders are kept.
 
     Raises:
         ValueError: another run holds the folder.
         FileNotFoundError: an input is missing.
     """
-    facts = {
+    key = {
         "settings": settings,
-        "code": code_hash(Path(door)),
+        "code": code_hash(Path(file)),
         "inputs": {str(path): folder_hash(path) for path in inputs},
     }
-    text = json.dumps(facts, sort_keys=True, allow_nan=False)
+    text = json.dumps(key, sort_keys=True, allow_nan=False)
     folder = root / stage / hashlib.sha256(text.encode()).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
+
     with _locked(folder):
-        # a finished folder that is used again must not be pruned by another run of the stage
+        # Another run of the stage must not prune a finished folder that is used again.
         (folder / DONE).unlink(missing_ok=True)
         _prune(folder)
-        write_json(folder / "key.json", facts)
+
+        write_json(folder / "key.json", key)
         yield folder
         (folder / DONE).touch()
 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of a work folder; the system releases it if this process dies."""
     with (folder / "lock").open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
+            process = file.read().strip() or "unknown"
             raise ValueError(
-                f"{folder} is in use by process {file.read().strip() or 'unknown'}: wait for it, or stop it "
+                f"{folder} is in use by process {process}: wait for it, or stop it "
                 "(kill PID) and run again; nothing it has finished is lost"
             ) from None
+
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()

@@ -1,9 +1,8 @@
-"""What to try next: a Sobol start, then GPyOpt's Gaussian process as a stateless engine on the unit
-cube.
+"""What to try next: first a Sobol sequence, then GPyOpt's Gaussian process on the unit cube.
 
-The only import of GPyOpt in the project. `ask` is a pure function of its arguments: a new model
-each time, the global generator seeded from (seed, trial) and put back, one thread of linear
-algebra.
+No other file imports GPyOpt. `ask` is a pure function of its arguments: it makes a new model each
+time, seeds the global generator from (seed, trial) and puts it back, and runs linear algebra on one
+thread.
 """
 
 from __future__ import annotations
@@ -24,12 +23,20 @@ from threadpoolctl import threadpool_limits
 from stages.search.space import Space
 
 Values = dict[str, float | int]
-RESTARTS, MAX_ITERATIONS = 2, 200
-FAR, NEAR, CENTRES, ANCHORS, SPREADS = 1000, 500, 5, 4, (0.003, 0.3)
-"""Where the acquisition is looked for: random points, points around the `CENTRES` lowest means at
-distances log-uniform in `SPREADS` a dimension; L-BFGS-B goes on from the `ANCHORS` best of each
-kind.
-"""
+
+RESTARTS = 2
+MAX_ITERATIONS = 200
+"""Of the fit of the model."""
+
+FAR = 1000
+"""Random points at which the acquisition is computed."""
+NEAR = 500
+"""Points besides, around the `CENTRES` lowest means."""
+CENTRES = 5
+SPREADS = (0.003, 0.3)
+"""Bounds of their distances in each dimension, log-uniform."""
+ANCHORS = 4
+"""Best points of either kind from which L-BFGS-B starts."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +46,9 @@ class Settings:
     Attributes:
         engine: "gpyopt", or "sobol" for a quasi-random search.
         start: trials from the Sobol sequence before the first proposal of the model.
-        lag: trial i is proposed from the results of trials 0 .. i - lag; the trials between are
-            taken to be at the model's mean (kriging believer). The trajectory depends on it, and
-            not on the number of workers.
+        lag: trial i is proposed from the results of trials 0 .. i - lag; the results of the trials
+            between are taken to be the model's mean (kriging believer). The trajectory depends on
+            it, and not on the number of workers.
     """
 
     engine: str
@@ -82,8 +89,8 @@ def ask(
         settings: engine, start and lag.
         seed: of the search.
         i: number of the trial, from 0.
-        done: results of trials 0 .. i - lag; None is a failed trial and counts as the worst value
-        among them.
+        done: hyperparameters and values of trials 0 .. i - lag; None is a failed trial and counts
+            as the worst value among them.
         pending: hyperparameters of the trials after them.
 
     Raises:
@@ -92,29 +99,31 @@ def ask(
     values = [value for _, value in done if value is not None]
     if not all(math.isfinite(value) for value in values):
         raise ValueError("a result is NaN or infinite: failed trials are None")
+
+    # Sobol at first, and while there is nothing to learn from.
     if i < settings.start or settings.engine == "sobol" or len(set(values)) < 2:
         return sobol_point(space, seed, i)
+
     x = np.array([space.encode(params) for params, _ in done])
     y = np.array([max(values) if value is None else value for _, value in done])
-    waiting = np.array([space.encode(params) for params in pending]).reshape(
-        len(pending), x.shape[1]
-    )
-    tried = [params for params, _ in done] + list(pending)
-    point = _propose(x, y, waiting, seed, i)
+    waiting = np.array([space.encode(params) for params in pending])
+    point = _propose(x, y, waiting.reshape(len(pending), x.shape[1]), seed, i)
     proposed = None if point is None else space.decode(point)
-    return (
-        _untried_sobol_point(space, seed, i, tried)
-        if proposed is None or proposed in tried
-        else proposed
-    )
+
+    tried = [params for params, _ in done] + list(pending)
+    if proposed is None or proposed in tried:
+        return _untried_sobol_point(space, seed, i, tried)
+    return proposed
 
 
 def _untried_sobol_point(space: Space, seed: int, i: int, tried: Sequence[Values]) -> Values:
-    """Point i of the sequence or the next one that is new; a box of few whole numbers may have none
-    left.
+    """Point i of the sequence or the next new one; point i where no new one is left.
+
+    A box of few whole numbers may have none left.
     """
     for k in range(i, i + len(tried) + 1):
-        if (point := sobol_point(space, seed, k)) not in tried:
+        point = sobol_point(space, seed, k)
+        if point not in tried:
             return point
     return sobol_point(space, seed, i)
 
@@ -124,16 +133,16 @@ def _propose(
 ) -> np.ndarray | None:
     """Maximiser of expected improvement on the unit cube (d,), by the model of x (n, d), y (n,).
 
-    None if the model cannot be fitted: an exception would come back whenever the search is resumed.
+    None if the model cannot be fitted: an exception would be raised again whenever the search is
+    resumed.
     """
     state = np.random.get_state()
     np.random.seed(np.random.SeedSequence((seed, i, 0x69)).generate_state(4))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            importlib.import_module(
-                "GPyOpt"
-            )  # first: the limit holds for libraries that are loaded
+            # First, since the limit holds for libraries that are loaded.
+            importlib.import_module("GPyOpt")
             with threadpool_limits(1):
                 point = _expected_improvement(x, y, waiting)
             return point if np.isfinite(point).all() else None
@@ -144,8 +153,9 @@ def _propose(
 
 
 def _expected_improvement(x: np.ndarray, y: np.ndarray, waiting: np.ndarray) -> np.ndarray:
-    """Point of highest expected improvement (d,); GPyOpt's model, acquisition and box, our start
-    points.
+    """Point of highest expected improvement (d,), by GPyOpt's model and acquisition.
+
+    The points from which it is searched are ours.
     """
     from GPyOpt.core.task.space import Design_space
 
@@ -158,18 +168,17 @@ def _expected_improvement(x: np.ndarray, y: np.ndarray, waiting: np.ndarray) -> 
 
 
 def _model(x: np.ndarray, y: np.ndarray, waiting: np.ndarray) -> Any:
-    """GPyOpt's Gaussian process of standardised y (n,), of highest likelihood; believes itself at
-    `waiting` (m, d).
+    """GPyOpt's Gaussian process of x (n, d) and standardised y (n,), fitted by maximum likelihood.
 
-    Priors on length scales, variance and noise like those of BoTorch and Optuna were tried together
-    and left out: median regret was higher with them on Branin and Hartmann6 (5 seeds each) and on
-    the 18-d function of benchmarks/search.py (2 seeds only). On Branin that of the length scales
-    alone did better.
+    At `waiting` (m, d) it takes its own mean for the result. Priors on length scales, variance and
+    noise like those of BoTorch and Optuna were tried together and left out: median regret was
+    higher with them on Branin and Hartmann6 (5 seeds each) and on the 18-d function of
+    benchmarks/search.py (2 seeds only). On Branin a prior on the length scales alone did better.
     """
     from GPyOpt.models import GPModel
 
     class Latent(GPModel):  # type: ignore[misc]  # GPyOpt has no types
-        """Without noise in its predictions: improvement of what is measured, not luck."""
+        """Predicts without noise: what improves is the function, not the luck of a measurement."""
 
         def predict(self, X: np.ndarray, with_noise: bool = False) -> tuple[np.ndarray, np.ndarray]:
             return super().predict(X, with_noise=False)
@@ -185,18 +194,17 @@ def _model(x: np.ndarray, y: np.ndarray, waiting: np.ndarray) -> Any:
 
     model = Latent(ARD=True, optimize_restarts=RESTARTS, max_iters=MAX_ITERATIONS, verbose=False)
     model.updateModel(x, y[:, None], None, None)
-    if len(
-        waiting
-    ):  # at once: a point that is believed at the posterior mean moves that mean nowhere
+
+    # All at once: a point at the posterior mean does not move that mean.
+    if len(waiting):
         means = model.predict(waiting)[0]
         model.model.set_XY(np.vstack([model.model.X, waiting]), np.vstack([model.model.Y, means]))
+
     return model
 
 
 def _log_improvement(model: Any, box: Any) -> Any:
-    """GPyOpt's expected improvement as its logarithm, which has a slope where the improvement
-    itself is flat at 0.
-    """
+    """The logarithm of GPyOpt's expected improvement, which has a slope where that is flat at 0."""
     from GPyOpt.acquisitions import AcquisitionEI
 
     class LogEI(AcquisitionEI):  # type: ignore[misc]  # GPyOpt has no types
@@ -212,53 +220,59 @@ def _log_improvement(model: Any, box: Any) -> Any:
             mean, deviation, d_mean, d_deviation = self.model.predict_withGradients(x)
             u = (self.lowest - mean) / deviation
             value, slope = _log_h(u)
-            return np.log(deviation) + value, (
-                d_deviation * (1 - slope * u) - slope * d_mean
-            ) / deviation
+            gradient = (d_deviation * (1 - slope * u) - slope * d_mean) / deviation
+            return np.log(deviation) + value, gradient
 
     return LogEI(model, box, _optimizer(model, box), jitter=0.0)
 
 
 def _log_h(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """log h(u) and its derivative, h(u) = phi(u) + u Phi(u) of the normal density and
-    distribution.
-    """
+    """log h(u) and its derivative, with h(u) = phi(u) + u Phi(u) of the normal distribution."""
+    # Below -1 by way of the scaled function: the sum of h cancels there, and 1 + low * ratio does
+    # so further out.
     low = np.minimum(u, -1.0)
     ratio = math.sqrt(math.pi / 2) * erfcx(-low / math.sqrt(2))  # Phi / phi
-    tail = np.where(
-        low > -1e4, 1 + low * ratio, low**-2.0
-    )  # h / phi; the sum loses its digits far out
+    tail = np.where(low > -1e4, 1 + low * ratio, low**-2.0)  # h / phi
+
+    # Elsewhere by the formula.
     high = np.maximum(u, -1.0)
-    density, distribution = np.exp(-0.5 * high**2) / math.sqrt(2 * math.pi), ndtr(high)
+    density = np.exp(-0.5 * high**2) / math.sqrt(2 * math.pi)
+    distribution = ndtr(high)
     h = density + high * distribution
+
     value = np.where(u < -1, np.log(tail) - 0.5 * low**2 - 0.5 * math.log(2 * math.pi), np.log(h))
     return value, np.where(u < -1, ratio / tail, distribution / h)
 
 
 def _optimizer(model: Any, box: Any) -> Any:
+    """What looks for the highest acquisition: GPyOpt's optimiser with our start points."""
     from GPyOpt.optimization import AcquisitionOptimizer
 
     class Anchored(AcquisitionOptimizer):  # type: ignore[misc]  # GPyOpt has no types
         """L-BFGS-B from the best of random points and of points around the lowest means.
 
-        In 18 dimensions no random point comes near the incumbent, where the improvement is most
-        often found.
+        In 18 dimensions no random point comes near the incumbent, and that is where the improvement
+        is found most often.
         """
 
         def optimize(
             self, f: Any = None, df: Any = None, f_df: Any = None, duplicate_manager: Any = None
         ) -> Any:
             x = model.model.X
+            d = x.shape[1]
+
+            # Points around the lowest means, then points anywhere.
             centres = x[np.argsort(model.predict(x)[0].ravel(), kind="stable")[:CENTRES]]
             low, high = np.log(SPREADS)
             spread = np.exp(np.random.uniform(low, high, (NEAR, 1)))
-            near = np.resize(centres, (NEAR, x.shape[1])) + spread * np.random.normal(
-                size=(NEAR, x.shape[1])
-            )
+            near = np.resize(centres, (NEAR, d)) + spread * np.random.normal(size=(NEAR, d))
+            far = np.random.random((FAR, d))
+
             ends = []
-            for points in np.random.random((FAR, x.shape[1])), np.clip(near, 0.0, 1.0):
+            for points in far, np.clip(near, 0.0, 1.0):
                 for start in points[np.argsort(f(points).ravel(), kind="stable")[:ANCHORS]]:
                     ends.append(_climb(f_df, start))
+
             value, best = min(ends, key=lambda pair: pair[0])
             return best[None], np.array([[value]])
 

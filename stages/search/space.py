@@ -1,4 +1,4 @@
-"""The box that is searched: names, bounds, log scales; used by the doors that sweep."""
+"""The box that is searched: names, bounds and log scales of hyperparameters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 SIGNIFICANT_DIGITS = 6
-"""Proposed values are snapped to this, so that what is stored, logged and used is one number."""
+"""Proposed values are rounded to this, so that what is stored, logged and used is one number."""
 
 
 @dataclass(frozen=True)
@@ -36,21 +36,25 @@ class Dimension:
             raise ValueError(
                 f"space.{self.name}: low {self.low}, high {self.high}: allowed is low < high"
             )
+
         if self.log and self.low <= 0:
             raise ValueError(
                 f"space.{self.name}: low {self.low}: allowed is above 0 on a log scale"
             )
+
         if self.integer and math.ceil(self.low) > math.floor(self.high):
             raise ValueError(
-                f"space.{self.name}: low {self.low}, high {self.high}: allowed is a whole number between them"
+                f"space.{self.name}: low {self.low}, high {self.high}: "
+                "allowed is a whole number between them"
             )
 
     def decode(self, unit: float) -> float | int:
-        """Value at a place in [0, 1], snapped and inside the bounds."""
+        """Value at a place in [0, 1], rounded and inside the bounds."""
         if self.log:
             value = math.exp(math.log(self.low) + unit * (math.log(self.high) - math.log(self.low)))
         else:
             value = self.low + unit * (self.high - self.low)
+
         if self.integer:
             return int(min(max(round(value), math.ceil(self.low)), math.floor(self.high)))
         return min(max(float(f"{value:.{SIGNIFICANT_DIGITS}g}"), float(self.low)), float(self.high))
@@ -66,7 +70,17 @@ class Dimension:
 
 @dataclass(frozen=True)
 class Space:
-    """A box of dimensions; points are dictionaries outside and rows of the unit cube inside."""
+    """A box of dimensions; points are dictionaries outside and rows of the unit cube inside.
+
+    >>> space = Space.from_params({
+    ...     "lr": {"low": 0.001, "high": 0.1, "log": True},
+    ...     "width": {"low": 4, "high": 64, "integer": True},
+    ... })
+    >>> space.decode(np.array([0.5, 0.0]))
+    {'lr': 0.01, 'width': 4}
+    >>> space.encode({"lr": 0.1, "width": 34}).tolist()
+    [1.0, 0.5]
+    """
 
     dimensions: tuple[Dimension, ...]
 
@@ -75,8 +89,8 @@ class Space:
         """From {name: {low, high, log, integer}}.
 
         Raises:
-            ValueError: nothing is searched, or bounds are no numbers, not ordered, not above 0 on a
-                log scale, or without a whole number between them where one is asked for.
+            ValueError: nothing is searched, or bounds are not numbers, not ordered, not above 0 on
+                a log scale, or without a whole number between them where one is asked for.
         """
         if not mapping:
             raise ValueError(
@@ -91,7 +105,7 @@ class Space:
         return {d.name: d.decode(float(u)) for d, u in zip(self.dimensions, unit, strict=True)}
 
     def middle(self) -> dict[str, float | int]:
-        """The values in the middle of every dimension's scale."""
+        """Values in the middle of every dimension's scale."""
         return self.decode(np.full(len(self.dimensions), 0.5))
 
     def encode(self, values: Mapping[str, float]) -> np.ndarray:
@@ -107,13 +121,16 @@ def _checked(name: str, entry: Any) -> Mapping[str, Any]:
     """The entry of one dimension, its keys those of `Dimension`."""
     if not isinstance(entry, Mapping):
         raise ValueError(f"space.{name} is {entry!r}: allowed is a mapping with low and high")
+
     allowed = ("low", "high", "log", "integer")
     for key in entry:
         if key not in allowed:
             close = difflib.get_close_matches(str(key), allowed, n=1)
             hint = f"did you mean '{close[0]}'?" if close else f"allowed: {', '.join(allowed)}"
             raise ValueError(f"space.{name}: unknown key '{key}'; {hint}")
+
     for key in ("low", "high"):
         if key not in entry:
             raise ValueError(f"space.{name}: '{key}' is missing")
+
     return entry

@@ -1,9 +1,24 @@
-"""The ask and tell loop of one search; used by the doors that sweep.
+"""The ask-and-tell loop of one search.
 
 Trial i is proposed when the result of trial i - lag is known, whatever else has finished, and
 journal lines are written in one order whatever the order of completion: start 0 .. lag - 1, then
-done i, start i + lag, for i = 0, 1, .... So the journal's bytes depend on the trials and not on
+done i, start i + lag, for i = 0, 1, .... So the journal's bytes depend on the trials, and not on
 workers, timing or kills.
+
+The trials that may run are a window of `lag` trials, which begins at the first one without a
+journalled result and moves on by one trial with each result. With lag 4:
+
+    trial    0     1     2     3     4     5     6     7     8
+           done  done  done [ runs  over  runs  wait ]  -     -
+                              first                       not proposed yet
+
+    done   has a result in the journal
+    runs   in flight: submitted, at most `slots` at a time
+    over   has a result that waits until those of all trials before it are in the journal
+    wait   proposed and in the journal, submitted when a slot is free
+
+When trial 3 is done, trial 4 can be journalled at once, and trials 7 and 8 are proposed. A run that
+is resumed finds `done` and the proposals in the journal and submits the rest of the window again.
 """
 
 from __future__ import annotations
@@ -21,7 +36,9 @@ from stages.search.propose import Settings, Values, ask
 from stages.search.space import Space
 
 Submit = Callable[[int, Values, int], "Future[dict[str, Any]]"]
+"""Starts a trial with (number, hyperparameters, seed)."""
 OnEvent = Callable[[str, int, dict[str, Any]], None]
+"""Called with ("start" | "done", number, hyperparameters or value and reason)."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +53,20 @@ class TrialRow:
     result: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class RankedRow(TrialRow):
+    """A trial that did not fail: its value is a number."""
+
+    value: float
+
+
 def trial_seed(seed: int, i: int) -> int:
     """Seed of trial i, 0 .. 2**32 - 1."""
     return int(np.random.SeedSequence((seed, i)).generate_state(1)[0])
 
 
 def retraining_seed(seed: int, k: int) -> int:
-    """Seed of the k-th retraining of a chosen configuration, 0 .. 2**32 - 1; no trial has it but by
-    chance.
-    """
+    """Seed of the k-th retraining, 0 .. 2**32 - 1; a trial has the same one only by chance."""
     return int(np.random.SeedSequence((seed, k, 1)).generate_state(1)[0])
 
 
@@ -59,7 +81,7 @@ def run(
     slots: int,
     on_event: OnEvent | None = None,
 ) -> list[TrialRow]:
-    """All trials of the search, in order; goes on from what the journal holds.
+    """All trials of the search, in order; resumes from what the journal holds.
 
     Args:
         journal: open, with the header of this search.
@@ -67,75 +89,155 @@ def run(
         trials: how many in all.
         submit: starts a trial; its future gives a dict with `value`, `reason` and more JSON data.
             It must give the same result when the same trial is submitted again.
-        slots: trials in flight, at most `settings.lag` are.
-        on_event: called with ("start" | "done", trial, facts).
+        slots: trials in flight; there are never more than `settings.lag`.
+        on_event: called when a trial starts and when it is done.
 
     Raises:
         ValueError: every trial failed, or the journal lacks a result between others.
-        Exception: whatever a trial raised; the journal stays as it is, and the next call goes on
-        from there.
+        Exception: whatever a trial raised; the journal stays as it is, and the next call resumes
+            from there.
     """
-    tell = on_event or (lambda what, trial, facts: None)
-    started = {e["trial"]: e for e in journal.events if e["event"] == "start"}
-    rows = [_row(started[e["trial"]], e) for e in journal.events if e["event"] == "done"]
-    if [row.trial for row in rows] != list(range(len(rows))):
-        raise ValueError(
-            f"{journal.path} lacks or repeats a trial's result: move or delete it to begin anew"
-        )
+    tell = on_event or _silent
+
+    # What the journal holds: the start of every proposed trial, and the results.
+    starts = {event["trial"]: event for event in journal.events if event["event"] == "start"}
+    rows = _read_rows(journal, starts)
     for row in rows:
         tell("done", row.trial, {"value": row.value, "reason": row.reason})
-    flying: dict[int, Future[dict[str, Any]]] = {}
+
+    in_flight: dict[int, Future[dict[str, Any]]] = {}
     try:
         while len(rows) < trials:
             first = len(rows)
             window = range(first, min(first + settings.lag, trials))
-            for i in window:
-                if i not in started:
-                    started[i] = _start(journal, space, settings, seed, i, rows, started)
-            for i in window:
-                if first in flying and flying[first].done():
-                    break  # journal it before anything else: a serial executor would lose it in a kill
-                if i not in flying and sum(not future.done() for future in flying.values()) < slots:
-                    tell("start", i, started[i]["params"])
-                    flying[i] = submit(i, started[i]["params"], started[i]["seed"])
-            for future in flying.values():
-                if future.done():
-                    future.result()  # an exception is a bug or a dead machine: do not wait for its turn
-            if not flying[first].done():
-                wait([f for f in flying.values() if not f.done()], return_when=FIRST_COMPLETED)
-                continue
-            row = _row(started[first], _finish(journal, first, flying.pop(first).result()))
-            rows.append(row)
-            tell("done", first, {"value": row.value, "reason": row.reason})
+
+            _propose_missing(window, journal, space, settings, seed, rows, starts)
+            _launch(window, starts, in_flight, submit, slots, tell)
+            row_of_first = _collect_first(first, journal, starts, in_flight)
+
+            if row_of_first is not None:
+                rows.append(row_of_first)
+                tell("done", first, {"value": row_of_first.value, "reason": row_of_first.reason})
     except BaseException:
-        for future in flying.values():
+        for future in in_flight.values():
             future.cancel()
         raise
+
     if all(row.value is None for row in rows):
         reasons = "; ".join(list(dict.fromkeys(str(row.reason) for row in rows))[:3])
         raise ValueError(
-            f"all {trials} trials failed ({reasons}): lower space.lr or space.init_scale in params.yaml"
+            f"all {trials} trials failed ({reasons}): "
+            "lower space.lr or space.init_scale in params.yaml"
+        )
+
+    return rows
+
+
+def _silent(what: str, trial: int, details: dict[str, Any]) -> None:
+    """Takes an event and does nothing."""
+
+
+def _read_rows(journal: Journal, starts: dict[int, dict[str, Any]]) -> list[TrialRow]:
+    """The finished trials that a journal holds."""
+    rows = [
+        _row(starts[event["trial"]], event) for event in journal.events if event["event"] == "done"
+    ]
+    if [row.trial for row in rows] != list(range(len(rows))):
+        raise ValueError(
+            f"{journal.path} lacks or repeats a trial's result: move or delete it to begin anew"
         )
     return rows
+
+
+def _propose_missing(
+    window: range,
+    journal: Journal,
+    space: Space,
+    settings: Settings,
+    seed: int,
+    rows: list[TrialRow],
+    starts: dict[int, dict[str, Any]],
+) -> None:
+    """Propose the trials of the window that have no start yet, and write them to the journal."""
+    for i in window:
+        if i in starts:
+            continue
+
+        done = [(row.params, row.value) for row in rows[: max(0, i - settings.lag + 1)]]
+        pending = [starts[j]["params"] for j in range(len(done), i)]
+        params = ask(space, settings, seed, i, done, pending)
+
+        event = {"event": "start", "trial": i, "params": params, "seed": trial_seed(seed, i)}
+        journal.append(event)
+        starts[i] = journal.events[-1]
+
+
+def _launch(
+    window: range,
+    starts: dict[int, dict[str, Any]],
+    in_flight: dict[int, Future[dict[str, Any]]],
+    submit: Submit,
+    slots: int,
+    tell: OnEvent,
+) -> None:
+    """Submit trials of the window while slots are free.
+
+    It stops when the first trial is over, which is to be journalled before anything else: with an
+    executor that runs a trial when it is submitted, a kill would lose that result.
+    """
+    first = window[0]
+    for i in window:
+        if first in in_flight and in_flight[first].done():
+            return
+
+        running = sum(not future.done() for future in in_flight.values())
+        if i not in in_flight and running < slots:
+            params = starts[i]["params"]
+            tell("start", i, params)
+            in_flight[i] = submit(i, params, starts[i]["seed"])
+
+
+def _collect_first(
+    first: int,
+    journal: Journal,
+    starts: dict[int, dict[str, Any]],
+    in_flight: dict[int, Future[dict[str, Any]]],
+) -> TrialRow | None:
+    """The first trial's row, written to the journal; None if another trial was over before it."""
+    # An exception is a bug or a dead machine: it is raised at once, not when its turn comes.
+    for future in in_flight.values():
+        if future.done():
+            future.result()
+
+    if not in_flight[first].done():
+        running = [future for future in in_flight.values() if not future.done()]
+        wait(running, return_when=FIRST_COMPLETED)
+        return None
+
+    value, reason, rest = _checked(in_flight.pop(first).result())
+    event = {"event": "done", "trial": first, "value": value, "reason": reason, "result": rest}
+    journal.append(event)
+    return _row(starts[first], journal.events[-1])
 
 
 def retrain(
     params: Values, seed: int, count: int, submit: Submit, on_event: OnEvent | None = None
 ) -> list[TrialRow]:
-    """The same hyperparameters trained `count` times, each time from another seed; a row's `trial`
-    counts them.
+    """The same hyperparameters trained `count` times from different seeds, all submitted at once.
 
     Args:
         params: of the chosen trial.
         seed: of the search.
-        submit, on_event: as for `run`; all are submitted at once.
+        submit, on_event: as for `run`; the number is that of the retraining.
     """
-    tell = on_event or (lambda what, trial, facts: None)
+    tell = on_event or _silent
     seeds = [retraining_seed(seed, k) for k in range(count)]
+
     futures = []
-    for k, own in enumerate(seeds):
+    for k, seed_of_run in enumerate(seeds):
         tell("start", k, params)
-        futures.append(submit(k, params, own))
+        futures.append(submit(k, params, seed_of_run))
+
     rows = []
     for k, future in enumerate(futures):
         value, reason, rest = _checked(future.result())
@@ -144,39 +246,23 @@ def retrain(
     return rows
 
 
-def _start(
-    journal: Journal,
-    space: Space,
-    settings: Settings,
-    seed: int,
-    i: int,
-    rows: list[TrialRow],
-    started: dict[int, dict[str, Any]],
-) -> dict[str, Any]:
-    done = [(row.params, row.value) for row in rows[: max(0, i - settings.lag + 1)]]
-    pending = [started[j]["params"] for j in range(len(done), i)]
-    params = ask(space, settings, seed, i, done, pending)
-    journal.append({"event": "start", "trial": i, "params": params, "seed": trial_seed(seed, i)})
-    return journal.events[-1]
-
-
-def _finish(journal: Journal, i: int, result: dict[str, Any]) -> dict[str, Any]:
-    value, reason, rest = _checked(result)
-    journal.append({"event": "done", "trial": i, "value": value, "reason": reason, "result": rest})
-    return journal.events[-1]
-
-
 def _checked(result: dict[str, Any]) -> tuple[float | None, str | None, dict[str, Any]]:
-    """Value, reason and the rest of a trial's result; a value that is not finite is none."""
-    value, reason = result.get("value"), result.get("reason")
+    """Value, reason and the rest of a trial's result; a value that is not finite counts as None."""
+    value = result.get("value")
+    reason = result.get("reason")
+
     if value is not None and not math.isfinite(value):
-        value, reason = None, reason or f"value is {value}"
+        reason = reason or f"value is {value}"
+        value = None
     if value is None and reason is None:
         reason = "the trial gave no value"
-    return value, reason, {k: v for k, v in result.items() if k not in ("value", "reason")}
+
+    rest = {key: entry for key, entry in result.items() if key not in ("value", "reason")}
+    return value, reason, rest
 
 
 def _row(start: dict[str, Any], done: dict[str, Any]) -> TrialRow:
+    """A finished trial from its two events."""
     return TrialRow(
         start["trial"],
         start["params"],
@@ -187,14 +273,19 @@ def _row(start: dict[str, Any], done: dict[str, Any]) -> TrialRow:
     )
 
 
-def top(rows: list[TrialRow], count: int) -> list[TrialRow]:
-    """The `count` rows of lowest value, lowest first; ties go to the earlier; failed ones never
-    count.
+def top(rows: list[TrialRow], count: int) -> list[RankedRow]:
+    """The `count` rows of lowest value, lowest first; of equal ones the earlier trial first.
+
+    Failed trials never count.
     """
-    finite = [row for row in rows if row.value is not None]
-    return sorted(finite, key=lambda row: (row.value, row.trial))[:count]
+    ranked = [
+        RankedRow(row.trial, row.params, row.seed, row.value, row.reason, row.result)
+        for row in rows
+        if row.value is not None
+    ]
+    return sorted(ranked, key=lambda row: (row.value, row.trial))[:count]
 
 
-def best(rows: list[TrialRow]) -> TrialRow:
-    """The row of lowest value."""
+def best(rows: list[TrialRow]) -> RankedRow:
+    """The row of lowest value; one trial at least did not fail."""
     return top(rows, 1)[0]

@@ -10,6 +10,9 @@ from pydantic import AfterValidator, Field, model_validator
 from stages.settings.common import Count
 from stages.settings.read import strict
 
+REPORTED_TRIALS = 5
+"""Trials of a search whose test accuracy is reported: the best by validation error (Figure 1)."""
+
 
 @strict
 class Sweep:

@@ -237,7 +237,3 @@ def seed_of(settings: dict[str, Any]) -> int:
     return zlib.crc32(
         "/".join([str(settings["seed"]), *settings.get("stream", settings["cell"])]).encode()
     )
-
-
-Tested = dict[str, dict[int, dict[str, Any]]]
-"""`trials` and `retrained`: number -> test_accuracy and test_sha256."""

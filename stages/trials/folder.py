@@ -1,8 +1,8 @@
-"""Finished and unfinished trials of a sweep in its work folder, and the table that is made of them.
+"""Finished and unfinished trials of a sweep, in its work folder.
 
-A finished trial is an immutable result.json beside its weights. A trial that is submitted again
-with the same hyperparameters and seed gives that result at once, so a sweep that was killed repeats
-nothing.
+A finished trial is a result.json beside its weights, which never changes. A trial that is submitted
+again with the same hyperparameters and seed gives that result at once, so a sweep that was killed
+repeats nothing.
 """
 
 from __future__ import annotations
@@ -18,12 +18,17 @@ from typing import Any
 from stages.store.atomic import read_json, write_json
 
 CURVES = ("errors", "losses")
-"""Of a result, what has an entry for each epoch."""
+"""The parts of a result that have an entry for each epoch."""
 
 
 @dataclass(frozen=True)
 class TrialFolder:
-    """work/.../trials/NNN of one trial."""
+    """The folder of one trial, work/.../trials/NNN.
+
+    Attributes:
+        root: the sweep's work folder.
+        trial: its number.
+    """
 
     root: Path
     trial: int
@@ -51,37 +56,35 @@ class TrialFolder:
     def finished(self, values: Mapping[str, Any], seed: int) -> dict[str, Any] | None:
         """The stored result of exactly this trial, or None; a damaged file is no result."""
         try:
-            held = read_json(self.folder / "result.json")
+            stored = read_json(self.folder / "result.json")
         except (FileNotFoundError, ValueError):
             return None
-        if not isinstance(held, dict) or held.pop("sha256", None) != _hash(held):
+
+        if not isinstance(stored, dict) or stored.pop("sha256", None) != _hash(stored):
             return None
-        return (
-            held.get("result")
-            if held.get("values") == dict(values) and held.get("seed") == seed
-            else None
-        )
+
+        same = stored.get("values") == dict(values) and stored.get("seed") == seed
+        return stored.get("result") if same else None
 
     def finish(
         self, values: Mapping[str, Any], seed: int, result: dict[str, Any], seconds: float
     ) -> None:
-        """Store the result; everything else of the trial must be on disk before. Seconds are kept
-        apart.
-        """
+        """Store the result, once everything else is on disk; seconds are kept apart."""
         write_json(self.folder / "seconds.json", seconds)
-        held = {"values": dict(values), "seed": seed, "result": result}
-        write_json(self.folder / "result.json", {**held, "sha256": _hash(held)})
+
+        record = {"values": dict(values), "seed": seed, "result": result}
+        write_json(self.folder / "result.json", {**record, "sha256": _hash(record)})
 
     def report(self, epoch: int, loss: float, error: float) -> None:
         """Say how far the trial is; a hint for a progress bar, not worth an fsync."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        loss_text = loss if math.isfinite(loss) else None
-        self.progress.write_text(json.dumps({"epoch": epoch, "loss": loss_text, "error": error}))
+        finite_loss = loss if math.isfinite(loss) else None
+        self.progress.write_text(json.dumps({"epoch": epoch, "loss": finite_loss, "error": error}))
 
 
-def _hash(held: Mapping[str, Any]) -> str:
+def _hash(record: Mapping[str, Any]) -> str:
     """sha256 of plain JSON data in canonical form."""
-    return hashlib.sha256(json.dumps(held, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
 def total_seconds(root: Path) -> float:

@@ -1,4 +1,4 @@
-"""Tables of trials."""
+"""Tables of trials, as CSV and JSON files."""
 
 from __future__ import annotations
 
@@ -7,47 +7,23 @@ import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from stages.search.sweep import TrialRow, best
 from stages.store.atomic import write_json, write_text
 from stages.trials.folder import CURVES
 
 TABLE_COLUMNS = ("trial", "validation_error", "best_so_far", "test_accuracy")
-
-
 RETRAINED_COLUMNS = ("run", "validation_error", "test_accuracy")
 
-
-Facts = Mapping[str, Any]
-
-
-class Finished(Protocol):
-    """A finished trial, as a search gives it: its value is the validation error, None if it failed
-    for `reason`.
-    """
-
-    @property
-    def trial(self) -> int: ...
-
-    @property
-    def params(self) -> Mapping[str, Any]: ...
-
-    @property
-    def value(self) -> float | None: ...
-
-    @property
-    def reason(self) -> str | None: ...
-
-    @property
-    def result(self) -> Mapping[str, Any]: ...
+Columns = Mapping[str, Any]
+"""Names of columns -> what one trial has in them."""
 
 
 def _table_row(
-    row: Finished, tested: Mapping[int, Facts], fixed: Mapping[str, Any]
+    row: TrialRow, tested: Mapping[int, Columns], fixed: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """One finished trial for `write_table`: its result without the curves, and all
-    hyperparameters.
-    """
+    """One trial for `write_table`: its result without the curves, and all hyperparameters."""
     return {
         "trial": row.trial,
         "validation_error": row.value,
@@ -60,63 +36,63 @@ def _table_row(
     }
 
 
-def write_curves(path: Path, rows: Iterable[Finished]) -> None:
+def write_curves(path: Path, rows: Iterable[TrialRow]) -> None:
     """Validation error and loss of every epoch of every trial, as JSON."""
     write_json(path, {str(row.trial): {name: row.result[name] for name in CURVES} for row in rows})
 
 
 def write_metrics(
     stem: Path,
-    rows: Iterable[Finished],
-    best: Finished,
-    tested: Mapping[int, Facts],
+    rows: list[TrialRow],
+    *,
+    tested: Mapping[int, Columns],
     fixed: Mapping[str, Any],
-    extra: Sequence[str],
-    facts: Facts | None = None,
+    columns: Sequence[str],
+    more: Mapping[str, Any] | None = None,
 ) -> None:
-    """`<stem>.csv` with a line a trial, see `write_table`, and `<stem>.json` with the accuracies of
-    the best one.
+    """`<stem>.csv` with a line a trial, and `<stem>.json` with the accuracies of the best one.
 
     Args:
-        best: by validation.
-        tested: trial -> its `test_accuracy` and what else belongs into the table, of the trials
-        that were tested.
+        stem: of both files.
+        rows: all trials; the best one is that of lowest validation error.
+        tested: trial -> its `test_accuracy` and other columns, for the trials that were tested.
         fixed: hyperparameters that were not searched.
-        extra: columns besides TABLE_COLUMNS.
-        facts: what else the JSON file says.
+        columns: of the table, besides TABLE_COLUMNS.
+        more: what the JSON file says besides.
     """
-    write_table(
-        stem.with_name(f"{stem.name}.csv"), [_table_row(row, tested, fixed) for row in rows], extra
-    )
-    accuracy = tested[best.trial]["test_accuracy"]
-    assert best.value is not None  # one that failed is never the best
-    both = {"test_accuracy": accuracy, "validation_accuracy": round(1 - best.value, 9)}
-    write_json(stem.with_name(f"{stem.name}.json"), {**both, **(facts or {})})
+    lines = [_table_row(row, tested, fixed) for row in rows]
+    write_table(stem.with_name(f"{stem.name}.csv"), lines, columns)
+
+    chosen = best(rows)
+    accuracies = {
+        "test_accuracy": tested[chosen.trial]["test_accuracy"],
+        "validation_accuracy": round(1 - chosen.value, 9),
+    }
+    write_json(stem.with_name(f"{stem.name}.json"), {**accuracies, **(more or {})})
 
 
-def write_table(path: Path, rows: Iterable[Mapping[str, Any]], extra: Sequence[str]) -> None:
-    """Write trial rows as CSV: TABLE_COLUMNS, then `extra`; None is empty, lists are
-    space-separated.
-    """
-    lines, best = [], math.inf
+def write_table(path: Path, rows: Iterable[Columns], columns: Sequence[str]) -> None:
+    """Write trials as CSV: TABLE_COLUMNS, then `columns`; None is empty, lists have spaces."""
+    lines = []
+    lowest = math.inf
+
     for row in rows:
         value = row["validation_error"]
-        best = best if value is None else min(best, value)
-        lines.append({**row, "best_so_far": None if math.isinf(best) else best})
-    _write_csv(path, [*TABLE_COLUMNS, *extra], lines)
+        lowest = lowest if value is None else min(lowest, value)
+        lines.append({**row, "best_so_far": None if math.isinf(lowest) else lowest})
+
+    _write_csv(path, [*TABLE_COLUMNS, *columns], lines)
 
 
 def write_retrained(
-    path: Path, rows: Iterable[Finished], tested: Mapping[int, Facts], extra: Sequence[str]
+    path: Path, rows: Iterable[TrialRow], tested: Mapping[int, Columns], columns: Sequence[str]
 ) -> None:
-    """A line for each retraining of the chosen configuration, as CSV: RETRAINED_COLUMNS, then
-    `extra`.
-    """
+    """A line for each retrained net, as CSV: RETRAINED_COLUMNS, then `columns`."""
     lines = [{**_table_row(row, tested, {}), "run": row.trial} for row in rows]
-    _write_csv(path, [*RETRAINED_COLUMNS, *extra], lines)
+    _write_csv(path, [*RETRAINED_COLUMNS, *columns], lines)
 
 
-def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Columns]) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)

@@ -1,4 +1,4 @@
-"""What all trials of the teachers' search share."""
+"""What all trials of the teachers' search share; without torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,15 @@ from stages.settings.teachers import Names, Teachers, names_of
 
 @dataclass(frozen=True)
 class TeacherJob:
-    """What all trials of the sweep share; small, since it travels to every trial's process."""
+    """What all trials of the teachers' search share; small, since it travels to every process.
+
+    Attributes:
+        work: the stage's work folder.
+        prepared: the prepared data.
+        section: of params.yaml.
+        fixed: hyperparameters that are not searched.
+        inputs: what the nets see.
+    """
 
     work: Path
     prepared: Path

@@ -105,7 +105,7 @@ def test_stopped_by_a_signal(undisturbed: Path, tmp_path: Path, how: signal.Sign
     output, _ = process.communicate(timeout=60)
     assert time.monotonic() - begun < 10 and process.returncode != 0, output
     assert "Traceback" not in output, output
-    assert "'dvc repro' goes on where it was" in output, output
+    assert "run 'dvc repro' to resume" in output, output
     assert list(folder.glob("work/teachers/*/journal.jsonl"))
     repro_until_done(folder)
     assert results(folder) == results(undisturbed)

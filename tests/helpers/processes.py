@@ -1,14 +1,29 @@
-"""What tests look at while processes run elsewhere: which there are, whether they are gone, and
-whether it is time.
-"""
+"""Processes that tests start and watch: which there are, and whether they are gone."""
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from tools.pocket import ROOT
+
+
+def python(code: str, **environment: str) -> subprocess.Popen[str]:
+    """Another python, in a session of its own, that imports stages and tests."""
+    path = str(ROOT)
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": path, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
 
 
 def processes() -> list[int]:

@@ -1,4 +1,4 @@
-"""Trials and drivers for test_search: importable, and quick to import, in a trial's process."""
+"""Trials and drivers for tests of sweeps and executors: importable quickly in a trial's process."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def drive(folder: str, engine: str, seconds: float, slots: int = 2, trials: int 
     path = Path(folder)
     space = Space((Dimension("lr", 1e-4, 1e-1, log=True), Dimension("width", 4, 64, integer=True)))
     journal = Journal.open(path / "journal.jsonl", {"space": space.fingerprint()})
-    with from_settings(execution(engine, slots), ["search_jobs"]) as executor:
+    with from_settings(execution(engine, slots), ["tests.helpers.search_jobs"]) as executor:
         submit = functools.partial(executor.submit, trial, path, seconds)
         run(
             journal=journal,

@@ -140,7 +140,7 @@ def test_a_variant_is_trained(here: Path, row: str, monkeypatch: pytest.MonkeyPa
         assert [[line[k] for k in same] for line in lines] == [
             [line[k] for k in same] for line in base
         ]
-    monkeypatch.setattr("stages.trials.student_trial.train", None)
+    monkeypatch.setattr("stages.trials.training.train", None)
     before = (here / f"metrics/students/{row}-60k.csv").read_bytes()
     cell("ablation", row, "60k")  # a second run trains nothing
     assert (here / f"metrics/students/{row}-60k.csv").read_bytes() == before

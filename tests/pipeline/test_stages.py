@@ -23,7 +23,6 @@ from stages import (
     label,
     page,
     prepare,
-    students,
     tabulate,
     teachers,
 )
@@ -36,8 +35,7 @@ from stages.store.prepared import read_test, write_split
 from stages.store.shards import read_images, shard_path
 from stages.store.tensors import read_tensors
 from stages.transfer.members import load_members
-from stages.trials import student_trial as students_trial
-from stages.trials import teacher_trial as teachers_trial
+from stages.trials import sweep, training
 from tests.helpers.pocket import run_cell as cell
 from tests.helpers.pocket import table
 from tools.pocket import pocket_params, write_params
@@ -131,7 +129,7 @@ def test_a_second_run_of_a_stage_repeats_no_trial(
 ) -> None:
     monkeypatch.chdir(finished)
     before = (finished / "metrics/teachers.csv").read_bytes()
-    monkeypatch.setattr("stages.trials.teacher_trial.train", _never)
+    monkeypatch.setattr("stages.trials.training.train", _never)
     teachers.main()
     assert (finished / "metrics/teachers.csv").read_bytes() == before
     assert "4 trials" in capsys.readouterr().out
@@ -260,15 +258,13 @@ def test_chosen_hyperparameters_are_trained_again(
     write_params(folder, {"students.final_seeds": 3})
     monkeypatch.chdir(folder)
     before = (folder / "metrics/students/mlp2-60k.csv").read_bytes()
-    monkeypatch.setattr(
-        "stages.trials.student_trial.train", only_in("retrained", students_trial.train)
-    )
+    monkeypatch.setattr("stages.trials.training.train", only_in("retrained", training.train))
     cell("mimic", "mlp2", "60k"), cell("mimic", "conv1", "60k")
     assert (folder / "metrics/students/mlp2-60k.csv").read_bytes() == before
     lines = table(folder / "metrics/students/mlp2-60k.retrained.csv")
     assert [line["run"] for line in lines] == ["0", "1", "2"]
     assert len({line["test_sha256"] for line in lines}) == 3, "one seed gave two nets"
-    monkeypatch.setattr("stages.trials.student_trial.train", _never)
+    monkeypatch.setattr("stages.trials.training.train", _never)
     again = (folder / "metrics/students/mlp2-60k.retrained.csv").read_bytes()
     cell("mimic", "mlp2", "60k")
     assert (folder / "metrics/students/mlp2-60k.retrained.csv").read_bytes() == again
@@ -327,10 +323,8 @@ def test_room_on_a_gpu_is_asked_for_before_the_first_trial(
         )
         raise ValueError("no room")
 
-    for module in (teachers_trial, students_trial):
-        monkeypatch.setattr(module, "check_room", refuse)
-    for module in (teachers, students):
-        monkeypatch.setattr(module, "from_settings", lambda *_: OnGPUs())
+    monkeypatch.setattr(training, "check_room", refuse)
+    monkeypatch.setattr(sweep, "from_settings", lambda *_: OnGPUs())
     with pytest.raises(ValueError, match="no room"):
         teachers.main() if door == "teachers" else cell("mimic", "mlp2", "60k")
     (journal,) = (tmp_path / "work").rglob("journal.jsonl")

@@ -12,8 +12,8 @@ import seaborn
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from stages.report.cells import NUMBER_SHOWN
 from stages.report.figures.style import MARKERS, budget_axis, label, row_colors, row_places
+from stages.settings.sweeps import REPORTED_TRIALS
 
 
 def figure1(numbers: pd.DataFrame, ensemble_accuracy: float, where: str) -> Figure:
@@ -58,7 +58,7 @@ def figure1(numbers: pd.DataFrame, ensemble_accuracy: float, where: str) -> Figu
     axes.set_title(f"Students that mimic the ensemble: {where}", loc="left", fontsize=10)
     shown = sorted(set(numbers.trials_shown))
     span = str(shown[0]) if len(shown) == 1 else f"{shown[0]} to {shown[-1]}"
-    last = "fifth" if shown == [NUMBER_SHOWN] else "last"
+    last = "fifth" if shown == [REPORTED_TRIALS] else "last"
     note = (
         f"Solid: mean of the {span} best trials by validation error. Dashed: best and {last} of them.\n"
         "Short lines, hard labels: the best trial alone, as in Tables 1 and 2; not a mean."

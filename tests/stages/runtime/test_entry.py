@@ -37,7 +37,7 @@ entry.run(main)
         ("fine", 0, ""),
         ("value", 1, "error: lr is 9: allowed is 0 .. 1 ü (details: work/last-error.txt)\n"),
         ("file", 1, "error: x.json not found (details: work/last-error.txt)\n"),
-        ("stop", 130, "stopped; 'dvc repro' goes on where it was\n"),
+        ("stop", 130, "stopped; run 'dvc repro' to resume\n"),
     ],
 )
 def test_door_ends_with_one_line(tmp_path: Path, what: str, code: int, line: str) -> None:
@@ -76,4 +76,4 @@ def test_door_exits_143_on_sigterm(tmp_path: Path) -> None:
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 143
-    assert errors == "terminated; 'dvc repro' goes on where it was\n"
+    assert errors == "terminated; run 'dvc repro' to resume\n"

@@ -925,7 +925,7 @@ def test_ctrl_c_during_dvc_repro_leaves_nothing_and_loses_nothing(
             os.killpg(process.pid, signal.SIGKILL)
     assert until(lambda: not in_folder(stopped), 30), in_folder(stopped)
     print(f"nothing was left {time.monotonic() - sent:.1f} s after Ctrl-C")
-    assert process.returncode != 0 and "stopped; 'dvc repro' goes on where it was" in output, output
+    assert process.returncode != 0 and "stopped; run 'dvc repro' to resume" in output, output
     journal = next(stopped.glob("work/teachers/*/journal.jsonl"))
     before = journal.read_bytes()
     assert 1 <= len(done()) < 4

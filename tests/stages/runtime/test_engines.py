@@ -1,0 +1,50 @@
+"""The engine that params.yaml asks for, and how many trials it runs at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+import torch
+
+from stages.runtime import engines
+from stages.runtime.engines import chosen_gpus, from_settings, slots_of
+from stages.runtime.executors import Local, Serial
+from tests.helpers import search_jobs
+
+
+def test_settings_choose_the_executor() -> None:
+    serial, local = (search_jobs.execution(engine, 3) for engine in ("serial", "local"))
+    assert (
+        isinstance(from_settings(serial), Serial)
+        and from_settings(serial).slots == slots_of(serial) == 1
+    )
+    with from_settings(local) as executor:
+        assert isinstance(executor, Local) and executor.slots == slots_of(local) == 3
+    with pytest.raises(ValueError, match="execution.slots is 0"):
+        Local(0)
+
+
+def on_gpus(**changes: Any) -> Any:
+    return dataclasses.replace(search_jobs.execution("local", 1), device="cuda", **changes)
+
+
+def test_slots_are_gpus_times_trials_per_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "visible_gpus", search_jobs.four_gpus)
+    with from_settings(on_gpus(devices=(2, 0), trials_per_gpu=3)) as executor:
+        assert executor.slots == slots_of(on_gpus(devices=(2, 0), trials_per_gpu=3)) == 6
+        seen = [executor.submit(search_jobs.seen_gpu, 0.5).result for _ in range(6)]
+        assert sorted(result() for result in seen) == ["GPU-a"] * 3 + ["GPU-c"] * 3
+    assert slots_of(on_gpus(trials_per_gpu=2), gpus=4) == 8 and slots_of(on_gpus()) == 1
+    message = "execution.devices has 4, and torch sees 4 GPUs: allowed are 0 to 3, or null for all"
+    with pytest.raises(ValueError, match=message):
+        from_settings(on_gpus(devices=(0, 4)))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="for machines without a GPU")
+def test_no_gpu_is_said() -> None:
+    assert chosen_gpus(search_jobs.execution("local", 1)) == []
+    assert chosen_gpus(dataclasses.replace(on_gpus(), device="auto")) == []
+    with pytest.raises(ValueError, match="torch sees no CUDA device"):
+        from_settings(on_gpus())
