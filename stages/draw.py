@@ -1,5 +1,4 @@
-"""draw: metrics -> plots/ (Figure 1, claims, fidelity, calibration, confusions, sweeps,
-augmentation samples).
+"""draw: metrics -> plots/ (Figure 1, claims, ablations, fidelity, calibration, searches, samples).
 
 Reads what tabulate and assess wrote, the trial tables of the cells that params.yaml lists, and
 data/samples. Figure 1 has the form of the paper's: the mean of the five best trials of a cell,
@@ -10,26 +9,27 @@ parameters (Urban et al. 2017, Figure 1).
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from stages.report.cells import read_ensemble, read_sweep
-from stages.report.figures import outputs as pictures
+from stages.report.cells import CellResult, families, read_cells, read_ensemble, read_sweep
+from stages.report.figures import outputs
 from stages.report.figures.ablations import ablations
 from stages.report.figures.claims import claims
 from stages.report.figures.figure1 import figure1
 from stages.report.figures.samples import augmentation
 from stages.report.figures.searches import sweeps
-from stages.report.figures.style import save
+from stages.report.figures.theme import save
 from stages.report.tables import teacher_depth
 from stages.runtime import entry
 from stages.settings import results
-from stages.settings.groups import FOLDER
+from stages.settings.groups import SECTION, Target
 from stages.settings.read import read_params
-from stages.settings.students import matrix
 from stages.settings.transfer import augment, ensemble
 from stages.store.tensors import read_tensors
 
@@ -38,57 +38,83 @@ SAMPLES = Path("data/samples/augmented.safetensors")
 OUT = Path("plots")
 
 
+def searches(groups: Mapping[Target, list[CellResult]]) -> dict[str, dict[str, pd.DataFrame]]:
+    """Trial tables of all searches: panel -> line -> table."""
+    teachers = read_sweep(METRICS / "teachers")[0]
+    depth = teacher_depth(teachers["widths"].dropna().iloc[0])
+    panels = {"teachers": {depth: teachers}}
+    for group, cells in groups.items():
+        for cell in cells:
+            name = f"{group.removesuffix('_2014')} {cell.row}"
+            panel = panels.setdefault(cell.row if group == "ablation" else name, {})
+            panel[cell.budget] = cell.trials
+    return panels
+
+
+def assessed(families: Mapping[str, str], where: str) -> dict[str, Figure]:
+    """The figures of what assess wrote, by name."""
+    fidelity = pd.read_csv(METRICS / "fidelity.csv").fillna({"row": "", "budget": ""})
+    curves = pd.read_csv(METRICS / "calibration.csv")
+    # a class may be called NA, or 01
+    words = {"true": str, "predicted": str}
+    confusion = pd.read_csv(METRICS / "confusion.csv", dtype=words, keep_default_na=False)
+
+    names = zip(fidelity.target, fidelity.row, fidelity.budget, strict=True)
+    fidelity["net"] = [" ".join(filter(None, parts)) for parts in names]
+    calibrated = fidelity.set_index("net").loc[list(dict.fromkeys(curves.net))].reset_index()
+    students = fidelity[fidelity.target.isin(["mimic", "hard"])]
+    classes = list(dict.fromkeys(confusion.true))
+    return {
+        "claims": claims(json.loads((METRICS / "claims.json").read_text()), where),
+        "fidelity": outputs.fidelity(students, families, where),
+        "confusion": outputs.confusions(confusion, classes, where),
+        "calibration": outputs.calibration(curves, calibrated, where),
+    }
+
+
+def varied(params: dict[str, Any], families: Mapping[str, str], where: str) -> Figure:
+    """The figure of the ablations."""
+    frame = pd.read_csv(METRICS / "ablations.csv", dtype={"number": "Int64"})
+    wholes = {
+        "transfer epochs": augment(params).epochs,
+        "members of the ensemble": ensemble(params).members,
+    }
+    return ablations(frame, wholes, families, where)
+
+
+def write_all(figures: Mapping[str, Figure]) -> None:
+    """Every figure by the name of its file."""
+    for name, figure in figures.items():
+        save(figure, OUT / name)
+    plt.close("all")
+
+
 def main() -> None:
     """Run the stage."""
     params = read_params()
     count = results.draw(params).figure_rows
     where = f"{results.tabulate(params).data}, {results.scale(params)} scale"
+
+    groups = {group: read_cells(METRICS, params, group) for group in SECTION}
+    of_rows = families([*groups["mimic"], *groups["hard"]])
+    numbers = pd.read_csv(METRICS / "figure1.csv")
     accuracy = read_ensemble(METRICS / "ensemble.json")["test_accuracy"]
-    figure = figure1(pd.read_csv(METRICS / "figure1.csv"), accuracy, where)
-    save(figure, OUT / "figure1.svg")
-    save(figure, OUT / "figure1.png")
-    trials = read_sweep(METRICS / "teachers")[0]
-    tables = {"teachers": {teacher_depth(trials["widths"].dropna().iloc[0]): trials}}
-    for target, folder in FOLDER.items():
-        section = matrix(params, target)
-        for row in section.rows:
-            cells = {b: read_sweep(METRICS / folder / f"{row}-{b}")[0] for b in section.budgets}
-            tables[row if target == "ablation" else f"{target.removesuffix('_2014')} {row}"] = cells
-    save(sweeps(tables, where), OUT / "sweeps.png")
-    arrays, _ = read_tensors(SAMPLES)
-    save(
-        augmentation(arrays["originals"][:count], arrays["views"][:count], where),
-        OUT / "augmentation.png",
-    )
-    wholes = {
-        "transfer epochs": augment(params).epochs,
-        "members of the ensemble": ensemble(params).members,
+    samples, _ = read_tensors(SAMPLES)
+
+    first = figure1(numbers, of_rows, accuracy, where)
+    figures = {
+        "figure1.svg": first,
+        "figure1.png": first,
+        "sweeps.png": sweeps(searches(groups), where),
+        "augmentation.png": augmentation(
+            samples["originals"][:count], samples["views"][:count], where
+        ),
+        "ablations.png": varied(params, of_rows, where),
     }
-    varied = pd.read_csv(METRICS / "ablations.csv", dtype={"number": "Int64"})
-    save(ablations(varied, wholes, where), OUT / "ablations.png")
-    for name, drawn in assessed(where).items():
-        save(drawn, OUT / f"{name}.png")
-    plt.close("all")
+    figures |= {f"{name}.png": figure for name, figure in assessed(of_rows, where).items()}
+
+    write_all(figures)
     print(f"draw: {', '.join(sorted(path.name for path in OUT.glob('*.*g')))} in {OUT}/")
-
-
-def assessed(where: str) -> dict[str, Figure]:
-    """The figures of what assess wrote, by name."""
-    tables = {name: pd.read_csv(METRICS / f"{name}.csv") for name in ("fidelity", "calibration")}
-    words = {"true": str, "predicted": str}  # a class may be called NA, or 01
-    confusion = pd.read_csv(METRICS / "confusion.csv", dtype=words, keep_default_na=False)
-    facts = tables["fidelity"].fillna({"row": "", "budget": ""})
-    facts["net"] = [
-        " ".join(filter(None, names))
-        for names in zip(facts.target, facts.row, facts.budget, strict=True)
-    ]
-    shown = facts.set_index("net").loc[list(dict.fromkeys(tables["calibration"].net))].reset_index()
-    return {
-        "claims": claims(json.loads((METRICS / "claims.json").read_text()), where),
-        "fidelity": pictures.fidelity(facts[facts.target.isin(["mimic", "hard"])], where),
-        "confusion": pictures.confusions(confusion, list(dict.fromkeys(confusion.true)), where),
-        "calibration": pictures.calibration(tables["calibration"], shown, where),
-    }
 
 
 if __name__ == "__main__":

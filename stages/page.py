@@ -1,11 +1,10 @@
-"""page: everything that was found -> plots/report.html, one file that loads nothing from elsewhere;
-prints the tables.
+"""page: all results -> plots/report.html, one file that loads nothing from elsewhere.
 
 Reads what tabulate and assess wrote, the trial tables of the cells that params.yaml lists,
 metrics/environment.json, data/prepared, data/samples, and the outputs of the ensemble and of the
 best mimic net on the test images. The last are a dependency by the hashes in the trial tables, as
-those of assess are. Equal inputs give the same bytes. Table 1 and Table 2 are printed here and not
-where they are made: the last stage also runs in a clone that comes with metrics/.
+those of assess are. Equal inputs give the same bytes. Prints Table 1 and Table 2: here and not in
+tabulate, since the last stage also runs in a clone that comes with metrics/.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.report.cells import CellResult, read_cell, read_ensemble, read_sweep
+from stages.report.cells import CellResult, read_cells, read_ensemble, read_sweep
 from stages.report.page.html import render
 from stages.report.page.read import (
     COLUMNS,
@@ -25,7 +24,14 @@ from stages.report.page.read import (
     read_markdown,
     read_table,
 )
-from stages.report.page.sections import TEACHERS, Inputs, Key, compose
+from stages.report.page.sections import (
+    TEACHERS,
+    Key,
+    PageData,
+    PageExamples,
+    PageSettings,
+    compose,
+)
 from stages.report.page.summary import best
 from stages.runtime import entry
 from stages.settings import results
@@ -41,20 +47,21 @@ from stages.store.predictions import fingerprint, mean_logits, read_test_logits
 from stages.store.prepared import read_test
 from stages.store.tensors import read_tensors
 
-METRICS, DATA, OUT = Path("metrics"), Path("data"), Path("plots/report.html")
+METRICS = Path("metrics")
+DATA = Path("data")
+OUT = Path("plots/report.html")
 UNTRACKED = "execution"
 """The section of params.yaml that no stage tracks, where and how trials run: it is not shown."""
 
 
-def read_cells(params: dict[str, Any]) -> dict[Key, CellResult]:
+def read_searches(params: dict[str, Any]) -> dict[Key, CellResult]:
     """The teachers' search, then all cells that params.yaml lists."""
     trials, facts = read_sweep(METRICS / "teachers")
-    cells = {TEACHERS: CellResult("teachers", "", facts["test_accuracy"], trials, facts=facts)}
+    searches = {TEACHERS: CellResult("teachers", "", facts["test_accuracy"], trials, facts=facts)}
     for target in SECTION:
-        section = matrix(params, target)
-        for name, budget in product(section.rows, section.budgets):
-            cells[target, name, budget] = read_cell(METRICS / FOLDER[target], name, budget)
-    return cells
+        for cell in read_cells(METRICS, params, target):
+            searches[target, cell.row, cell.budget] = cell
+    return searches
 
 
 def log_scales(params: dict[str, Any]) -> dict[Key, set[str]]:
@@ -70,74 +77,112 @@ def log_scales(params: dict[str, Any]) -> dict[Key, set[str]]:
     }
 
 
-def outputs(
-    cell: CellResult, labels: np.ndarray, classes: list[str]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Logits (n, classes) of the ensemble and of a mimic cell's best trial on the test images.
+def student_outputs(cell: CellResult) -> np.ndarray:
+    """Logits (n, classes) of a mimic cell's best trial on the test images.
 
     Raises:
-        FileNotFoundError, ValueError: they are not there, or others than the tables say.
+        FileNotFoundError, ValueError: they are missing, or do not match the trial table.
     """
-    path = DATA / FOLDER["mimic"] / f"{cell.row}-{cell.budget}" / "test.safetensors"
+    key = f"{cell.row}-{cell.budget}"
+    path = DATA / FOLDER["mimic"] / key / "test.safetensors"
     trial = cell.shown.iloc[0]
-    student = read_test_logits(path).get("trials", {}).get(int(trial["trial"]))
-    if student is None or fingerprint(student) != trial["test_sha256"]:
+    logits = read_test_logits(path).get("trials", {}).get(int(trial["trial"]))
+    if logits is None or fingerprint(logits) != trial["test_sha256"]:
         raise ValueError(
-            f"{path} holds other outputs than {METRICS / FOLDER['mimic']}/{cell.row}-{cell.budget}.csv says: bring "
-            f"both from one run, with 'dvc checkout {path.parent}' or 'dvc pull {path.parent}'"
+            f"{path} does not match {METRICS / FOLDER['mimic'] / key}.csv: take both from the same "
+            f"run, with 'dvc checkout {path.parent}' or 'dvc pull {path.parent}'"
         )
-    members = read_test_logits(path := DATA / "ensemble/test.safetensors").get("members")
-    if not members or {net.shape for net in (*members.values(), student)} != {
-        (len(labels), len(classes))
-    }:
+    return logits
+
+
+def ensemble_outputs(shape: tuple[int, int], student: np.ndarray) -> np.ndarray:
+    """Logits of the ensemble on the test images.
+
+    Args:
+        shape: test images and classes of data/prepared.
+        student: logits that are shown beside them.
+
+    Raises:
+        FileNotFoundError, ValueError: they are missing, or of other images or classes.
+    """
+    path = DATA / "ensemble/test.safetensors"
+    members = read_test_logits(path).get("members")
+    if not members or {net.shape for net in (*members.values(), student)} != {shape}:
         raise ValueError(
-            f"{path} has no outputs for the {len(labels)} test images and {len(classes)} classes of data/prepared: "
-            "run 'dvc repro --force ensemble'"
+            f"{path} has no outputs for the {shape[0]} test images and {shape[1]} classes of "
+            "data/prepared: run 'dvc repro --force ensemble'"
         )
-    return mean_logits(members), student
+    return mean_logits(members)
 
 
 def read_samples() -> tuple[np.ndarray, np.ndarray]:
     """Originals and views of training examples."""
-    arrays, _ = read_tensors(path := DATA / "samples/augmented.safetensors")
+    path = DATA / "samples/augmented.safetensors"
+    arrays, _ = read_tensors(path)
     if set(arrays) != {"originals", "views"}:
         raise ValueError(f"{path} holds no samples: run 'dvc repro --force augment'")
     return arrays["originals"], arrays["views"]
 
 
-def read(params: dict[str, Any]) -> Inputs:
-    """Everything that the page shows."""
-    cells = read_cells(params)
+def read_examples(top: CellResult) -> PageExamples:
+    """What the page shows of data/.
+
+    Args:
+        top: the best mimic cell.
+    """
     inputs, labels, header = read_test(DATA / "prepared")
-    top = best([cell for (target, _, _), cell in cells.items() if target == "mimic"])
-    return Inputs(
+    classes = header["classes"]
+    student = student_outputs(top)
+    logits = ensemble_outputs((len(labels), len(classes)), student)
+    originals, views = read_samples()
+    return PageExamples(
+        inputs=inputs,
+        labels=labels,
+        classes=classes,
+        ensemble=logits,
+        student=student,
+        originals=originals,
+        views=views,
+    )
+
+
+def read_settings(params: dict[str, Any]) -> PageSettings:
+    """What the page shows of params.yaml."""
+    return PageSettings(
         data=results.tabulate(params).data,
         scale=results.scale(params),
         comparable=results.tabulate(params).comparable,
         members=ensemble(params).members,
         epochs=augment(params).epochs,
         training=prepare(params).train,
-        shown=results.draw(params).figure_rows,
-        params={name: params[name] for name in SECTIONS if name != UNTRACKED},
+        samples=results.draw(params).figure_rows,
+        sections={name: params[name] for name in SECTIONS if name != UNTRACKED},
         stages=dict(SECTION.items()),
-        cells=cells,
+    )
+
+
+def read(params: dict[str, Any]) -> PageData:
+    """Everything that the page shows."""
+    searches = read_searches(params)
+    top = best([cell for (target, _, _), cell in searches.items() if target == "mimic"])
+    return PageData(
+        settings=read_settings(params),
+        cells=searches,
         logs=log_scales(params),
         accuracy=read_ensemble(METRICS / "ensemble.json")["test_accuracy"],
         tables={name: read_table(METRICS, name) for name in COLUMNS},
         claims=read_claims(METRICS),
         environment=read_environment(METRICS),
-        inputs=inputs,
-        labels=labels,
-        classes=header["classes"],
-        nets=outputs(top, labels, header["classes"]),
-        samples=read_samples(),
+        examples=read_examples(top),
     )
 
 
 def main() -> None:
     """Run the stage."""
-    text = render(*compose(read(read_params())))
+    page = compose(read(read_params()))
+    text = render(page.values, page.charts)
     tables = [read_markdown(METRICS, name) for name in ("table1", "table2")]
+
     write_text(OUT, text)
     print("\n".join(tables))
     print(f"page: {OUT}, {len(text.encode()) / 1e6:.1f} MB")

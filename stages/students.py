@@ -82,8 +82,8 @@ def write_outputs(cell: Cell, result: SweepResult) -> None:
         metrics / cell.key,
         result.rows,
         tested=result.tested.trials,
-        fixed=cell.fixed,
-        columns=("params", "widths", "dependent", *ends, "test_sha256", *hyperparameters),
+        fixed={**cell.fixed, "family": cell.family},
+        columns=("params", "widths", "dependent", *ends, "test_sha256", *hyperparameters, "family"),
         more=more,
     )
     write_retrained(

@@ -10,21 +10,19 @@ sweep.
 from __future__ import annotations
 
 import zlib
-from itertools import product
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from stages.report import retrained
-from stages.report.cells import CellResult, read_cell, read_ensemble, read_sweep
+from stages.report.cells import CellResult, read_cells, read_ensemble, read_sweep
 from stages.report.tables import markdown1, markdown2, nested, table1, table2
 from stages.runtime import entry
 from stages.settings import common, results
-from stages.settings.groups import FOLDER, SECTION, Target
+from stages.settings.groups import SECTION
 from stages.settings.read import read_params
-from stages.settings.students import matrix
 from stages.settings.sweeps import REPORTED_TRIALS
 from stages.settings.transfer import ensemble
 from stages.store.atomic import write_json, write_text
@@ -34,7 +32,7 @@ RETRAINED = zlib.crc32(b"retrained")
 """The bootstrap's own stream of the root seed."""
 
 
-def figure1(cells: list[CellResult]) -> pd.DataFrame:
+def figure1_numbers(cells: list[CellResult]) -> pd.DataFrame:
     """Figure 1's numbers: of each cell, the mean, best and last test accuracy of the trials shown.
 
     The trials shown are the five best by validation error (section 3), or all where there are
@@ -57,53 +55,90 @@ def figure1(cells: list[CellResult]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def read_cells(params: dict[str, Any], target: Target) -> list[CellResult]:
-    """The listed cells of a target, rows first."""
-    section = matrix(params, target)
-    return [
-        read_cell(METRICS / FOLDER[target], row, budget)
-        for row, budget in product(section.rows, section.budgets)
-    ]
+def caption1(where: str) -> str:
+    """What stands above Table 1."""
+    return (
+        "**Table 1.** Test accuracy of nets trained on the true labels: of each search the best "
+        f"trial by validation error, of the teachers' search the best three ({where})."
+    )
+
+
+def caption2(members: int, where: str) -> str:
+    """What stands above Table 2."""
+    return (
+        f"**Table 2.** Test accuracy of nets trained to mimic the ensemble of {members}, the best "
+        "trial of each by validation error; Figure 1's solid lines are means of up to "
+        f"{REPORTED_TRIALS} trials ({where})."
+    )
+
+
+def caption_retrained(where: str) -> str:
+    """What stands above the retrained nets."""
+    return (
+        "**Best of sweep and retrained.** Test accuracy of chosen hyperparameters, trained again "
+        f"({where})."
+    )
+
+
+def write_all(accuracies: Mapping[str, Mapping[str, float]], texts: Mapping[str, str]) -> None:
+    """metrics/tables.json, and every other file by its name."""
+    write_json(METRICS / "tables.json", accuracies)
+    for name, text in texts.items():
+        write_text(METRICS / name, text)
 
 
 def main() -> None:
     """Run the stage."""
     params = read_params()
-    settings, scale = results.tabulate(params), results.scale(params)
+    settings = results.tabulate(params)
     members = ensemble(params).members
-    found: dict[str, list[CellResult]] = {target: read_cells(params, target) for target in SECTION}
-    cells, controls = found["mimic"], found["hard"]
-    trials, best = read_sweep(METRICS / "teachers")
-    facts = read_ensemble(METRICS / "ensemble.json")
+    where = f"{settings.data}, {results.scale(params)} scale"
 
-    listed = [*cells, *found["student_2014"]], [*controls, *found["teacher_2014"]]
-    write_json(
-        METRICS / "tables.json", nested([*listed[0], *found["ablation"]], listed[1], best, facts)
+    # What was found.
+    groups: dict[str, list[CellResult]] = {
+        group: read_cells(METRICS, params, group) for group in SECTION
+    }
+    mimic = groups["mimic"]
+    hard = groups["hard"]
+    earlier = groups["teacher_2014"]
+    teachers, best_teacher = read_sweep(METRICS / "teachers")
+    of_ensemble = read_ensemble(METRICS / "ensemble.json")
+
+    # Table 1 and Table 2.
+    mimicking = [*mimic, *groups["student_2014"]]
+    accuracies = nested(
+        [*mimicking, *groups["ablation"]], [*hard, *earlier], best_teacher, of_ensemble
     )
-    where = f"{settings.data}, {scale} scale"
-    first = table1(controls, trials, facts, members, settings.comparable, found["teacher_2014"])
-    second = table2(listed[0], settings.comparable)
-    write_text(METRICS / "table1.csv", first.to_csv(index=False))
-    write_text(METRICS / "table2.csv", second.to_csv(index=False))
-    caption1 = (
-        "**Table 1.** Test accuracy of nets trained on the true labels: of each search the best trial by validation "
-        f"error, of the teachers' search the best three ({where})."
-    )
-    caption2 = (
-        f"**Table 2.** Test accuracy of nets trained to mimic the ensemble of {members}, the best trial of each by "
-        f"validation error; Figure 1's solid lines are means of up to {REPORTED_TRIALS} trials ({where})."
-    )
-    write_text(METRICS / "table1.md", markdown1(first, caption1, settings.comparable))
-    write_text(METRICS / "table2.md", markdown2(second, caption2, settings.comparable))
+    first = table1(hard, teachers, of_ensemble, members, settings.comparable, earlier)
+    second = table2(mimicking, settings.comparable)
+
+    # Nets trained again from other seeds.
     rng = np.random.default_rng((common.seed(params), RETRAINED))
-    bias = retrained.selection_bias([cell for group in found.values() for cell in group], rng)
-    frame = retrained.retrained(found)
-    caption3 = f"**Best of sweep and retrained.** Test accuracy of chosen hyperparameters, trained again ({where})."
-    write_text(METRICS / "retrained.csv", frame.to_csv(index=False))
-    write_text(METRICS / "retrained.md", retrained.to_markdown(frame, bias, caption3))
-    both = [figure1(cells).assign(target="mimic"), figure1(controls).assign(target="hard")]
-    write_text(METRICS / "figure1.csv", pd.concat(both).to_csv(index=False))
-    fewest = min(len(cell.shown) for cell in cells)
+    bias = retrained.selection_bias([cell for cells in groups.values() for cell in cells], rng)
+    again = retrained.retrained(groups)
+
+    # The numbers of Figure 1.
+    numbers = pd.concat(
+        [
+            figure1_numbers(mimic).assign(target="mimic"),
+            figure1_numbers(hard).assign(target="hard"),
+        ]
+    )
+
+    write_all(
+        accuracies,
+        {
+            "table1.csv": first.to_csv(index=False),
+            "table1.md": markdown1(first, caption1(where), settings.comparable),
+            "table2.csv": second.to_csv(index=False),
+            "table2.md": markdown2(second, caption2(members, where), settings.comparable),
+            "retrained.csv": again.to_csv(index=False),
+            "retrained.md": retrained.to_markdown(again, bias, caption_retrained(where)),
+            "figure1.csv": numbers.to_csv(index=False),
+        },
+    )
+
+    fewest = min(len(cell.shown) for cell in mimic)
     if fewest < REPORTED_TRIALS:
         print(
             f"tabulate: Figure 1 wants {REPORTED_TRIALS} trials a cell, the fewest here are {fewest}"

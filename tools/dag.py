@@ -23,7 +23,7 @@ DVC_YAML = ROOT / "dvc.yaml"
 TEMPLATES = ROOT / "stages/report/page/templates"
 
 DATA_FILES = {
-    "stages/report/tables.py": ["stages/report/paper.json"],
+    "stages/report/paper.py": ["stages/report/paper.json"],
     "stages/report/page/html.py": sorted(
         path.relative_to(ROOT).as_posix() for path in TEMPLATES.iterdir()
     ),

@@ -26,22 +26,9 @@ from stages.store.predictions import fingerprint, read_test_logits
 from stages.store.prepared import read_test, read_validation
 from stages.store.tensors import read_tensors
 from stages.store.transfer_manifest import TransferManifest
+from stages.trials.tables import NOT_HYPERPARAMETERS
 
 METRICS = Path("metrics")
-NO_HYPERPARAMETERS = (
-    "trial",
-    "validation_error",
-    "best_so_far",
-    "test_accuracy",
-    "params",
-    "widths",
-    "dependent",
-    "best_epoch",
-    "epochs",
-    "why",
-    "reason",
-    "test_sha256",
-)
 
 
 @dataclass(frozen=True)
@@ -71,7 +58,9 @@ class NetRecord:
     @property
     def hyperparameters(self) -> dict[str, str]:
         """Of the trial, as in the table."""
-        given = {name: value for name, value in self.line.items() if name not in NO_HYPERPARAMETERS}
+        given = {
+            name: value for name, value in self.line.items() if name not in NOT_HYPERPARAMETERS
+        }
         return {name: f"{value:g}" for name, value in given.items() if not pd.isna(value)}
 
 

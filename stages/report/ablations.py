@@ -1,4 +1,4 @@
-"""Variants of mimic nets beside the nets of which they are variants; used by assess."""
+"""Variants of mimic nets beside the nets of which they are variants."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pandas as pd
 from stages.report.claims import Quantity
 from stages.report.statistics import holm, interval, p_value
 from stages.report.tables import markdown, per_cent
+from stages.report.verdicts import OPEN
 
 COLUMNS = [
     "row",
@@ -29,7 +30,9 @@ COLUMNS = [
 ]
 MEASURES = {"epochs": "transfer epochs", "members": "members of the ensemble"}
 """What has a number, so that variants that differ in it alone are a series."""
-BETTER, WORSE, OPEN = "better", "worse", "undecided at this scale"
+BETTER = "better"
+WORSE = "worse"
+"""The third verdict is verdicts.OPEN."""
 
 
 @dataclass(frozen=True)
@@ -51,28 +54,39 @@ class Pair:
 
 
 def described(entry: Mapping[str, Any]) -> str:
-    """What is different, in words, from an entry of `ablation_rows`; ranges are not, but those of
-    dropout.
-    """
+    """What differs, in words, from an entry of `ablation_rows`; of its ranges only dropout's."""
     words = []
-    if (decay := entry.get("weight_decay")) is not None:
+
+    decay = entry.get("weight_decay")
+    if decay is not None:
         words.append(f"weight decay {decay:g}")
-    if (loss := entry.get("loss")) is not None:
-        mixed = f"temperature {loss['temperature']:g}, {per_cent(100 * loss['hard_weight'], 0)} true labels"
+
+    loss = entry.get("loss")
+    if loss is not None:
+        labels = f"{per_cent(100 * loss['hard_weight'], 0)} true labels"
+        mixed = f"temperature {loss['temperature']:g}, {labels}"
         words.append(f"distillation ({mixed}) instead of L2 on logits")
-    if (epochs := entry.get("epochs")) is not None:
+
+    epochs = entry.get("epochs")
+    if epochs is not None:
         words.append("one stored epoch" if epochs == 1 else f"{epochs} stored epochs")
-    if (members := entry.get("members")) is not None:
-        words.append(
-            "labels of the best teacher alone" if members == 1 else f"labels of {members} members"
-        )
+
+    members = entry.get("members")
+    if members is not None:
+        alone = "labels of the best teacher alone"
+        words.append(alone if members == 1 else f"labels of {members} members")
+
     if entry.get("fresh"):
         words.append("fresh augmentation in every epoch")
-    if (net := entry.get("net")) is not None:
+
+    net = entry.get("net")
+    if net is not None:
         words.append("no linear bottleneck" if net.endswith("-plain") else f"net {net}")
+
     dropouts = [name for name in entry.get("space", {}) if name.startswith("DO")]
     if dropouts:
         words.append(f"dropout ({', '.join(dropouts)})")
+
     return "; ".join(words) or "nothing"
 
 
@@ -85,24 +99,32 @@ def table(pairs: Sequence[Pair], level: float) -> pd.DataFrame:
     differences = [pair.variant - pair.base for pair in pairs]
     tails = [min(p_value(d.value, d.samples), p_value(-d.value, -d.samples)) for d in differences]
     adjusted = holm([min(1.0, 2 * tail) for tail in tails])
+
     lines = []
     for pair, difference, p in zip(pairs, differences, adjusted, strict=True):
         low, high = interval(difference.samples, level)
-        verdict = OPEN if p > 1 - level else BETTER if difference.value > 0 else WORSE
-        changed = [
-            name
-            for name, value in pair.entry.items()
-            if name != "of" and value not in (None, {}, False)
-        ]
-        measure = MEASURES.get(changed[0]) if len(changed) == 1 else None
-        number = pair.entry[changed[0]] if measure else None
-        numbers = [
-            round(100 * x, 4)
-            for x in (pair.variant.value, pair.base.value, difference.value, low, high)
-        ]
-        name = pair.row, pair.of, pair.budget, described(pair.entry)
-        lines.append((*name, measure, number, *numbers, float(f"{p:.3g}"), verdict))
+        shares = (pair.variant.value, pair.base.value, difference.value, low, high)
+        points = [round(100 * share, 4) for share in shares]
+
+        verdict = OPEN
+        if p <= 1 - level:
+            verdict = BETTER if difference.value > 0 else WORSE
+
+        measure, number = _measured(pair.entry)
+        what = described(pair.entry)
+        name = (pair.row, pair.of, pair.budget, what)
+        lines.append((*name, measure, number, *points, float(f"{p:.3g}"), verdict))
     return pd.DataFrame(lines, columns=COLUMNS).astype({"number": "Int64"})
+
+
+def _measured(entry: Mapping[str, Any]) -> tuple[str | None, int | None]:
+    """The measure in which alone a variant differs, and its number; None where there is none."""
+    changed = [
+        name for name, value in entry.items() if name != "of" and value not in (None, {}, False)
+    ]
+    if len(changed) != 1 or changed[0] not in MEASURES:
+        return None, None
+    return MEASURES[changed[0]], entry[changed[0]]
 
 
 def sentence(line: Any) -> str:
@@ -113,8 +135,9 @@ def sentence(line: Any) -> str:
         OPEN: f"makes no difference that this run could show ({line.difference_pct:+.2f} points)",
     }[line.verdict]
     return (
-        f"With {line.what} {line.of} at {line.budget} {change}: {per_cent(line.accuracy_pct)} instead of "
-        f"{per_cent(line.base_pct)}, interval [{line.low_pct:+.2f}, {line.high_pct:+.2f}]."
+        f"With {line.what} {line.of} at {line.budget} {change}: {per_cent(line.accuracy_pct)} "
+        f"instead of {per_cent(line.base_pct)}, "
+        f"interval [{line.low_pct:+.2f}, {line.high_pct:+.2f}]."
     )
 
 
@@ -124,6 +147,7 @@ def to_markdown(frame: pd.DataFrame, caption: str) -> str:
         return (
             f"{caption}\n\nNothing was varied: `ablations.rows` or `ablations.budgets` is empty.\n"
         )
+
     head = [
         "Variant",
         "Budget",

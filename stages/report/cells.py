@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from stages.nets.families import FAMILIES
+from stages.settings.groups import FOLDER, SECTION, Target
+from stages.settings.students import matrix
+from stages.settings.students import row as row_settings
 from stages.settings.sweeps import REPORTED_TRIALS
-
-COLUMNS = ["trial", "validation_error", "best_so_far", "test_accuracy", "params"]
-"""What every trial table has."""
-RETRAINED = ["run", "validation_error", "test_accuracy"]
-"""What every table of retrained nets has."""
+from stages.trials.tables import RETRAINED_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -28,14 +30,18 @@ class CellResult:
         retrained: a line for each retraining of the best trial's hyperparameters; `test_accuracy`
             is empty where it failed.
         facts: all that the cell's JSON says.
+        family: of its nets, a key of FAMILIES; empty for the teachers' search.
     """
 
     row: str
     budget: str
     test_accuracy: float
     trials: pd.DataFrame
-    retrained: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=RETRAINED))
+    retrained: pd.DataFrame = field(
+        default_factory=lambda: pd.DataFrame(columns=list(RETRAINED_COLUMNS))
+    )
     facts: dict[str, float] = field(default_factory=dict)
+    family: str = ""
 
     @property
     def shown(self) -> pd.DataFrame:
@@ -50,6 +56,47 @@ class CellResult:
         return int(self.shown["params"].iloc[0])
 
 
+def families(cells: Iterable[CellResult]) -> dict[str, str]:
+    """Row -> the family of its nets; where two groups have a row of one name, the first counts."""
+    nets: dict[str, str] = {}
+    for cell in cells:
+        nets.setdefault(cell.row, cell.family)
+    return nets
+
+
+def read_cells(metrics: Path, params: dict[str, Any], group: Target) -> list[CellResult]:
+    """The cells of a group that params.yaml lists, rows first.
+
+    The family of a cell's nets is in its trial table. Tables of earlier versions do not say it;
+    then it is the one that params.yaml gives the row.
+
+    Args:
+        metrics: the folder metrics/.
+
+    Raises:
+        FileNotFoundError: a cell was not run.
+        ValueError: its files are damaged, or the family is said nowhere.
+    """
+    section = matrix(params, group)
+    cells = []
+    for row, budget in product(section.rows, section.budgets):
+        cell = read_cell(metrics / FOLDER[group], row, budget)
+        if not cell.family:
+            cell = replace(cell, family=_listed_family(params, group, row, budget))
+        cells.append(cell)
+    return cells
+
+
+def _listed_family(params: dict[str, Any], group: Target, row: str, budget: str) -> str:
+    family = row_settings(params, group, row).net or row
+    if family not in FAMILIES:
+        raise ValueError(
+            f"metrics/{FOLDER[group]}/{row}-{budget}.csv has no column 'family', and params.yaml gives "
+            f"{row} the unknown net {family!r}: run 'dvc repro --force {SECTION[group]}@{row}-{budget}'"
+        )
+    return family
+
+
 def read_cell(folder: Path, row: str, budget: str) -> CellResult:
     """Metrics of the cell (row, budget) in metrics/students or metrics/hard.
 
@@ -57,14 +104,28 @@ def read_cell(folder: Path, row: str, budget: str) -> CellResult:
         FileNotFoundError: the cell was not run.
         ValueError: its files are damaged.
     """
-    trials, facts = read_sweep(folder / f"{row}-{budget}")
-    retrained = read_retrained(folder / f"{row}-{budget}")
-    return CellResult(row, budget, facts["test_accuracy"], trials, retrained, facts)
+    stem = folder / f"{row}-{budget}"
+    trials, facts = read_sweep(stem)
+    retrained = read_retrained(stem)
+    family = _family(stem, trials)
+    return CellResult(row, budget, facts["test_accuracy"], trials, retrained, facts, family)
+
+
+def _family(stem: Path, trials: pd.DataFrame) -> str:
+    """What the column `family` says; empty where there is no such column."""
+    if "family" not in trials:
+        return ""
+    names = [str(name) for name in trials["family"].unique()]
+    if len(names) != 1 or names[0] not in FAMILIES:
+        raise ValueError(
+            f"{stem.parent / stem.name}.csv is damaged (column family says {', '.join(names)}, "
+            f"allowed is one of {', '.join(FAMILIES)}): run 'dvc repro --force'"
+        )
+    return names[0]
 
 
 def read_retrained(stem: Path) -> pd.DataFrame:
-    """`<stem>.retrained.csv`: columns RETRAINED and more, without lines where nothing was trained
-    again.
+    """`<stem>.retrained.csv`: RETRAINED_COLUMNS and more; without lines if nothing was retrained.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -73,6 +134,7 @@ def read_retrained(stem: Path) -> pd.DataFrame:
     path = stem.parent / f"{stem.name}.retrained.csv"
     if not path.is_file():
         raise FileNotFoundError(f"{path} not found: run 'dvc repro' to have this cell trained")
+
     try:
         frame = pd.read_csv(path, dtype={"test_sha256": "string"})
         _check_fractions(frame, ("validation_error", "test_accuracy"))
@@ -84,11 +146,18 @@ def read_retrained(stem: Path) -> pd.DataFrame:
 
 
 def read_sweep(stem: Path) -> tuple[pd.DataFrame, dict[str, float]]:
-    """`<stem>.csv` and `<stem>.json` of one sweep."""
-    table, metrics = stem.parent / f"{stem.name}.csv", stem.parent / f"{stem.name}.json"
+    """`<stem>.csv` and `<stem>.json` of one sweep.
+
+    Raises:
+        FileNotFoundError: one is missing.
+        ValueError: one is damaged.
+    """
+    table = stem.parent / f"{stem.name}.csv"
+    metrics = stem.parent / f"{stem.name}.json"
     for path in (table, metrics):
         if not path.is_file():
             raise FileNotFoundError(f"{path} not found: run 'dvc repro' to have this cell trained")
+
     try:
         frame = pd.read_csv(table)
         facts = json.loads(metrics.read_text())
@@ -101,8 +170,7 @@ def read_sweep(stem: Path) -> tuple[pd.DataFrame, dict[str, float]]:
 
 
 def read_ensemble(path: Path) -> dict[str, float]:
-    """metrics/ensemble.json: test_accuracy and validation_accuracy, fractions, and params, a whole
-    number.
+    """metrics/ensemble.json: test_accuracy, validation_accuracy (fractions) and params (whole).
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -110,6 +178,7 @@ def read_ensemble(path: Path) -> dict[str, float]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path} not found: run 'dvc repro ensemble' to have it made")
+
     try:
         facts = json.loads(path.read_text(encoding="utf-8"))
         shares = [facts[name] for name in ("test_accuracy", "validation_accuracy")]
@@ -123,18 +192,19 @@ def read_ensemble(path: Path) -> dict[str, float]:
 
 
 def _check(frame: pd.DataFrame, facts: dict[str, float]) -> None:
-    """Accuracies and errors are fractions, trials and parameters whole numbers, and one trial at
-    least was good.
+    """Accuracies are fractions, trials and parameters whole numbers, and one trial did not fail.
 
     Raises:
         ValueError, KeyError, TypeError: they are not.
     """
     if not 0 <= facts["test_accuracy"] <= 1:
         raise ValueError(f"test_accuracy is {facts['test_accuracy']}, allowed is 0 .. 1")
+
     _check_fractions(frame, ("validation_error", "best_so_far", "test_accuracy"))
     for name in ("trial", "params"):
         if frame[name].dtype.kind != "i" or (frame[name] < 0).any():
             raise ValueError(f"column {name} holds something else than whole numbers")
+
     if frame["validation_error"].isna().all():
         raise ValueError("no trial has a validation error")
 

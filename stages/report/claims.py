@@ -1,9 +1,8 @@
-"""The paper's eight claims as inequalities between test accuracies; used by assess. Their verdicts
-are in verdicts.py.
+"""The paper's eight claims as inequalities between test accuracies.
 
 A claim holds if every one of its comparisons does: a difference of accuracies that lies above a
-bound, which is 0 but for `params_monotone`. What has no cells in a run is not compared, and a claim
-without a comparison is not tested.
+bound, which is 0 except for `params_monotone`. What has no cells in a run is not compared, and a
+claim without a comparison is not tested. Only the paper's own rows are compared.
 """
 
 from __future__ import annotations
@@ -15,10 +14,11 @@ from itertools import pairwise
 
 import numpy as np
 
-from stages.report.tables import paper_values
+from stages.report.paper import of_the_paper, paper_values
 
 MLPS = ("mlp1", "mlp2", "mlp3", "mlp4", "mlp5")
 CONVS = ("conv1", "conv2", "conv3", "conv4")
+"""The paper's rows without and with convolution, by depth."""
 ENSEMBLE = ("ensemble", "", "")
 
 Key = tuple[str, str, str]
@@ -27,9 +27,7 @@ Key = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Quantity:
-    """An accuracy or a difference of accuracies (fractions), with its bootstrap samples
-    (resamples,).
-    """
+    """An accuracy or a difference of accuracies (fractions), with bootstrap samples (resamples,)."""
 
     value: float
     samples: np.ndarray
@@ -41,17 +39,37 @@ class Quantity:
 
 
 def largest(quantities: Sequence[Quantity]) -> Quantity:
-    """The largest of them, in each resample its own."""
-    return reduce(
-        lambda a, b: Quantity(max(a.value, b.value), np.maximum(a.samples, b.samples)), quantities
-    )
+    """The largest of them, in each resample separately."""
+
+    def larger(a: Quantity, b: Quantity) -> Quantity:
+        return Quantity(max(a.value, b.value), np.maximum(a.samples, b.samples))
+
+    return reduce(larger, quantities)
 
 
 def smallest(quantities: Sequence[Quantity]) -> Quantity:
-    """The smallest of them, in each resample its own."""
-    return reduce(
-        lambda a, b: Quantity(min(a.value, b.value), np.minimum(a.samples, b.samples)), quantities
-    )
+    """The smallest of them, in each resample separately."""
+
+    def smaller(a: Quantity, b: Quantity) -> Quantity:
+        return Quantity(min(a.value, b.value), np.minimum(a.samples, b.samples))
+
+    return reduce(smaller, quantities)
+
+
+def of_the_papers_rows(
+    accuracies: Mapping[Key, Quantity], families: Mapping[Key, str]
+) -> dict[Key, Quantity]:
+    """The accuracies that claims compare: of the ensemble, and of rows that are the paper's.
+
+    Args:
+        accuracies: of each net, and of the ensemble under ENSEMBLE.
+        families: of each net, keys of FAMILIES.
+    """
+    return {
+        key: accuracy
+        for key, accuracy in accuracies.items()
+        if key == ENSEMBLE or of_the_paper(key[1], families[key])
+    }
 
 
 @dataclass(frozen=True)
@@ -61,8 +79,8 @@ class Run:
     Attributes:
         accuracies: of each net.
         budgets: of the mimic nets, smallest first.
-        tolerance, ceiling: fractions, `assess.tolerance_pct` and `assess.mlp_ceiling_pct`; None if
-        nobody has said one.
+        tolerance, ceiling: fractions, `assess.tolerance_pct` and `assess.mlp_ceiling_pct`; the
+            ceiling is None if there is none.
     """
 
     accuracies: Mapping[Key, Quantity]
@@ -94,7 +112,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim and what this run says to it.
+    """One claim and what this run says about it.
 
     Attributes:
         id: as in paper.json.
@@ -116,8 +134,10 @@ def _conv_gap(run: Run) -> Claim:
         "Every net with convolution beats every net without, at the same budget",
         "the weakest net with convolution over the best net without",
     )
+
     for budget in run.budgets:
-        convs, mlps = run.some(CONVS, budget), run.some(MLPS, budget)
+        convs = run.some(CONVS, budget)
+        mlps = run.some(MLPS, budget)
         claim.comparisons.extend(
             Comparison(f"{conv} over {mlp} at {budget}", run.of(conv, budget) - run.of(mlp, budget))
             for conv in convs
@@ -125,7 +145,8 @@ def _conv_gap(run: Run) -> Claim:
         )
         if convs and mlps:
             weakest = smallest([run.of(conv, budget) for conv in convs])
-            claim.effects[budget] = weakest - largest([run.of(mlp, budget) for mlp in mlps])
+            best = largest([run.of(mlp, budget) for mlp in mlps])
+            claim.effects[budget] = weakest - best
     return claim
 
 
@@ -135,6 +156,7 @@ def _depth_order(run: Run) -> Claim:
         "Every further convolutional layer helps, at every budget",
         "smallest step from one depth to the next",
     )
+
     for budget in run.budgets:
         steps = [
             Comparison(
@@ -154,6 +176,7 @@ def _params_monotone(run: Run) -> Claim:
         f"Accuracy never falls by {100 * run.tolerance:g} points or more as the budget grows",
         "largest budget over the smallest",
     )
+
     for row in (*MLPS, *CONVS):
         budgets = [budget for budget in run.budgets if run.has(row, budget)]
         claim.comparisons.extend(
@@ -173,6 +196,7 @@ def _mlp_best_depth(run: Run) -> Claim:
         "Of the nets without convolution those with two or three hidden layers are best",
         "best of two and three hidden layers over the best other depth",
     )
+
     for budget in run.budgets:
         middle = [run.of(row, budget) for row in run.some(("mlp2", "mlp3"), budget)]
         others = run.some(("mlp1", "mlp4", "mlp5"), budget)
@@ -183,9 +207,8 @@ def _mlp_best_depth(run: Run) -> Claim:
                 )
                 for row in others
             )
-            claim.effects[budget] = largest(middle) - largest(
-                [run.of(row, budget) for row in others]
-            )
+            best_other = largest([run.of(row, budget) for row in others])
+            claim.effects[budget] = largest(middle) - best_other
     return claim
 
 
@@ -195,7 +218,9 @@ def _depth_beats_size(run: Run) -> Claim:
         "Two convolutional layers at the smallest budget beat one at the largest",
         "conv2 at the smallest budget over conv1 at the largest",
     )
-    low, high = run.budgets[0], run.budgets[-1]
+
+    low = run.budgets[0]
+    high = run.budgets[-1]
     if low != high and run.has("conv2", low) and run.has("conv1", high):
         difference = run.of("conv2", low) - run.of("conv1", high)
         claim.comparisons.append(Comparison(f"conv2 at {low} over conv1 at {high}", difference))
@@ -209,6 +234,7 @@ def _compression_gap(run: Run) -> Claim:
         "A net that mimics the ensemble beats the same net trained on the true labels",
         "mimic over hard labels",
     )
+
     both = [key for key in run.accuracies if key[0] == "hard" and run.has(key[1], key[2])]
     for _, row, budget in both:
         if row in (*MLPS, *CONVS):
@@ -224,6 +250,7 @@ def _below_ensemble(run: Run) -> Claim:
         "Every mimic net stays below the ensemble",
         "ensemble over the best mimic net",
     )
+
     cells = [key for key in run.accuracies if key[0] == "mimic" and key[1] in (*MLPS, *CONVS)]
     if ENSEMBLE in run.accuracies and cells:
         ensemble = run.accuracies[ENSEMBLE]
@@ -242,11 +269,13 @@ def _mlp_ceiling(run: Run) -> Claim:
             "No net without convolution reaches a ceiling (assess.mlp_ceiling_pct)",
             "",
         )
+
     claim = Claim(
         "mlp_ceiling",
         f"No net without convolution reaches {100 * run.ceiling:g}\u00a0%",
         f"{100 * run.ceiling:g}\u00a0% over the best net without convolution",
     )
+
     cells = [key for key in run.accuracies if key[0] == "mimic" and key[1] in MLPS]
     ceiling = Quantity(run.ceiling, np.array(run.ceiling))
     claim.comparisons.extend(
@@ -278,8 +307,7 @@ def claims(run: Run) -> list[Claim]:
 
 
 def paper_effects() -> dict[str, dict[str, float]]:
-    """Of each claim the same effects from the accuracies that the paper prints, in percentage
-    points.
+    """Each claim's effects from the accuracies that the paper prints, in percentage points.
 
     They come out of the same functions: Table 1 and Table 2 are read as a run without uncertainty.
     """
@@ -289,12 +317,14 @@ def paper_effects() -> dict[str, dict[str, float]]:
         for row, entry in printed["table2"]["rows"].items()
         for budget, percent in entry["accuracy"].items()
     }
+
     for entry in printed["table1"]:
         name = entry["model"]
         if name.endswith("conv. layer"):
             exact["hard", f"conv{name[0]}", "10M"] = entry["test_accuracy_pct"]
         if name.startswith("Ensemble of 16"):
             exact[ENSEMBLE] = entry["test_accuracy_pct"]
+
     accuracies = {
         key: Quantity(percent / 100, np.array([percent / 100])) for key, percent in exact.items()
     }

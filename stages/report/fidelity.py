@@ -1,6 +1,4 @@
-"""How near a net's test outputs are to the labels and to another net's, from stored logits; used by
-assess.
-"""
+"""How near a net's outputs are to the labels and to another net's outputs, from stored logits."""
 
 from __future__ import annotations
 
@@ -37,8 +35,7 @@ class Fidelity:
 
 
 def measure(logits: np.ndarray, labels: np.ndarray, reference: np.ndarray | None) -> Fidelity:
-    """Compare a net's logits with the labels and, where given, with the logits of a reference (its
-    teacher).
+    """Compare a net's logits with the labels and, where given, with a reference's (its teacher's).
 
     Computed in float64. Of equal logits the first class counts as the top one. `logit_l2` is the
     loss by which mimic nets are trained (Urban et al. 2017, eq. 1); `kl` is that of Hinton et al.
@@ -54,22 +51,24 @@ def measure(logits: np.ndarray, labels: np.ndarray, reference: np.ndarray | None
     """
     net = _logits(logits, "logits")
     _check_labels(labels, net.shape)
+
     logs = log_softmax(net, axis=1)
     accuracy = float(np.mean(net.argmax(axis=1) == labels))
     nll = float(-logs[np.arange(len(net)), labels].mean())
     ece = calibration_error(np.exp(logs), labels)
     if reference is None:
         return Fidelity(accuracy, nll, ece)
+
     other = _logits(reference, "reference")
     if other.shape != net.shape:
         raise ValueError(
             f"reference is of shape {other.shape}, logits of {net.shape}: they must be the same"
         )
+
     agreement = float(np.mean(net.argmax(axis=1) == other.argmax(axis=1)))
+    kl = _divergence(log_softmax(other, axis=1), logs)
     logit_l2 = float(np.square(net - other).sum(axis=1).mean())
-    return Fidelity(
-        accuracy, nll, ece, agreement, _divergence(log_softmax(other, axis=1), logs), logit_l2
-    )
+    return Fidelity(accuracy, nll, ece, agreement, kl, logit_l2)
 
 
 def _divergence(reference: np.ndarray, logs: np.ndarray) -> float:
@@ -78,16 +77,15 @@ def _divergence(reference: np.ndarray, logs: np.ndarray) -> float:
     In log space, since a probability that rounds to 0 would make scipy's rel_entr infinite.
     """
     each = (np.exp(reference) * (reference - logs)).sum(axis=1)
-    return max(
-        0.0, float(each.mean())
-    )  # rounding can leave a tiny negative number where the two are nearly equal
+    # rounding can leave a tiny negative number where the two are nearly equal
+    return max(0.0, float(each.mean()))
 
 
 def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> float:
-    """Expected calibration error, a fraction: bins' |accuracy - confidence| by their share of the
-    images.
+    """Expected calibration error, a fraction (Guo et al. 2017, eq. 3).
 
-    Bins of the top class's probability are (k / bins, (k + 1) / bins] (Guo et al. 2017, eq. 3).
+    The mean of the bins' |accuracy - confidence|, weighted by their share of the images. Bins
+    of the top class's probability are (k / bins, (k + 1) / bins].
 
     Args:
         probabilities: (n, classes), each row adding up to 1.
@@ -103,6 +101,7 @@ def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int =
         raise ValueError(
             "probabilities are negative or do not add up to 1 in each row: give softmax outputs"
         )
+
     gaps = [
         abs(accuracy - confidence) * count
         for confidence, accuracy, count in _reliability(values, labels, bins)
@@ -113,10 +112,9 @@ def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int =
 def curve(
     logits: np.ndarray, labels: np.ndarray, bins: int = BINS
 ) -> list[tuple[float, float, int]]:
-    """Points of a reliability diagram: (mean confidence, accuracy, images) of each bin that is not
-    empty, rising.
+    """Points of a reliability diagram: (mean confidence, accuracy, images) of each bin, rising.
 
-    Args, bins and errors as in `measure` and `calibration_error`.
+    Empty bins are left out. Arguments, bins and errors are as in `measure` and `calibration_error`.
     """
     net = _logits(logits, "logits")
     _check_labels(labels, net.shape)
@@ -128,7 +126,9 @@ def _reliability(
 ) -> list[tuple[float, float, int]]:
     if bins < 1:
         raise ValueError(f"bins is {bins}: at least 1 is needed")
-    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == labels
     which = np.searchsorted(np.arange(1, bins) / bins, confidence, side="left")
     groups = [which == k for k in np.unique(which)]
     return [(float(confidence[g].mean()), float(right[g].mean()), int(g.sum())) for g in groups]

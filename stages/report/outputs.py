@@ -1,6 +1,4 @@
-"""Tables of what nets give on the test images: fidelity, confusions, reliability; used by
-assess.
-"""
+"""Tables of what nets give on the test images: fidelity, confusions, reliability."""
 
 from __future__ import annotations
 
@@ -12,9 +10,7 @@ from stages.report.tables import markdown, millions, per_cent
 
 
 def to_markdown(table: pd.DataFrame, caption: str) -> str:
-    """A table of fidelity: columns target, row, budget, params and the fields of
-    `fidelity.Fidelity`.
-    """
+    """A table of fidelity: columns target, row, budget, params and those of fidelity.Fidelity."""
     head = [
         "Net",
         "Parameters",
@@ -25,16 +21,15 @@ def to_markdown(table: pd.DataFrame, caption: str) -> str:
         "NLL, nats",
         "ECE",
     ]
+
     lines = []
     for entry in table.fillna({"row": "", "budget": ""}).itertuples():
         name = " ".join(part for part in (entry.target, entry.row, entry.budget) if part)
         size = "" if pd.isna(entry.params) else millions(entry.params)
-        forms = (entry.kl, "{:.3f}"), (entry.logit_l2, "{:.2f}"), (entry.nll, "{:.3f}")
+        forms = ((entry.kl, "{:.3f}"), (entry.logit_l2, "{:.2f}"), (entry.nll, "{:.3f}"))
         numbers = ["" if pd.isna(value) else form.format(value) for value, form in forms]
-        accuracy, agreement, ece = (
-            per_cent(100 * share) for share in (entry.accuracy, entry.agreement, entry.ece)
-        )
-        lines.append([name, size, accuracy, agreement, *numbers, ece])
+        shares = [per_cent(100 * share) for share in (entry.accuracy, entry.agreement)]
+        lines.append([name, size, *shares, *numbers, per_cent(100 * entry.ece)])
     return markdown(caption, head, lines)
 
 
@@ -48,15 +43,14 @@ def confusions(
     lines = []
     for name, logits in outputs.items():
         counts = fidelity.confusion(logits, labels, len(classes))
-        kept = (counts > 0) | np.eye(len(classes), dtype=bool)  # every class is there, in order
+        # with the diagonal every class is there, in order
+        kept = (counts > 0) | np.eye(len(classes), dtype=bool)
         lines += [(name, classes[i], classes[j], int(counts[i, j])) for i, j in np.argwhere(kept)]
     return pd.DataFrame(lines, columns=["net", "true", "predicted", "count"])
 
 
 def calibrations(outputs: dict[str, np.ndarray], labels: np.ndarray) -> pd.DataFrame:
-    """Reliability diagrams: columns net, confidence, accuracy, count; a line for each bin that is
-    not empty.
-    """
+    """Reliability diagrams: columns net, confidence, accuracy, count; a line a bin with images."""
     lines = [
         (name, *point)
         for name, logits in outputs.items()

@@ -1,9 +1,8 @@
-"""Chosen configurations trained again from other seeds, beside the best of their sweeps; used by
-tabulate.
+"""Chosen configurations trained again from other seeds, beside the best of their sweeps.
 
-The best of a sweep was chosen by its validation error among many, and its test accuracy is that of
-one lucky seed or not; the retrained nets were not chosen. The difference is the selection bias of a
-table of best trials.
+The best of a sweep was chosen by its validation error among many, and its seed may have been lucky.
+Retrained nets carry no such bias: no choice was made among them. The difference is the selection
+bias of a table of best trials.
 """
 
 from __future__ import annotations
@@ -31,9 +30,7 @@ COLUMNS = [
     "best_of_sweep_pct",
     "difference_pct",
 ]
-"""Mean, its 95 % interval by Student's t and interquartile mean of the runs, and the mean less the
-best trial's.
-"""
+"""Of the runs: mean, its 95 % interval by Student's t, interquartile mean; and mean less best."""
 
 
 def retrained(cells: dict[str, list[CellResult]]) -> pd.DataFrame:
@@ -45,35 +42,30 @@ def retrained(cells: dict[str, list[CellResult]]) -> pd.DataFrame:
     lines = []
     for target, group in cells.items():
         for cell in group:
-            good = 100 * cell.retrained["test_accuracy"].dropna().to_numpy(np.float64)
-            failed, best = len(cell.retrained) - len(good), 100 * cell.test_accuracy
             if len(cell.retrained):
-                mean, low, high = mean_interval(good) if len(good) else (np.nan,) * 3
-                middle = iqm(good) if len(good) else np.nan
-                lines.append(
-                    (
-                        target,
-                        cell.row,
-                        cell.budget,
-                        len(good),
-                        failed,
-                        mean,
-                        low,
-                        high,
-                        middle,
-                        best,
-                        mean - best,
-                    )
-                )
+                lines.append((target, cell.row, cell.budget, *_line(cell)))
     return pd.DataFrame(lines, columns=COLUMNS).round(4)
+
+
+def _line(cell: CellResult) -> tuple[float, ...]:
+    """What COLUMNS say of a cell, after its name."""
+    best = 100 * cell.test_accuracy
+    good = 100 * cell.retrained["test_accuracy"].dropna().to_numpy(np.float64)
+    failed = len(cell.retrained) - len(good)
+    if not len(good):
+        return (0, failed, *[np.nan] * 4, best, np.nan)
+
+    mean, low, high = mean_interval(good)
+    return (len(good), failed, mean, low, high, iqm(good), best, mean - best)
 
 
 def selection_bias(
     cells: Sequence[CellResult], rng: np.random.Generator
 ) -> tuple[float, float, float] | None:
-    """Accuracy of retrained nets less that of their sweep's best trial, in points: interquartile
-    mean over all runs of all cells, and its 95 % interval, runs resampled within their cell. None
-    where nothing was trained again.
+    """Accuracy of retrained nets less that of their sweep's best trial, in points.
+
+    Interquartile mean over all runs of all cells, and its 95 % interval, runs resampled within
+    their cell. None where nothing was trained again.
     """
     groups = []
     for cell in cells:
@@ -84,11 +76,13 @@ def selection_bias(
 
 
 def to_markdown(frame: pd.DataFrame, bias: tuple[float, float, float] | None, caption: str) -> str:
-    """The table, and a sentence on the selection bias if a run succeeded; one sentence where
-    nothing was trained.
-    """
+    """The table and a sentence on the selection bias, or why there is none."""
     if frame.empty:
-        return f"{caption}\n\nNothing was trained again: `students.final_seeds` and `hard.final_seeds` are 0.\n"
+        return (
+            f"{caption}\n\nNothing was trained again: `students.final_seeds` and "
+            "`hard.final_seeds` are 0.\n"
+        )
+
     head = [
         "Target",
         "Net",
@@ -99,24 +93,25 @@ def to_markdown(frame: pd.DataFrame, bias: tuple[float, float, float] | None, ca
         "Best of sweep",
         "Difference",
     ]
+
+    # A line a cell; without a run that succeeded its means are empty.
     lines = []
     for entry in frame.itertuples():
         runs = f"{entry.runs}" + (f" ({entry.failed} failed)" if entry.failed else "")
         spread = "" if np.isnan(entry.low_pct) else f" [{entry.low_pct:.2f}, {entry.high_pct:.2f}]"
-        own = (
-            [f"{per_cent(entry.mean_pct)}{spread}", per_cent(entry.iqm_pct)]
-            if entry.runs
-            else ["", ""]
-        )
-        rest = [
-            per_cent(entry.best_of_sweep_pct),
-            f"{entry.difference_pct:+.2f}" if entry.runs else "",
-        ]
-        lines.append([entry.target, entry.row, entry.budget, runs, *own, *rest])
+        means = ["", ""]
+        difference = ""
+        if entry.runs:
+            means = [f"{per_cent(entry.mean_pct)}{spread}", per_cent(entry.iqm_pct)]
+            difference = f"{entry.difference_pct:+.2f}"
+        best = per_cent(entry.best_of_sweep_pct)
+        lines.append([entry.target, entry.row, entry.budget, runs, *means, best, difference])
+
     if bias is None:
         return f"{markdown(caption, head, lines, words=3)}\nNo run of a retrained net succeeded.\n"
     sentence = (
-        f"Retrained nets less the best of their sweep: interquartile mean {bias[0]:+.2f} points, 95\u00a0% interval "
-        f"[{bias[1]:+.2f}, {bias[2]:+.2f}], runs resampled within their cell."
+        "Retrained nets less the best of their sweep: interquartile mean "
+        f"{bias[0]:+.2f} points, 95\u00a0% interval [{bias[1]:+.2f}, {bias[2]:+.2f}], "
+        "runs resampled within their cell."
     )
     return f"{markdown(caption, head, lines, words=3)}\n{sentence}\n"

@@ -1,36 +1,16 @@
-"""Table 1 and Table 2 as data frames and as Markdown, beside the paper's values; used by
-tabulate.
-"""
+"""Table 1 and Table 2 as data frames and as Markdown, beside the paper's values."""
 
 from __future__ import annotations
 
-import json
-from importlib import resources
 from typing import Any
 
 import pandas as pd
 
+from stages.nets.families import FAMILIES
 from stages.report.cells import CellResult
+from stages.report.paper import convolutions, of_the_paper, paper_values, printed_rows
 
-BUDGET_2014 = "70.9M"
-"""At which `snn-2014` has the printed widths."""
 ORDINALS = ("1st", "2nd", "3rd")
-
-
-def paper_values() -> dict[str, Any]:
-    """Table 1 and Table 2 as printed, accuracies in percent (Urban et al. 2017)."""
-    return json.loads((resources.files("stages.report") / "paper.json").read_text())
-
-
-def printed_rows() -> dict[str, Any]:
-    """Row -> label and accuracies by budget, as Table 2 prints them; its last line is
-    `snn-2014`.
-    """
-    table, last = paper_values()["table2"], paper_values()["table2"]["reference_row"]
-    return {
-        **table["rows"],
-        "snn-2014": {"label": last["label"], "accuracy": {BUDGET_2014: last["accuracy"]}},
-    }
 
 
 def millions(params: float) -> str:
@@ -70,26 +50,23 @@ def teacher_depth(widths: str) -> str:
 
 
 def architecture_2014(widths: str, hidden: int) -> str:
-    """The shorthand for the teacher of Ba and Caruana (2014): '128 128 128', 1000 ->
-    128c-mp-128c-mp-128c-mp-1000fc.
-    """
+    """The shorthand for a net of Ba and Caruana (2014): '128 64', 1000 -> 128c-mp-64c-mp-1000fc."""
     return "".join(f"{width}c-mp-" for width in str(widths).split()) + f"{hidden}fc"
 
 
-def hard_architecture(row: str) -> str:
-    """Layers of a convolutional row, as Table 1 prints them (rows 3 and 4 as read, assumption
-    1).
+def architecture(family: str) -> str:
+    """Layers of a family with convolution, in the shorthand; of others the family's name.
+
+    Table 1 prints rows 3 and 4 otherwise; they are as read (assumption 1).
     """
-    layouts = {
-        "conv1": "c-mp-lfc-fc",
-        "conv2": "c-mp-c-mp-fc",
-        "conv3": "c-mp-c-mp-c-mp-fc",
-        "conv4": "c-mp-c-c-mp-c-mp-fc",
-        "conv1-plain": "c-mp-fc",
-        "snn-2014": "c-mp-lfc-fc",
-        "cnn-2014": "c-mp-c-mp-c-mp-fc",
-    }
-    return layouts.get(row, row)
+    net = FAMILIES[family]
+    if not net.layout:
+        return family
+
+    layers = [{"c": "c", "p": "mp"}[letter] for letter in net.layout]
+    if net.bottleneck:
+        layers.append("lfc")
+    return "-".join([*layers, *["fc"] * net.hidden])
 
 
 def table1(
@@ -109,58 +86,64 @@ def table1(
         members: nets in the ensemble.
         comparable: whether this run's data are the paper's; if so, `difference` is given.
         earlier: cells of the teacher of Ba and Caruana (2014), with what they say of their
-        ensemble.
+            ensemble.
 
     Returns:
         columns model, architecture, params, accuracy_pct, paper_pct, difference_pct.
     """
     printed = {entry["model"]: entry for entry in paper_values()["table1"]}
     rows: list[tuple[str, str, float, float, dict[str, Any] | None]] = []
+
+    # Students on hard labels; the paper's values are those of 10M parameters.
     for cell in hard:
-        depth = cell.row.removeprefix("conv")
-        name = f"{depth} conv. layer{'s' if depth != '1' else ''}" if depth.isdigit() else cell.row
-        at = printed.get(f"{depth} conv. layer") if cell.budget == "10M" or not comparable else None
+        depth = _depth(cell)
+        name = f"{depth} conv. layer{'s' if depth > 1 else ''}" if depth else cell.row
+        at = None
+        if cell.budget == "10M" or not comparable:
+            at = printed.get(f"{depth} conv. layer")
         label = name if at and comparable else f"{name}, {cell.budget}"
-        rows.append((label, hard_architecture(cell.row), cell.params, cell.test_accuracy, at))
+        rows.append((label, architecture(cell.family), cell.params, cell.test_accuracy, at))
+
+    # The best teachers and their ensemble; the paper has none of vectors.
     best = teachers.dropna(subset=["validation_error"])
     best = best.sort_values(["validation_error", "trial"], kind="stable").head(len(ORDINALS))
     layout = teacher_layout(best["widths"].iloc[0])
-    of_images = layout == LAYOUTS[4]  # others the paper does not have
-    kind, kinds = ("Teacher CNN", "CNNs") if of_images else ("Teacher", "nets")
+    of_images = layout == LAYOUTS[4]
+    kind = "Teacher CNN" if of_images else "Teacher"
     for ordinal, (_, entry) in zip(ORDINALS, best.iterrows(), strict=False):
         name = f"{kind} {ordinal}"
-        architecture = teacher_architecture(entry["widths"])
-        rows.append(
-            (name, architecture, entry["params"], entry["test_accuracy"], printed.get(name))
-        )
-    facts = (
-        ensemble["params"],
-        ensemble["test_accuracy"],
-        printed["Ensemble of 16 CNNs"] if of_images else None,
-    )
-    rows.append((f"Ensemble of {members} {kinds}", layout, *facts))
+        shape = teacher_architecture(entry["widths"])
+        rows.append((name, shape, entry["params"], entry["test_accuracy"], printed.get(name)))
+
+    name = f"Ensemble of {members} {'CNNs' if of_images else 'nets'}"
+    at = printed["Ensemble of 16 CNNs"] if of_images else None
+    rows.append((name, layout, ensemble["params"], ensemble["test_accuracy"], at))
+
+    # The teacher of 2014 and its ensemble.
     for cell in earlier:
-        own, count = cell.facts, int(cell.facts["members"])
-        architecture = architecture_2014(
-            cell.shown["widths"].iloc[0], int(cell.shown["dependent"].iloc[0])
-        )
-        first, both = (
-            printed["Teacher CNN (Ba & Caruana 2014)"],
-            printed["Ensemble, 4 CNNs (Ba & Caruana 2014)"],
-        )
-        rows.append((first["model"], architecture, cell.params, cell.test_accuracy, first))
-        name = f"Ensemble, {count} CNNs (Ba & Caruana 2014)"
-        rows.append(
-            (name, architecture, own["ensemble_params"], own["ensemble_test_accuracy"], both)
-        )
-    frame = pd.DataFrame(
-        [
-            (n, a, int(p), 100 * t, at["test_accuracy_pct"] if at else None)
-            for n, a, p, t, at in rows
-        ],
-        columns=["model", "architecture", "params", "accuracy_pct", "paper_pct"],
-    )
-    return _difference(frame, comparable)
+        hidden = int(cell.shown["dependent"].iloc[0])
+        shape = architecture_2014(cell.shown["widths"].iloc[0], hidden)
+        at = printed["Teacher CNN (Ba & Caruana 2014)"]
+        rows.append((at["model"], shape, cell.params, cell.test_accuracy, at))
+
+        scores = cell.facts
+        name = f"Ensemble, {int(scores['members'])} CNNs (Ba & Caruana 2014)"
+        at = printed["Ensemble, 4 CNNs (Ba & Caruana 2014)"]
+        params = scores["ensemble_params"]
+        rows.append((name, shape, params, scores["ensemble_test_accuracy"], at))
+
+    lines = [
+        (name, shape, int(params), 100 * accuracy, at["test_accuracy_pct"] if at else None)
+        for name, shape, params, accuracy, at in rows
+    ]
+    columns = ["model", "architecture", "params", "accuracy_pct", "paper_pct"]
+    return _difference(pd.DataFrame(lines, columns=columns), comparable)
+
+
+def _depth(cell: CellResult) -> int:
+    """Convolutional layers of a row that is named after them, as `conv2`; 0 for other rows."""
+    depth = convolutions(cell.family)
+    return depth if cell.row == f"conv{depth}" else 0
 
 
 def table2(cells: list[CellResult], comparable: bool) -> pd.DataFrame:
@@ -168,19 +151,22 @@ def table2(cells: list[CellResult], comparable: bool) -> pd.DataFrame:
 
     Returns:
         columns row, label, budget, params, accuracy_pct, paper_pct, difference_pct; the paper's
-        value is
-        empty where the paper has no such row or budget.
+            value is empty where the paper has no such row or budget.
     """
     printed = printed_rows()
     lines = []
     for cell in cells:
-        at = printed.get(cell.row, {"label": cell.row, "accuracy": {}})
-        paper = at["accuracy"].get(cell.budget)
-        lines.append(
-            (cell.row, at["label"], cell.budget, cell.params, 100 * cell.test_accuracy, paper)
-        )
+        label = printed[cell.row]["label"] if of_the_paper(cell.row, cell.family) else cell.row
+        paper = printed_accuracies(cell.row, label).get(cell.budget)
+        lines.append((cell.row, label, cell.budget, cell.params, 100 * cell.test_accuracy, paper))
     columns = ["row", "label", "budget", "params", "accuracy_pct", "paper_pct"]
     return _difference(pd.DataFrame(lines, columns=columns), comparable)
+
+
+def printed_accuracies(row: str, label: str) -> dict[str, float]:
+    """The paper's line of Table 2 for a line of `table2`, by budget; empty if it has none."""
+    entry = printed_rows().get(row)
+    return entry["accuracy"] if entry and entry["label"] == label else {}
 
 
 def _difference(frame: pd.DataFrame, comparable: bool) -> pd.DataFrame:
@@ -199,13 +185,12 @@ def nested(
     teachers: dict[str, float],
     ensemble: dict[str, float],
 ) -> dict[str, dict[str, float]]:
-    """row -> budget -> test accuracy in per cent, the form in which `dvc exp diff` prints Table
-    2.
-    """
+    """row -> budget -> test accuracy in per cent, the form of Table 2 in `dvc exp diff`."""
     out: dict[str, dict[str, float]] = {}
     for prefix, group in (("", cells), ("hard-", hard)):
         for cell in group:
             out.setdefault(prefix + cell.row, {})[cell.budget] = round(100 * cell.test_accuracy, 2)
+
     out["teacher"] = {"best": round(100 * teachers["test_accuracy"], 2)}
     out["ensemble"] = {"test": round(100 * ensemble["test_accuracy"], 2)}
     return out
@@ -214,36 +199,31 @@ def nested(
 def markdown1(frame: pd.DataFrame, caption: str, comparable: bool) -> str:
     """Table 1 as Markdown."""
     head = ["Model", "Architecture", "# parameters", "Accuracy", "Paper (CIFAR-10)"]
+    if comparable:
+        head.append("Difference")
+
     lines = []
     for entry in frame.itertuples():
-        line = [
-            entry.model,
-            entry.architecture,
-            millions(entry.params),
-            per_cent(entry.accuracy_pct),
-        ]
-        lines.append(
-            [
-                *line,
-                per_cent(entry.paper_pct),
-                *([_signed(entry.difference_pct)] if comparable else []),
-            ]
-        )
-    return markdown(caption, [*head, *(["Difference"] if comparable else [])], lines, words=2)
+        line = [entry.model, entry.architecture, millions(entry.params)]
+        line += [per_cent(entry.accuracy_pct), per_cent(entry.paper_pct)]
+        if comparable:
+            line.append(_signed(entry.difference_pct))
+        lines.append(line)
+    return markdown(caption, head, lines, words=2)
 
 
 def markdown2(frame: pd.DataFrame, caption: str, comparable: bool) -> str:
-    """Table 2 as Markdown: a line a row, a column a budget, the paper's value and the difference
-    beside it.
+    """Table 2 as Markdown: a line a row, a column a budget, the paper's value and the difference.
 
     Where no budget of the run is one of the paper's, one column gives the paper's range from 1M to
     31.6M.
     """
-    printed = printed_rows()
     budgets = list(dict.fromkeys(frame["budget"]))
     shared = [
         budget for budget in budgets if frame.loc[frame.budget == budget, "paper_pct"].notna().any()
     ]
+
+    # The head.
     head = [""]
     for budget in budgets:
         head.append(budget)
@@ -251,44 +231,42 @@ def markdown2(frame: pd.DataFrame, caption: str, comparable: bool) -> str:
             head += [f"paper {budget}", *(["difference"] if comparable else [])]
     if not shared:
         head.append("paper, 1M to 31.6M (CIFAR-10)")
+
+    # A line a row; a row of 2014 has a budget that the others do not have.
     lines = []
     for row, group in frame.groupby("row", sort=False):
-        line = [group["label"].iloc[0]]
+        label = group["label"].iloc[0]
+        line = [label]
         by_budget = group.set_index("budget")
         for budget in budgets:
-            entry = by_budget.reindex([budget]).iloc[0]  # a row of 2014 has a budget of its own
+            entry = by_budget.reindex([budget]).iloc[0]
             line.append(per_cent(entry.accuracy_pct))
             if budget in shared:
-                line += [
-                    per_cent(entry.paper_pct),
-                    *([_signed(entry.difference_pct)] if comparable else []),
-                ]
+                line.append(per_cent(entry.paper_pct))
+                line += [_signed(entry.difference_pct)] if comparable else []
         if not shared:
-            values = [
-                f"{value:.1f}" for value in printed.get(row, {"accuracy": {}})["accuracy"].values()
-            ]
-            line.append(
-                " to ".join(dict.fromkeys([*values[:1], *values[-1:]])) + "\u00a0%"
-                if values
-                else ""
-            )
+            line.append(_range(printed_accuracies(str(row), label)))
         lines.append(line)
     return markdown(caption, head, lines)
 
 
+def _range(accuracies: dict[str, float]) -> str:
+    """65.8 to 70.2 %, the first and the last; empty where there are none."""
+    if not accuracies:
+        return ""
+    values = [f"{value:.1f}" for value in accuracies.values()]
+    return " to ".join(dict.fromkeys([values[0], values[-1]])) + "\u00a0%"
+
+
 def markdown(caption: str, head: list[str], lines: list[list[str]], words: int = 1) -> str:
-    """A Markdown table under its caption; the first `words` columns hold words, the others
-    numbers.
-    """
+    """A Markdown table under its caption; its first `words` columns are words, the rest numbers."""
     rule = ["---"] * words + ["---:"] * (len(head) - words)
     body = "\n".join("| " + " | ".join(line) + " |" for line in [head, rule, *lines])
     return f"{caption}\n\n{body}\n"
 
 
 def per_cent(value: float | None, digits: int = 2) -> str:
-    """79.20 %, with a space at which no line breaks, from a number in per cent; empty where there
-    is none.
-    """
+    """79.20 %, with a no-break space, from a number in per cent; empty where there is none."""
     return "" if value is None or pd.isna(value) else f"{value:.{digits}f}\u00a0%"
 
 

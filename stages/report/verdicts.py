@@ -1,4 +1,4 @@
-"""Verdicts on the claims with their uncertainty, as JSON and Markdown; used by assess.
+"""Verdicts on the claims with their uncertainty, as JSON and Markdown.
 
 A claim holds if all of its comparisons do, so the largest of their p-values tests it and needs no
 correction (the intersection-union test, Berger 1982). It does not hold if one of them is turned
@@ -20,7 +20,10 @@ from stages.report.claims import Claim, Comparison, Quantity
 from stages.report.statistics import holm, interval, p_value
 from stages.report.tables import markdown
 
-HOLDS, FAILS, OPEN, UNTESTED = "holds", "does not hold", "undecided at this scale", "not tested"
+HOLDS = "holds"
+FAILS = "does not hold"
+OPEN = "undecided at this scale"
+UNTESTED = "not tested"
 
 
 @dataclass(frozen=True)
@@ -43,27 +46,30 @@ class Verdict:
 
 def judge(claims: Sequence[Claim], level: float) -> list[Verdict]:
     """The verdict on each claim, `level` for all of them together."""
-    tested, both = [claim for claim in claims if claim.comparisons], []
-    for claim in tested:
-        turned = min(_tail(comparison, turned=True) for comparison in claim.comparisons)
-        both += [
-            max(_tail(comparison) for comparison in claim.comparisons),
-            min(1.0, len(claim.comparisons) * turned),
-        ]
-    adjusted = iter(holm(both))
-    found = {claim.id: (next(adjusted), next(adjusted)) for claim in tested}
-    return [_verdict(claim, found.get(claim.id), 1 - level) for claim in claims]
+    tested = [claim for claim in claims if claim.comparisons]
+    holds = [max(_tail(each) for each in claim.comparisons) for claim in tested]
+    turned = [min(_tail(each, turned=True) for each in claim.comparisons) for claim in tested]
+    fails = [
+        min(1.0, len(claim.comparisons) * tail) for claim, tail in zip(tested, turned, strict=True)
+    ]
+
+    adjusted = holm([*holds, *fails])
+    both = zip(adjusted[: len(tested)], adjusted[len(tested) :], strict=True)
+    pairs = {claim.id: pair for claim, pair in zip(tested, both, strict=True)}
+    return [_verdict(claim, pairs.get(claim.id), 1 - level) for claim in claims]
 
 
 def _tail(comparison: Comparison, turned: bool = False) -> float:
     """p-value of "the difference is at most its bound"; `turned`, of "at least"."""
-    sign, difference = -1 if turned else 1, comparison.difference
+    sign = -1 if turned else 1
+    difference = comparison.difference
     return p_value(sign * difference.value, sign * difference.samples, sign * comparison.bound)
 
 
 def _verdict(claim: Claim, p: tuple[float, float] | None, alpha: float) -> Verdict:
     if p is None:
         return Verdict(claim, UNTESTED, None, None, None)
+
     word = HOLDS if p[0] <= alpha else FAILS if p[1] <= alpha else OPEN
 
     def against(comparison: Comparison) -> tuple[float, float]:
@@ -99,13 +105,7 @@ def to_json(
             "comparisons": len(each.claim.comparisons),
             "p_holds": _rounded(each.p_holds),
             "p_fails": _rounded(each.p_fails),
-            "weakest": None
-            if each.weakest is None
-            else {
-                "name": each.weakest.name,
-                "bound_pct": round(100 * each.weakest.bound, 4),
-                **_points(each.weakest.difference, level),
-            },
+            "weakest": _weakest(each.weakest, level),
             "effect": each.claim.effect,
             "effects": {key: _points(effect, level) for key, effect in each.claim.effects.items()},
             "paper": paper[each.claim.id],
@@ -114,43 +114,56 @@ def to_json(
     }
 
 
+def _weakest(comparison: Comparison | None, level: float) -> dict[str, Any] | None:
+    if comparison is None:
+        return None
+    return {
+        "name": comparison.name,
+        "bound_pct": round(100 * comparison.bound, 4),
+        **_points(comparison.difference, level),
+    }
+
+
 def _rounded(p: float | None) -> float | None:
     return None if p is None else float(f"{p:.3g}")
 
 
-def to_markdown(found: dict[str, Any], caption: str) -> str:
+def to_markdown(answers: dict[str, Any], caption: str) -> str:
     """Two tables of `to_json`'s claims: the verdicts, and the effects beside the paper's."""
-    verdicts, effects = [], []
-    for entry in found.values():
-        weakest, p = entry["weakest"], entry["p_fails" if entry["verdict"] == FAILS else "p_holds"]
-        nearest = "" if weakest is None else f"{weakest['name']}: {_interval(weakest)}"
-        count = str(entry["comparisons"]) if entry["comparisons"] else ""
-        verdicts.append(
-            [
-                entry["statement"],
-                f"**{entry['verdict']}**",
-                nearest,
-                count,
-                "" if p is None else _p(p),
-            ]
-        )
-        for i, key in enumerate(dict.fromkeys([*entry["effects"], *entry["paper"]])):
-            here, paper = entry["effects"].get(key), entry["paper"].get(key)
-            printed = "" if paper is None else f"{paper:+.2f}"
-            effects.append(
-                [
-                    "" if i else entry["effect"],
-                    key,
-                    "" if here is None else _interval(here),
-                    printed,
-                ]
-            )
+    judged = [_verdict_line(entry) for entry in answers.values()]
     head = ["Claim", "Verdict", "Nearest to failing, points", "Comparisons", "p"]
+
+    effects = [line for entry in answers.values() for line in _effect_lines(entry)]
     second = ["Effect", "Where", "This run, points", "Paper (CIFAR-10)"]
-    note = "Effects: differences of test accuracy in percentage points, positive where they speak for the claim."
-    return (
-        markdown(caption, head, verdicts, words=2) + "\n" + markdown(note, second, effects, words=2)
+    note = (
+        "Effects: differences of test accuracy in percentage points, positive where they speak "
+        "for the claim."
     )
+    return (
+        markdown(caption, head, judged, words=2) + "\n" + markdown(note, second, effects, words=2)
+    )
+
+
+def _verdict_line(entry: dict[str, Any]) -> list[str]:
+    """A claim, its verdict, and what the verdict rests on."""
+    weakest = entry["weakest"]
+    nearest = "" if weakest is None else f"{weakest['name']}: {_interval(weakest)}"
+    count = str(entry["comparisons"]) if entry["comparisons"] else ""
+    p = entry["p_fails" if entry["verdict"] == FAILS else "p_holds"]
+    words = "" if p is None else _p(p)
+    return [entry["statement"], f"**{entry['verdict']}**", nearest, count, words]
+
+
+def _effect_lines(entry: dict[str, Any]) -> list[list[str]]:
+    """A claim's effects beside the paper's, a line a key; the first one says what they measure."""
+    lines = []
+    for i, key in enumerate(dict.fromkeys([*entry["effects"], *entry["paper"]])):
+        here = entry["effects"].get(key)
+        paper = entry["paper"].get(key)
+        measured = "" if here is None else _interval(here)
+        printed = "" if paper is None else f"{paper:+.2f}"
+        lines.append(["" if i else entry["effect"], key, measured, printed])
+    return lines
 
 
 def _interval(entry: dict[str, float]) -> str:

@@ -14,6 +14,19 @@ from stages.store.atomic import write_json, write_text
 from stages.trials.folder import CURVES
 
 TABLE_COLUMNS = ("trial", "validation_error", "best_so_far", "test_accuracy")
+NOT_HYPERPARAMETERS = (
+    *TABLE_COLUMNS,
+    "params",
+    "widths",
+    "dependent",
+    "best_epoch",
+    "epochs",
+    "why",
+    "reason",
+    "test_sha256",
+    "family",
+)
+"""Columns of a trial table besides the hyperparameters."""
 RETRAINED_COLUMNS = ("run", "validation_error", "test_accuracy")
 
 Columns = Mapping[str, Any]

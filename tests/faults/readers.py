@@ -292,9 +292,9 @@ def json_readers(root: Path) -> list[Reader]:
 def metrics(root: Path) -> list[Reader]:
     """The CSV and JSON of a cell, as tabulate and draw read them."""
     row = {"validation_error": 0.5, "test_accuracy": 0.25, "params": 60000, "widths": [3, 4]}
-    write_table(
-        root / "conv2-60k.csv", [{**row, "trial": i} for i in range(3)], ("params", "widths")
-    )
+    row["family"] = "conv2"
+    lines = [{**row, "trial": i} for i in range(3)]
+    write_table(root / "conv2-60k.csv", lines, ("params", "widths", "family"))
     write_json(root / "conv2-60k.json", {"test_accuracy": 0.25, "validation_accuracy": 0.5})
     runs = [TrialRow(k, {}, 1, 0.5, None, {"errors": [0.5]}) for k in range(3)]
     tested = {k: {"test_accuracy": 0.25, "test_sha256": "ab" * 32} for k in range(3)}
@@ -302,6 +302,7 @@ def metrics(root: Path) -> list[Reader]:
 
     def read(path: Path) -> tuple[Any, ...]:
         cell = read_cell(root, "conv2", "60k")
+        assert cell.family in ("conv2", "")  # empty where the name of the column is damaged
         return cell.test_accuracy, cell.params, cell.trials, cell.shown, cell.retrained
 
     def judge(path: Path, value: tuple[Any, ...]) -> str:

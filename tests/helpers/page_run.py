@@ -20,6 +20,7 @@ from stages import assess, tabulate
 from stages.settings.groups import FOLDER, SECTION
 from stages.settings.read import read_params
 from stages.settings.students import matrix
+from stages.settings.students import row as row_settings
 from stages.store.predictions import fingerprint, write_test_logits
 from stages.store.prepared import write_split
 from stages.store.tensors import write_tensors
@@ -105,7 +106,9 @@ def make(
             skill = SKILL.get(row, 2.4) - (target == "hard")
             runs = again if target != "hard" else 0
             net = partial(logits, rng, labels, len(classes), skill)
-            cell(folder, (FOLDER[target], f"{row}-{budget}"), rng, net, labels, runs)
+            family = row_settings(params, target, row).net or row
+            place = (FOLDER[target], f"{row}-{budget}", family)
+            cell(folder, place, rng, net, labels, runs)
     teachers(folder / "metrics", rng)
     (folder / "metrics/environment.json").write_text(json.dumps([ENVIRONMENT]))
     accuracies = {"test_accuracy": 0.9, "validation_accuracy": 0.91, "params": 250_521}
@@ -135,7 +138,7 @@ def logits(rng: np.random.Generator, labels: np.ndarray, classes: int, skill: fl
 
 def cell(
     folder: Path,
-    place: tuple[str, str],
+    place: tuple[str, str, str],
     rng: np.random.Generator,
     net: Callable[[], np.ndarray],
     labels: np.ndarray,
@@ -144,10 +147,11 @@ def cell(
     """A search of seven trials, the fifth of which failed, and retrained nets.
 
     Args:
-        place: the stage's folder, and row and budget.
+        place: the stage's folder, row and budget, and the family of the nets.
         net: gives the outputs of another net.
     """
-    (stage, key), size = place, int(1000 * float(place[1].rsplit("-", 1)[1].removesuffix("k")))
+    stage, key, family = place
+    size = int(1000 * float(key.rsplit("-", 1)[1].removesuffix("k")))
     errors = np.round(rng.uniform(0.2, 0.6, 7), 4)
     errors[4] = np.nan
     best = sorted(np.flatnonzero(np.isfinite(errors)), key=lambda i: errors[i])[:5]
@@ -169,6 +173,7 @@ def cell(
             "lr": float(np.exp(rng.uniform(-9, -7))),
             "momentum": 0.9,
             "init_scale": rng.uniform(),
+            "family": family,
         }
         for i in range(7)
     ]

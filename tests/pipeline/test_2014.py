@@ -17,7 +17,8 @@ import torch
 from stages import assess, draw, page, tabulate
 from stages.fit.evaluate import logits
 from stages.nets.student import described_student
-from stages.report.tables import architecture_2014, markdown2, printed_rows, table2
+from stages.report.paper import printed_rows
+from stages.report.tables import architecture_2014, markdown2, table2
 from stages.settings import whole
 from stages.store.manifest import read_manifest
 from stages.store.prepared import read_test
@@ -27,7 +28,7 @@ from stages.trials.cell import set_up
 from stages.trials.student_data import LabelledOnce
 from tests.helpers.pocket import run_cell as cell
 from tests.helpers.pocket import run_to_labels
-from tests.stages.report.test_report import cell as made_cell
+from tests.stages.report.test_tables import cell as made_cell
 from tools.pocket import pocket_params, write_params
 
 CHANGES = {

@@ -27,7 +27,7 @@ from stages.nets.budget import plan
 from stages.nets.families import FAMILIES
 from stages.nets.layers import teacher_params, teacher_widths
 from stages.report import outputs
-from stages.report.figures import outputs as pictures
+from stages.report.figures.outputs import confusions
 from stages.settings.budgets import parse_budget
 from stages.settings.inputs import Inputs
 from stages.store.manifest import read_manifest
@@ -310,7 +310,7 @@ def test_mistakes_that_were_never_made_have_no_line() -> None:
     ]
     whole = table.pivot(index="true", columns="predicted", values="count").fillna(0).to_numpy()
     np.testing.assert_array_equal(whole[[0, 1, 3]].sum(1), [1, 2, 1])
-    axes = pictures.confusions(table, list("abcde"), "w").axes[0]
+    axes = confusions(table, list("abcde"), "w").axes[0]
     share = axes.collections[0].get_array().reshape(5, 5)
     assert np.ma.getmaskarray(share)[[2, 4]].all() and share[1].tolist() == [0, 0.5, 0, 0, 0.5]
 

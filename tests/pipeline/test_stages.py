@@ -239,9 +239,7 @@ def test_assess_refuses_outputs_of_another_run(
     }
     write_test_logits(path, {"trials": changed[damage], "retrained": {}})
     monkeypatch.chdir(folder)
-    with pytest.raises(
-        ValueError, match=r"mlp2-60k/test\.safetensors holds other outputs .*'dvc pull"
-    ):
+    with pytest.raises(ValueError, match=r"mlp2-60k/test\.safetensors does not match .*'dvc pull"):
         assess.main()
 
 

@@ -211,7 +211,8 @@ def test_a_net_without_mistakes_announces_none(
 ) -> None:
     folder = shutil.copytree(images, tmp_path / "copy")
     right = 9 * np.eye(10, dtype=np.float32)[read_test(folder / "data/prepared")[1]]
-    monkeypatch.setattr(page, "outputs", lambda *_: (right, right))
+    monkeypatch.setattr(page, "student_outputs", lambda *_: right)
+    monkeypatch.setattr(page, "ensemble_outputs", lambda *_: right)
     text = read(paged(folder))
     assert "gets 0 of 300 test images wrong.</p>" in text and "Shown are those" not in text
     assert "Shown are those of which it is surest" in read(images)
@@ -346,7 +347,7 @@ FAULTS: dict[str, tuple[Callable[[Path], Any], str]] = {
         rewrite("metrics/confusion.csv", lambda t: t.replace("NA", "NaN")),
         "confusion.csv has the class 'NaN', which data/prepared has not",
     ),
-    "other outputs": (other_outputs, "-60k.csv says: bring both from one run, with 'dvc checkout"),
+    "other outputs": (other_outputs, "-60k.csv: take both from the same run, with 'dvc checkout"),
     "other ensemble": (
         other_ensemble,
         "has no outputs for the 300 test images and 10 classes of data/prepared",

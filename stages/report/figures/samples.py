@@ -6,6 +6,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
+from stages.report.figures import theme  # noqa: F401  sets how figures look
+
 
 def augmentation(originals: np.ndarray, views: np.ndarray, where: str) -> Figure:
     """Original images and the views that students see in the first epochs; vectors as maps of grey.
@@ -17,15 +19,18 @@ def augmentation(originals: np.ndarray, views: np.ndarray, where: str) -> Figure
     """
     if originals.dtype == np.float32:
         return _vectors(originals, where)
+
     count, epochs = views.shape[:2]
     size = (1.0 * (epochs + 1), 1.02 * count + 0.5)
     figure, grid = plt.subplots(
         count, epochs + 1, figsize=size, squeeze=False, layout="constrained"
     )
+
     for i in range(count):
         for j, image in enumerate([originals[i], *views[i]]):
             grid[i, j].imshow(image, interpolation="nearest")
             grid[i, j].set_axis_off()
+
     grid[0, 0].set_title("original", fontsize=8)
     for j in range(epochs):
         grid[0, j + 1].set_title(f"epoch {j + 1}", fontsize=8)
@@ -36,15 +41,14 @@ def augmentation(originals: np.ndarray, views: np.ndarray, where: str) -> Figure
 
 
 def _vectors(vectors: np.ndarray, where: str) -> Figure:
-    """Standardised vectors, one column each, frames down; those without frames as one line of their
-    features.
-    """
+    """Standardised vectors, one column each: frames down, or one line of features."""
     maps = [
         vector.mean(axis=-1) if vector.ndim == 3 else np.atleast_2d(vector) for vector in vectors
     ]
     figure, grid = plt.subplots(
         1, len(maps), figsize=(1.6 * len(maps) + 0.8, 2.2), squeeze=False, layout="constrained"
     )
+
     most = max(float(np.abs(each).max()) for each in maps) or 1.0
     for axes, each in zip(grid[0], maps, strict=True):
         shown = axes.imshow(
@@ -53,6 +57,7 @@ def _vectors(vectors: np.ndarray, where: str) -> Figure:
         axes.set(
             xticks=[0, each.shape[1] - 1], yticks=sorted({0, each.shape[0] - 1}), xlabel="feature"
         )
+
     grid[0, 0].set_ylabel("frame" if maps[0].shape[0] > 1 else "")
     figure.colorbar(shown, ax=grid[0].tolist(), label="standardised")
     title = f"Training vectors, standardised, the same in every epoch: {where}"

@@ -1,6 +1,4 @@
-"""Confusion matrices of the report page: a heat map a net, and the mistakes that are made most
-often.
-"""
+"""Confusion matrices of the report page: a heat map a net, and its most frequent mistakes."""
 
 from __future__ import annotations
 
@@ -11,6 +9,7 @@ import pandas as pd
 import seaborn
 from matplotlib.colors import to_hex
 
+from stages.report.figures.style import SHARE_COLORS, SHARE_TICKS
 from stages.report.page.charts import MUTED, Chart, axis, layout
 from stages.report.page.text import SPACE, counted, distinct, drawn, percent, shortened, whole
 
@@ -19,7 +18,7 @@ MOST_CLASSES = 100
 FEW_CLASSES = 20
 """Up to which classes are named at the axes and shares stand in the cells."""
 BAR_PX = 64
-"""For the bar of colours and its labels."""
+"""For the bar of colours and its labels; Plotly leaves too little for the labels on a phone."""
 FREQUENT = 12
 """Mistakes that are listed of each net."""
 
@@ -30,8 +29,11 @@ def of_net(table: pd.DataFrame, net: str, classes: list[str]) -> pd.DataFrame:
     Raises:
         ValueError: a class that is none of `classes`.
     """
-    part, index = table[table["net"] == net], {name: i for i, name in enumerate(classes)}
-    if unknown := sorted({*part["true"], *part["predicted"]} - set(index)):
+    part = table[table["net"] == net]
+    index = {name: i for i, name in enumerate(classes)}
+
+    unknown = sorted({*part["true"], *part["predicted"]} - set(index))
+    if unknown:
         raise ValueError(
             f"metrics/confusion.csv has the class {unknown[0]!r}, which data/prepared has not: "
             "run 'dvc repro --force assess'"
@@ -45,14 +47,11 @@ def accuracy(lines: pd.DataFrame) -> float:
 
 
 def frequent(lines: pd.DataFrame, classes: list[str]) -> list[list[str]]:
-    """The mistakes made most often, most frequent first: true and predicted class, images, share of
-    the true class.
-    """
+    """The most frequent mistakes: true and predicted class, images, share of the true class."""
     totals = lines.groupby("true")["count"].sum()
     wrong = lines[(lines["true"] != lines["predicted"]) & (lines["count"] > 0)]
-    most = wrong.sort_values(["count", "true", "predicted"], ascending=[False, True, True]).head(
-        FREQUENT
-    )
+    ordered = wrong.sort_values(["count", "true", "predicted"], ascending=[False, True, True])
+    most = ordered.head(FREQUENT)
     return [
         [
             shortened(classes[true]),
@@ -65,29 +64,55 @@ def frequent(lines: pd.DataFrame, classes: list[str]) -> list[list[str]]:
 
 
 def matrix(lines: pd.DataFrame, classes: list[str]) -> Chart | None:
-    """Shares of each true class, colours on their square root so that few mistakes show; None of
-    too many classes.
+    """Shares of each true class, colours on their square root so that few mistakes show.
+
+    None where there are too many classes.
     """
     if len(classes) > MOST_CLASSES:
         return None
-    found = np.zeros((len(classes), len(classes)), np.int64)
-    np.add.at(found, (lines["true"], lines["predicted"]), lines["count"])
-    few, totals = len(classes) <= FEW_CLASSES, found.sum(axis=1, keepdims=True)
-    names = [drawn(name) for name in distinct(classes, 14)]
+
+    few = len(classes) <= FEW_CLASSES
+    counts = np.zeros((len(classes), len(classes)), np.int64)
+    np.add.at(counts, (lines["true"], lines["predicted"]), lines["count"])
     with np.errstate(invalid="ignore"):
-        share = found / totals
-    words = [
+        share = counts / counts.sum(axis=1, keepdims=True)
+
+    # Ten digits fit a phone of 360 px.
+    names = [drawn(name) for name in distinct(classes, 14)]
+    longest = max(map(len, names))
+    least = BAR_PX + 24 * len(names) + 7 * longest if few else 300
+
+    form = {
+        "type": "category",
+        "showticklabels": few,
+        "showgrid": False,
+        "ticks": "",
+        "showline": False,
+    }
+    x = axis("predicted class", tickangle=-90 if longest > 3 else 0, **form)
+    y = axis("true class", autorange="reversed", **form)
+    shown = layout(460 if few else 560, x, y)
+    shown["font"] = {**shown["font"], "color": MUTED}
+    shown["margin"] = {**shown["margin"], "r": BAR_PX}
+    heat = _heat(names, share, _words(counts, share), few)
+    return {"data": [heat], "layout": shown, "legend": [], "min_width": least}
+
+
+def _words(counts: np.ndarray, share: np.ndarray) -> list[list[str]]:
+    """What stands beside each cell."""
+    totals = counts.sum(axis=1)
+    return [
         [
-            f"{counted(int(n), 'image')} of {whole(totals[i, 0])}, {percent(share[i, j])}"
-            for j, n in enumerate(line)
+            f"{counted(int(count), 'image')} of {whole(totals[i])}, {percent(share[i, j])}"
+            for j, count in enumerate(line)
         ]
-        for i, line in enumerate(found)
+        for i, line in enumerate(counts)
     ]
-    shades = [
-        to_hex(color)
-        for color in seaborn.color_palette("rocket_r", as_cmap=True)(np.linspace(0, 1, 11))
-    ]
-    marks = [0, 0.01, 0.05, 0.1, 0.25, 0.5, 1]
+
+
+def _heat(names: list[str], share: np.ndarray, words: list[list[str]], few: bool) -> dict[str, Any]:
+    """The cells as Plotly draws them."""
+    colors = seaborn.color_palette(SHARE_COLORS, as_cmap=True)(np.linspace(0, 1, 11))
     heat: dict[str, Any] = {
         "type": "heatmap",
         "x": names,
@@ -96,45 +121,25 @@ def matrix(lines: pd.DataFrame, classes: list[str]) -> Chart | None:
         "zmin": 0,
         "zmax": 1,
         "customdata": words,
-        "colorscale": [[i / 10, shade] for i, shade in enumerate(shades)],
+        "colorscale": [[i / 10, to_hex(color)] for i, color in enumerate(colors)],
         "xgap": int(few),
         "ygap": int(few),
         "hovertemplate": "true %{y}, predicted %{x}<br>%{customdata}<extra></extra>",
-    }
-    ticks = {
-        "tickvals": [mark**0.5 for mark in marks],
-        "ticktext": [f"{100 * mark:g}{SPACE}%" for mark in marks],
-    }
-    heat["colorbar"] = {
-        **ticks,
-        "thickness": 12,
-        "outlinewidth": 0,
-        "title": {"text": "share", "font": {"size": 12}},
+        "colorbar": {
+            "tickvals": [tick**0.5 for tick in SHARE_TICKS],
+            "ticktext": [f"{100 * tick:g}{SPACE}%" for tick in SHARE_TICKS],
+            "thickness": 12,
+            "outlinewidth": 0,
+            "title": {"text": "share", "font": {"size": 12}},
+        },
     }
     if few:
         heat |= {
-            "text": [[_mark(share[i, j]) for j in range(len(names))] for i in range(len(names))]
+            "text": [[_mark(each) for each in line] for line in share],
+            "texttemplate": "%{text}",
+            "textfont": {"size": 11},
         }
-        heat |= {"texttemplate": "%{text}", "textfont": {"size": 11}}
-    form = {
-        "type": "category",
-        "showticklabels": few,
-        "showgrid": False,
-        "ticks": "",
-        "showline": False,
-    }
-    side = {"autorange": "reversed", **form}
-    x = axis("predicted class", tickangle=-90 if max(map(len, names)) > 3 else 0, **form)
-    shown = layout(460 if few else 560, x, axis("true class", **side))
-    shown["font"] = {**shown["font"], "color": MUTED}
-    shown["margin"] = {
-        **shown["margin"],
-        "r": BAR_PX,
-    }  # Plotly leaves too little for its labels on a phone
-    least = (
-        BAR_PX + 24 * len(names) + 7 * max(map(len, names)) if few else 300
-    )  # ten digits fit a phone of 360 px
-    return {"data": [heat], "layout": shown, "legend": [], "min_width": least}
+    return heat
 
 
 def _mark(share: float) -> str:

@@ -1,5 +1,4 @@
-"""Figure 1 of the report page: accuracy against parameters, each cell with its trials, widths and
-hyperparameters.
+"""Figure 1 of the report page: accuracy against parameters, each cell with all that it is.
 
 The paper's values (Urban et al. 2017, Table 1 and Table 2) are further lines, hidden until they are
 switched on.
@@ -14,21 +13,28 @@ from typing import Any
 import pandas as pd
 
 from stages.report.cells import CellResult
-from stages.report.figures.style import label
+from stages.report.figures.style import REACH
 from stages.report.page.charts import INK, MUTED, Chart, axis, key, layout, series, styles
 from stages.report.page.searches import hyperparameters
 from stages.report.page.text import SPACE, brief, counted, drawn, fixed, percent, whole
-from stages.report.tables import paper_values
+from stages.report.paper import label, paper_values
+from stages.settings.budgets import parse_budget
 
-HARD, ENSEMBLE, PAPER = "hard", "ensemble", "paper"
-REACH = 1.18
-"""A short line of Figure 1 goes from its budget divided by this to its budget times this."""
+HARD = "hard"
+ENSEMBLE = "ensemble"
+PAPER = "paper"
+"""Groups of the legend besides the rows."""
+DOTTED = {"color": MUTED, "dash": "dot", "width": 1.6}
+"""The line of an ensemble."""
+
+Cells = Mapping[tuple[str, str, str], CellResult]
+"""Target, row, budget -> cell."""
+Form = Mapping[str, tuple[str, str]]
+"""Row -> colour and symbol."""
 
 
 def chosen(cell: CellResult) -> list[tuple[str, str]]:
-    """What a cell is, name and value as text: its trials, and widths and hyperparameters of the
-    best of them.
-    """
+    """What a cell is, name and value as text: its trials, and the best trial's hyperparameters."""
     best = cell.shown.iloc[0]
     failed = int(cell.trials["validation_error"].isna().sum())
     facts = [
@@ -38,6 +44,8 @@ def chosen(cell: CellResult) -> list[tuple[str, str]]:
         ("parameters", whole(cell.params)),
         ("widths", widths(best)),
     ]
+
+    # Widths and their ratios are given above.
     names = [
         name
         for name in hyperparameters(cell.trials)
@@ -47,9 +55,7 @@ def chosen(cell: CellResult) -> list[tuple[str, str]]:
 
 
 def widths(trial: Any) -> str:
-    """The widths of a trial as the search chose them, and the dependent one that takes up the
-    budget.
-    """
+    """The widths of a trial as the search chose them, and the dependent one that fills the budget."""
     searched = str(trial["widths"]).replace(" ", ", ")
     dependent = trial.get("dependent")
     if dependent is None or pd.isna(dependent):
@@ -59,87 +65,107 @@ def widths(trial: Any) -> str:
 
 def hover(entry: Any, cell: CellResult, where: str) -> str:
     """What stands beside a point."""
-    lines = [f"<b>{drawn(label(entry.row))}, {drawn(entry.budget)}</b>{where}"]
-    lines.append(
-        f"mean of the {counted(entry.trials_shown, 'best trial')}: {percent(entry.mean, 2)}"
-    )
-    lines.append("best trial by validation error:")
-    return "<br>".join(
-        [*lines, *(f"{drawn(name)}: {drawn(value)}" for name, value in chosen(cell))]
-    )
+    name = drawn(label(entry.row, cell.family))
+    trials = counted(entry.trials_shown, "best trial")
+    lines = [
+        f"<b>{name}, {drawn(entry.budget)}</b>{where}",
+        f"mean of the {trials}: {percent(entry.mean, 2)}",
+        "best trial by validation error:",
+        *(f"{drawn(name)}: {drawn(value)}" for name, value in chosen(cell)),
+    ]
+    return "<br>".join(lines)
 
 
 def figure1(
     numbers: pd.DataFrame,
-    cells: Mapping[tuple[str, str, str], CellResult],
+    cells: Cells,
+    families: Mapping[str, str],
     ensemble: float,
     members: int,
 ) -> Chart:
-    """Mean, best and last of the best trials of each cell; hard labels as short lines; the ensemble
-    dotted.
+    """Mean, best and last of each cell's best trials; hard labels; the ensemble; the paper.
 
     Args:
         numbers: metrics/figure1.csv.
-        cells: target, row, budget -> cell.
+        families: row -> the family of its nets.
         ensemble: its test accuracy, a fraction.
+        members: of the ensemble.
     """
-    mimic, hard = (numbers[numbers["target"] == target] for target in ("mimic", "hard"))
-    form = styles([*mimic["row"], *hard["row"]])
+    mimic = numbers[numbers["target"] == "mimic"]
+    hard = numbers[numbers["target"] == "hard"]
+    form = styles([*mimic["row"], *hard["row"]], families)
     centre = mimic.groupby("budget", sort=False)["params"].median()
-    data, keys = [], []
+    data: list[dict[str, Any]] = []
+    keys: list[dict[str, Any]] = []
+
+    # Solid and dashed lines of the mimic nets.
     for row in dict.fromkeys(mimic["row"]):
-        part, (color, symbol) = mimic[mimic["row"] == row], form[row]
-        x = [centre[budget] for budget in part["budget"]]
-        for edge in ("best", "fifth"):
-            line = {"color": color, "dash": "5px,4px", "width": 1.1}
-            data.append(series(row, x, part[edge], (), mode="lines", line=line, opacity=0.75))
-        words = [hover(entry, cells["mimic", row, entry.budget], "") for entry in part.itertuples()]
-        marker = {
-            "color": color,
-            "symbol": symbol,
-            "size": 11,
-            "line": {"color": "white", "width": 1},
-        }
-        ids = [f"mimic {row} {budget}" for budget in part["budget"]]
-        line = {"color": color, "width": 2.2}
-        data.append(
-            series(
-                row,
-                x,
-                part["mean"],
-                words,
-                mode="lines+markers",
-                marker=marker,
-                line=line,
-                customdata=ids,
-            )
-        )
-        keys.append(key(row, label(row), color, symbol))
+        data += _student(mimic[mimic["row"] == row], cells, centre, form[row])
+        keys.append(key(row, label(row, families[row]), *form[row]))
+
+    # Short lines of nets on hard labels.
+    sizes = list(centre)
     for entry in hard.itertuples():
-        at, cell = centre.get(entry.budget, entry.params), cells["hard", entry.row, entry.budget]
-        words = [hover(entry, cell, " on hard labels")] * 3
+        at = centre.get(entry.budget, entry.params)
+        sizes.append(at)
+        words = [hover(entry, cells["hard", entry.row, entry.budget], " on hard labels")] * 3
         ids = [f"hard {entry.row} {entry.budget}"] * 3
         data += short(HARD, at, entry.best, form[entry.row][0], words, customdata=ids)
     if len(hard):
         keys.append(key(HARD, "trained on hard labels (best trial)", INK))
-    ends = reach(
-        [*centre, *(centre.get(entry.budget, entry.params) for entry in hard.itertuples())]
-    )
-    dotted = {"color": MUTED, "dash": "dot", "width": 1.6}
+
+    # The ensemble, from one end to the other.
+    ends = reach(sizes)
     words = [f"<b>ensemble of {members}</b><br>test accuracy {percent(ensemble, 2)}"] * 2
-    data.append(series(ENSEMBLE, ends, [ensemble] * 2, words, mode="lines", line=dotted))
+    data.append(series(ENSEMBLE, ends, [ensemble] * 2, words, mode="lines", line=DOTTED))
     keys.append(key(ENSEMBLE, f"ensemble of {members} (teacher)", MUTED, dash="dot"))
-    sizes = axis("number of parameters (log scale)", type="log", tickangle=0, **ticks(dict(centre)))
-    sizes["range"] = [math.log10(end) for end in ends]
-    shown = layout(520, sizes, axis("test accuracy", tickformat=".0%"))
+
+    x = axis("number of parameters (log scale)", type="log", tickangle=0, **ticks(dict(centre)))
+    x["range"] = [math.log10(end) for end in ends]
+    shown = layout(520, x, axis("test accuracy", tickformat=".0%"))
     return with_paper({"data": data, "layout": shown, "legend": keys}, dict(centre), form)
+
+
+def _student(
+    part: pd.DataFrame, cells: Cells, centre: pd.Series, form: tuple[str, str]
+) -> list[dict[str, Any]]:
+    """One row of mimic nets: dashed lines at the best and last trials, a solid one at the mean."""
+    row = part["row"].iloc[0]
+    color, symbol = form
+    x = [centre[budget] for budget in part["budget"]]
+
+    data = []
+    for edge in ("best", "fifth"):
+        line = {"color": color, "dash": "5px,4px", "width": 1.1}
+        data.append(series(row, x, part[edge], (), mode="lines", line=line, opacity=0.75))
+
+    marker = {
+        "color": color,
+        "symbol": symbol,
+        "size": 11,
+        "line": {"color": "white", "width": 1},
+    }
+    data.append(
+        series(
+            row,
+            x,
+            part["mean"],
+            [hover(entry, cells["mimic", row, entry.budget], "") for entry in part.itertuples()],
+            mode="lines+markers",
+            marker=marker,
+            line={"color": color, "width": 2.2},
+            customdata=[f"mimic {row} {budget}" for budget in part["budget"]],
+        )
+    )
+    return data
 
 
 def short(
     group: str, x: float, y: float, color: str, words: Sequence[str], **form: Any
 ) -> list[dict[str, Any]]:
     """A short line in a row's colour with a black core."""
-    ends, level = [x / REACH, x, x * REACH], [y] * 3
+    ends = [x / REACH, x, x * REACH]
+    level = [y] * 3
     broad = series(
         group, ends, level, words, mode="lines", line={"color": color, "width": 6}, **form
     )
@@ -157,30 +183,49 @@ def ticks(centre: Mapping[str, float]) -> dict[str, Any]:
     return {"tickvals": list(centre.values()), "ticktext": [drawn(name) for name in centre]}
 
 
-def budget_size(budget: str) -> float:
-    """Parameters of a budget's name: 3.16M -> 3,160,000."""
-    return (
-        float(budget[:-1]) * {"k": 1e3, "M": 1e6}[budget[-1]]
-        if budget[-1] in "kM"
-        else float(budget)
-    )
+def with_paper(chart: Chart, centre: dict[str, float], form: Form) -> Chart:
+    """The chart with the paper's Tables 1 and 2, and what its switch changes.
 
+    Switched on, the axis reaches the paper's budgets.
 
-def with_paper(chart: Chart, centre: dict[str, float], form: dict[str, tuple[str, str]]) -> Chart:
-    """The chart with the paper's Tables 1 and 2, and what its switch changes: the axis then reaches
-    its budgets.
+    Args:
+        centre: parameters at this run's budgets.
     """
-    printed, found = paper_values(), []
+    printed = paper_values()
     places = {
-        budget: centre.get(budget, budget_size(budget)) for budget in printed["table2"]["budgets"]
+        budget: centre.get(budget, parse_budget(budget)) for budget in printed["table2"]["budgets"]
     }
-    form = {**styles(list(printed["table2"]["rows"])), **form}
+    rows = list(printed["table2"]["rows"])
+    form = {**styles(rows, {row: row for row in rows}), **form}
+    lines = [*_table2(printed, places, form), *_table1(printed, places, form)]
+
+    every = {**centre, **places}
+    on = {
+        "xaxis.range": [math.log10(end) for end in reach([*centre.values(), *places.values()])],
+        **{f"xaxis.{name}": value for name, value in ticks(every).items()},
+    }
+    off = {
+        "xaxis.range": chart["layout"]["xaxis"]["range"],
+        **{f"xaxis.{name}": value for name, value in ticks(centre).items()},
+    }
+    return {
+        **chart,
+        "data": chart["data"] + lines,
+        "toggle": {"group": PAPER, "on": on, "off": off},
+    }
+
+
+def _table2(
+    printed: Mapping[str, Any], places: Mapping[str, float], form: Form
+) -> list[dict[str, Any]]:
+    """The paper's mimic nets: a dotted line with open markers a row."""
+    lines = []
     for row, entry in printed["table2"]["rows"].items():
         color, symbol = form[row]
-        y = {budget: value / 100 for budget, value in entry["accuracy"].items()}
+        name = drawn(label(row, row))
         words = [
-            f"<b>{drawn(label(row))}, {budget}</b><br>the paper, CIFAR-10: {fixed(100 * value, 1)}{SPACE}%"
-            for budget, value in y.items()
+            f"<b>{name}, {budget}</b><br>the paper, CIFAR-10: {fixed(percents, 1)}{SPACE}%"
+            for budget, percents in entry["accuracy"].items()
         ]
         marker = {
             "color": color,
@@ -188,37 +233,35 @@ def with_paper(chart: Chart, centre: dict[str, float], form: dict[str, tuple[str
             "size": 9,
             "line": {"width": 1.5, "color": color},
         }
-        line = {"color": color, "dash": "dot", "width": 1.6}
-        x = [places[budget] for budget in y]
-        found.append(
+        lines.append(
             series(
-                PAPER, x, list(y.values()), words, mode="lines+markers", marker=marker, line=line
+                PAPER,
+                [places[budget] for budget in entry["accuracy"]],
+                [percents / 100 for percents in entry["accuracy"].values()],
+                words,
+                mode="lines+markers",
+                marker=marker,
+                line={"color": color, "dash": "dot", "width": 1.6},
             )
         )
+    return lines
+
+
+def _table1(
+    printed: Mapping[str, Any], places: Mapping[str, float], form: Form
+) -> list[dict[str, Any]]:
+    """The paper's nets on hard labels, of 10M parameters, and its ensemble."""
+    lines = []
     for entry in printed["table1"]:
-        name, y = entry["model"], entry["test_accuracy_pct"]
+        name = entry["model"]
+        y = entry["test_accuracy_pct"]
         row = f"conv{name[0]}" if name.endswith("conv. layer") else ""
-        words = [
-            f"<b>{drawn(label(row) if row else name)}</b><br>the paper, CIFAR-10: {fixed(y)}{SPACE}%"
-        ] * 3
+        shown = drawn(label(row, row) if row else name)
+        words = [f"<b>{shown}</b><br>the paper, CIFAR-10: {fixed(y)}{SPACE}%"] * 3
         if row:
-            found += short(PAPER, places["10M"], y / 100, form[row][0], words)
+            lines += short(PAPER, places["10M"], y / 100, form[row][0], words)
         elif name.startswith("Ensemble of 16"):
-            line = {"color": MUTED, "dash": "dot", "width": 1.6}
-            both = list(places.values())[:: len(places) - 1]
-            found.append(series(PAPER, both, [y / 100] * 2, words[:2], mode="lines", line=line))
-    ends = reach([*centre.values(), *places.values()])
-    every = {**centre, **places}
-    on = {
-        "xaxis.range": [math.log10(end) for end in ends],
-        **{f"xaxis.{k}": v for k, v in ticks(every).items()},
-    }
-    off = {
-        "xaxis.range": chart["layout"]["xaxis"]["range"],
-        **{f"xaxis.{k}": v for k, v in ticks(centre).items()},
-    }
-    return {
-        **chart,
-        "data": chart["data"] + found,
-        "toggle": {"group": PAPER, "on": on, "off": off},
-    }
+            ends = list(places.values())[:: len(places) - 1]
+            level = [y / 100] * 2
+            lines.append(series(PAPER, ends, level, words[:2], mode="lines", line=DOTTED))
+    return lines

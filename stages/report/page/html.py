@@ -1,5 +1,4 @@
-"""The report page as one HTML file: templates filled, style, script and Plotly put in; used by the
-door page.
+"""The report page as one HTML file: templates filled, style, script and Plotly put in.
 
 Plotly and not Vega: its Python package brings the script, so that nothing is loaded and no browser
 is needed to build the page, and charts are plain SVG that print well. The price is 4.8 MB of
@@ -23,9 +22,8 @@ TEMPLATES = Path(__file__).with_name("templates")
 
 def environment() -> Environment:
     """Templates of the page: everything is escaped, and a missing value is an error."""
-    loader = FileSystemLoader(TEMPLATES)
     return Environment(
-        loader=loader,
+        loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -34,35 +32,30 @@ def environment() -> Environment:
     )
 
 
-def render(parts: Mapping[str, Any], charts: Mapping[str, Any]) -> str:
+def render(values: Mapping[str, Any], charts: Mapping[str, Any]) -> str:
     """The page.
 
     Args:
-        parts: what the templates show.
-        charts: id -> the chart's variants, see page_charts, or None where a variant has nothing to
-        draw.
+        values: what the templates show.
+        charts: id -> the chart's variants, see charts.py, or None where a variant has nothing to
+            draw.
 
     Raises:
-        jinja2.UndefinedError: a template shows something that `parts` lacks.
+        jinja2.UndefinedError: a template shows something that `values` lacks.
+        ValueError: Plotly's script would end its own element.
     """
-    own = {
-        name: Markup((TEMPLATES / name).read_text(encoding="utf-8"))
-        for name in ("style.css", "page.js")
-    }
-    script = get_plotlyjs()
-    if "</script" in script.lower():
+    plotly = get_plotlyjs()
+    if "</script" in plotly.lower():
         raise ValueError(
             "plotly's script has the end of a script element in it: install plotly 6 or 7"
         )
-    return (
-        environment()
-        .get_template("report.html.j2")
-        .render(
-            **parts,
-            charts=charts,
-            chart_json=as_json(charts),
-            plotly=Markup(script),
-            style=own["style.css"],
-            script=own["page.js"],
-        )
+
+    template = environment().get_template("report.html.j2")
+    return template.render(
+        **values,
+        charts=charts,
+        chart_json=as_json(charts),
+        plotly=Markup(plotly),
+        style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
+        script=Markup((TEMPLATES / "page.js").read_text(encoding="utf-8")),
     )

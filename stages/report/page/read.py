@@ -1,6 +1,4 @@
-"""Reading what the report page shows of metrics/: tables with the columns they need, claims, the
-environment.
-"""
+"""Reading what the report page shows of metrics/: tables, claims, the environment."""
 
 from __future__ import annotations
 
@@ -50,7 +48,9 @@ WORDS = (
     "measure",
     "verdict",
 )
+"""Columns that hold words; all others hold numbers."""
 CLAIM = ("statement", "verdict", "effect", "effects", "paper", "weakest", "comparisons")
+"""What a claim needs."""
 
 
 def read_table(folder: Path, name: str) -> pd.DataFrame:
@@ -60,12 +60,14 @@ def read_table(folder: Path, name: str) -> pd.DataFrame:
         FileNotFoundError: there is no such file.
         ValueError: it is damaged, a column is missing, or a number is none.
     """
-    path = _found(folder / f"{name}.csv")
+    path = _existing(folder / f"{name}.csv")
     try:
         # a class may be called NA, or 01: words are read as they stand, and numbers from them
         frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-        if absent := [column for column in COLUMNS[name] if column not in frame]:
+        absent = [column for column in COLUMNS[name] if column not in frame]
+        if absent:
             raise ValueError(f"no column {absent[0]!r}")
+
         for column in frame.columns.difference(WORDS):
             frame[column] = pd.to_numeric(frame[column].replace("", None))
         if "number" in frame:
@@ -81,7 +83,7 @@ def read_markdown(folder: Path, name: str) -> str:
     Raises:
         FileNotFoundError: there is no such file.
     """
-    return _found(folder / f"{name}.md").read_text(encoding="utf-8")
+    return _existing(folder / f"{name}.md").read_text(encoding="utf-8")
 
 
 def read_claims(folder: Path) -> dict[str, Any]:
@@ -91,29 +93,32 @@ def read_claims(folder: Path) -> dict[str, Any]:
         FileNotFoundError: there is no such file.
         ValueError: it is damaged.
     """
-    path = _found(folder / "claims.json")
+    path = _existing(folder / "claims.json")
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if not 0 < found["level"] < 1:
-            raise ValueError(f"level is {found['level']}, allowed is between 0 and 1")
-        for entry in found["claims"].values():
-            points = [*entry["effects"].values(), *filter(None, [entry["weakest"]])]
-            numbers = [
-                point[f"{name}_pct"] for point in points for name in ("value", "low", "high")
-            ]
-            if not all(
-                isinstance(number, int | float) for number in [*numbers, *entry["paper"].values()]
-            ):
-                raise ValueError("an effect is no number")
-            if absent := [name for name in CLAIM if name not in entry]:
-                raise ValueError(f"a claim has no {absent[0]!r}")
+        answers = json.loads(path.read_text(encoding="utf-8"))
+        if not 0 < answers["level"] < 1:
+            raise ValueError(f"level is {answers['level']}, allowed is between 0 and 1")
+        for entry in answers["claims"].values():
+            _check_claim(entry)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path} is damaged ({error}): run 'dvc repro --force assess'") from error
-    return found
+    return answers
+
+
+def _check_claim(entry: dict[str, Any]) -> None:
+    points = [*entry["effects"].values(), *filter(None, [entry["weakest"]])]
+    numbers = [point[f"{name}_pct"] for point in points for name in ("value", "low", "high")]
+    numbers += entry["paper"].values()
+    if not all(isinstance(number, int | float) for number in numbers):
+        raise ValueError("an effect is no number")
+
+    absent = [name for name in CLAIM if name not in entry]
+    if absent:
+        raise ValueError(f"a claim has no {absent[0]!r}")
 
 
 def read_environment(folder: Path) -> list[dict[str, Any]]:
-    """metrics/environment.json; nothing where it is not there, since no result depends on it.
+    """metrics/environment.json; nothing where it is missing, since no result depends on it.
 
     Raises:
         ValueError: it is damaged.
@@ -132,7 +137,7 @@ def read_environment(folder: Path) -> list[dict[str, Any]]:
     return entries
 
 
-def _found(path: Path) -> Path:
+def _existing(path: Path) -> Path:
     if not path.is_file():
         raise FileNotFoundError(f"{path} not found: run 'dvc repro' to have it made")
     return path

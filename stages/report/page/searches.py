@@ -1,6 +1,4 @@
-"""Searches on the report page: best so far, parallel coordinates, and rank correlations of their
-hyperparameters.
-"""
+"""Searches on the report page: best so far, parallel coordinates, rank correlations."""
 
 from __future__ import annotations
 
@@ -16,36 +14,21 @@ from scipy.stats import spearmanr
 
 from stages.report.page.charts import GRID, INK, MUTED, Chart, axis, key, layout, series
 from stages.report.page.text import brief, drawn, percent, readable, signed, whole
+from stages.trials.tables import NOT_HYPERPARAMETERS
 
-KNOWN = (
-    "trial",
-    "validation_error",
-    "best_so_far",
-    "test_accuracy",
-    "params",
-    "widths",
-    "dependent",
-    "best_epoch",
-    "epochs",
-    "why",
-    "reason",
-    "test_sha256",
-)
-"""Columns of a trial table that are no hyperparameters."""
 FEWEST = 5
-"""Trials for a rank correlation: with fewer, chance alone gives -1 or 1 in 2 / n! > 1 of 20
-cases.
-"""
+"""Trials for a rank correlation: with fewer, chance gives -1 or 1 in 2 / n! > 1 of 20 cases."""
 CROWD = 40
 """Trials; of more, marks are smaller and lines fainter."""
 LONG = re.compile(r"(?<=\w{3})_(?=[^\W\d_]{3})")
-"""Where a long name may go on below, as weight_decay; r_1 and D_h stay whole."""
-BLUE, ORANGE = "#0d6dae", "#c04a00"
+"""Where a long name may be broken, as weight_decay; r_1 and D_h stay whole."""
+BLUE = "#0d6dae"
+ORANGE = "#c04a00"
 
 
 def hyperparameters(trials: pd.DataFrame) -> list[str]:
     """Columns of a trial table that are hyperparameters, searched or fixed."""
-    return [name for name in trials.columns if name not in KNOWN]
+    return [name for name in trials.columns if name not in NOT_HYPERPARAMETERS]
 
 
 def searched(trials: pd.DataFrame) -> list[str]:
@@ -59,8 +42,7 @@ def finished(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def importance(trials: pd.DataFrame) -> dict[str, float]:
-    """Spearman's rank correlation of each searched hyperparameter with the validation error,
-    strongest first.
+    """Spearman's rank correlation of hyperparameters with the validation error, strongest first.
 
     Trials without an error are left out; empty where fewer than FEWEST are left, or their errors
     are all the same.
@@ -68,20 +50,22 @@ def importance(trials: pd.DataFrame) -> dict[str, float]:
     done = finished(trials)
     if len(done) < FEWEST or done["validation_error"].nunique() < 2:
         return {}
-    found = {}
+
+    rhos = {}
     for name in searched(done):
         rows = done[[name, "validation_error"]].dropna()
         if len(rows) == len(done):
-            found[name] = float(spearmanr(rows[name], rows["validation_error"]).statistic)
-    return dict(sorted(found.items(), key=lambda entry: -abs(entry[1])))
+            rhos[name] = float(spearmanr(rows[name], rows["validation_error"]).statistic)
+    return dict(sorted(rhos.items(), key=lambda entry: -abs(entry[1])))
 
 
-def importance_chart(found: dict[str, float]) -> Chart:
-    """Bars of |rho|, the strongest on top; blue where a larger value goes with a larger error,
-    orange if a smaller.
+def importance_chart(rhos: dict[str, float]) -> Chart:
+    """Bars of |rho|, the strongest on top.
+
+    Blue where a smaller value goes with a larger error, orange where a larger one does.
     """
-    names = list(found)[::-1]
-    values = [found[name] for name in names]
+    names = list(rhos)[::-1]
+    values = [rhos[name] for name in names]
     words = [
         f"<b>{drawn(name)}</b><br>rho {signed(value)}"
         for name, value in zip(names, values, strict=True)
@@ -98,6 +82,7 @@ def importance_chart(found: dict[str, float]) -> Chart:
         "customdata": words,
         "hovertemplate": "%{customdata}<extra></extra>",
     }
+
     x = axis("|Spearman's rho|", range=[0, 1.2], tickvals=[0, 0.25, 0.5, 0.75, 1])
     y = axis("", type="category", showgrid=False, showline=False, tickcolor="white")
     return {"data": [bar], "layout": layout(90 + 24 * max(len(names), 3), x, y), "legend": []}
@@ -120,9 +105,10 @@ def course(trials: pd.DataFrame) -> Chart:
         series("trial", done["trial"] + 1, done["validation_error"], words, **dots),
         series("best", best["trial"] + 1, best["best_so_far"], (), **line),
     ]
-    count = {"range": [0.4, len(trials) + 0.6], "tickformat": "d"} | (
-        {"dtick": 1} if len(trials) <= 10 else {}
-    )
+
+    count: dict[str, Any] = {"range": [0.4, len(trials) + 0.6], "tickformat": "d"}
+    if len(trials) <= 10:
+        count["dtick"] = 1
     form = layout(280, axis("trial", **count), axis("validation error", tickformat=".3~p"))
     keys = [
         key("trial", "each trial", MUTED, "circle", line=False),
@@ -132,8 +118,7 @@ def course(trials: pd.DataFrame) -> Chart:
 
 
 def parallel(trials: pd.DataFrame, logs: Collection[str]) -> Chart | None:
-    """Parallel coordinates: one line a trial over its searched hyperparameters, the validation
-    error last.
+    """Parallel coordinates: a line a trial over its searched hyperparameters, then its error.
 
     Each axis goes from the smallest to the largest value of the trials. None where nothing was
     searched, or fewer than two trials have an error.
@@ -145,51 +130,49 @@ def parallel(trials: pd.DataFrame, logs: Collection[str]) -> Chart | None:
     names = [name for name in searched(done) if done[name].notna().all()]
     if len(done) < 2 or not names:
         return None
-    columns = {name: done[name].to_numpy(float) for name in names} | {
-        "error": done["validation_error"].to_numpy(float)
-    }
+
+    columns = {name: done[name].to_numpy(float) for name in names}
+    columns["error"] = done["validation_error"].to_numpy(float)
     places = np.stack([_unit(values, name in logs) for name, values in columns.items()], axis=1)
-    order = np.argsort(
-        -done["validation_error"].to_numpy(), kind="stable"
-    )  # the best is drawn last, on top
+
+    # The better a trial is, the later and the darker it is drawn.
+    order = np.argsort(-done["validation_error"].to_numpy(), kind="stable")
     ranks = np.empty(len(order))
     ranks[order] = np.linspace(0, 1, len(order))
     shades = [to_hex(color) for color in seaborn.color_palette("crest", 101)]
+
+    # A line a trial.
     data = []
     for i in order:
         best = i == order[-1]
         trial = done.iloc[i]
-        words = [f"<b>trial {int(trial['trial']) + 1}{', the best' if best else ''}</b>"]
-        words += [
-            f"{drawn(name)}: {brief(values[i])}" for name, values in list(columns.items())[:-1]
+        words = [
+            f"<b>trial {int(trial['trial']) + 1}{', the best' if best else ''}</b>",
+            *(f"{drawn(name)}: {brief(columns[name][i])}" for name in names),
+            f"validation error: {percent(trial['validation_error'], 2)}",
         ]
-        words.append(f"validation error: {percent(trial['validation_error'], 2)}")
         color = ORANGE if best else readable(shades[int(100 * ranks[i])], 2.0)
-        size, width, opacity = (
-            (7, 3, 1) if best else (5, 1.3, 0.75) if len(done) <= CROWD else (3, 1, 0.35)
-        )
-        form = {
-            "mode": "lines+markers",
-            "marker": {"size": size, "color": color},
-            "opacity": opacity,
-        }
-        line = {"color": color, "width": width}
-        text = "<br>".join(words)
-        data.append(
-            series(
-                "best" if best else "others",
-                range(len(columns)),
-                places[i],
-                text,
-                line=line,
-                **form,
-            )
-        )
+        group = "best" if best else "others"
+        form = _line(color, best, len(done) > CROWD)
+        data.append(series(group, range(len(columns)), places[i], "<br>".join(words), **form))
     return {
         "data": data,
         "layout": _axes(columns, logs),
         "legend": [],
         "min_width": 70 * len(columns) + 40,
+    }
+
+
+def _line(color: str, best: bool, crowded: bool) -> dict[str, Any]:
+    """The form of one trial's line: the best stands out, and many trials are drawn fainter."""
+    size, width, opacity = (3, 1, 0.35) if crowded else (5, 1.3, 0.75)
+    if best:
+        size, width, opacity = (7, 3, 1)
+    return {
+        "line": {"color": color, "width": width},
+        "mode": "lines+markers",
+        "marker": {"size": size, "color": color},
+        "opacity": opacity,
     }
 
 
@@ -206,6 +189,8 @@ def _axes(columns: dict[str, np.ndarray], logs: Collection[str]) -> dict[str, An
         f"{LONG.sub('_<br>', drawn(name))}{'<br>(log)' if name in logs else ''}"
         for name in list(columns)[:-1]
     ]
+
+    # Vertical lines, and the ends of their scales.
     lines = [
         {
             "type": "line",
@@ -233,13 +218,16 @@ def _axes(columns: dict[str, np.ndarray], logs: Collection[str]) -> dict[str, An
                     "font": {"size": 11.5, "color": MUTED},
                 }
             )
+
     bare = {"ticks": "", "showgrid": False, "showline": False}
-    words = {
-        "tickvals": list(range(len(columns))),
-        "ticktext": [*names, "<b>validation<br>error</b>"],
-    }
     across = axis(
-        "", range=[-0.5, len(columns) - 0.5], tickangle=0, tickfont={"size": 11.5}, **words, **bare
+        "",
+        range=[-0.5, len(columns) - 0.5],
+        tickangle=0,
+        tickfont={"size": 11.5},
+        tickvals=list(range(len(columns))),
+        ticktext=[*names, "<b>validation<br>error</b>"],
+        **bare,
     )
     up = axis("", range=[-0.12, 1.12], showticklabels=False, **bare)
     form = layout(330, across, up, shapes=lines, annotations=notes)
@@ -249,7 +237,8 @@ def _axes(columns: dict[str, np.ndarray], logs: Collection[str]) -> dict[str, An
 def sparkline(trials: pd.DataFrame) -> dict[str, Any]:
     """The best so far as points in a box of 100 by 20, and its first and last value in words."""
     best = trials["best_so_far"].dropna().to_numpy(float)
-    across, down = np.linspace(2, 98, len(best) + 1), 18 - 16 * _unit(best, False)
+    across = np.linspace(2, 98, len(best) + 1)
+    down = 18 - 16 * _unit(best, False)
     steps = zip(across, across[1:], down, strict=False)
     points = " ".join(f"{left:.1f},{y:.1f} {right:.1f},{y:.1f}" for left, right, y in steps)
     return {
@@ -271,27 +260,27 @@ def trial_lines(trials: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
         *names,
         "ended",
     ]
+
     lines = []
     for trial in trials.to_dict("records"):
-        ended = " ".join(
-            str(trial[name]) for name in ("why", "reason") if pd.notna(trial.get(name))
-        )
+        reasons = [str(trial[name]) for name in ("why", "reason") if pd.notna(trial.get(name))]
         shares = [percent(trial[name], 2) for name in ("validation_error", "test_accuracy")]
         widths = "" if pd.isna(trial["widths"]) else str(trial["widths"])
         size = [whole(trial["params"]), widths, whole(trial.get("epochs"))]
         values = [brief(trial[name]) if pd.notna(trial[name]) else "" for name in names]
-        lines.append([whole(trial["trial"] + 1), *shares, *size, *values, ended])
+        lines.append([whole(trial["trial"] + 1), *shares, *size, *values, " ".join(reasons)])
     return head, lines
 
 
 def rho_lines(searches: Sequence[tuple[str, pd.DataFrame]]) -> tuple[list[str], list[list[str]]]:
-    """Rank correlations of all searches as text: head and a line a search, empty cells where none
-    was searched.
+    """Rank correlations of all searches as text: head and a line a search.
+
+    A cell is empty where a search has no correlation for that hyperparameter.
     """
-    found = [(name, len(finished(trials)), importance(trials)) for name, trials in searches]
-    names = list(dict.fromkeys(name for _, _, rhos in found for name in rhos))
+    known = [(name, len(finished(trials)), importance(trials)) for name, trials in searches]
+    names = list(dict.fromkeys(name for _, _, rhos in known for name in rhos))
     lines = [
         [name, whole(count), *(signed(rhos[each]) if each in rhos else "" for each in names)]
-        for name, count, rhos in found
+        for name, count, rhos in known
     ]
     return ["search", "trials", *names], lines

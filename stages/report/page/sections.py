@@ -1,19 +1,17 @@
-"""What the report page shows, section by section, made of what the door page has read: templates'
-values and charts.
-"""
+"""The sections of the report page: what the templates show and what the charts draw."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from stages.report.cells import CellResult
+from stages.report.cells import CellResult, families
 from stages.report.page import charts, claims, confusion, images, summary, tables
-from stages.report.page import searches as sweeps
+from stages.report.page import searches as search_charts
 from stages.report.page.figure1 import chosen, figure1
 from stages.report.page.text import counted, percent, whole
 
@@ -23,30 +21,34 @@ TEACHERS = ("teachers", "", "")
 
 Key = tuple[str, str, str]
 """Target, row, budget."""
-Part = tuple[dict[str, Any], dict[str, list[Any]]]
-"""Values of the templates, and charts by id, each a list of variants."""
 
 
 @dataclass(frozen=True)
-class Inputs:
-    """All that the page shows.
+class PagePart:
+    """One section, or all of them together.
+
+    Attributes:
+        values: of the templates.
+        charts: by id, each a list of variants.
+    """
+
+    values: dict[str, Any]
+    charts: dict[str, list[Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PageSettings:
+    """What params.yaml says.
 
     Attributes:
         data, scale: names of the data set and of the scale.
         comparable: whether the data are the paper's.
-        members, epochs, training, shown: of the ensemble; of the transfer set; training examples;
-        rows of samples.
-        params: sections of params.yaml to be shown.
+        members: of the ensemble.
+        epochs: of the transfer set.
+        training: examples of the training split.
+        samples: rows of the picture of augmented images.
+        sections: those of params.yaml that are shown.
         stages: target -> its stage, as params.yaml and metrics/environment.json call it.
-        cells: the teachers' search under TEACHERS, then all cells.
-        logs: hyperparameters that each search draws on a log scale.
-        accuracy: of the ensemble on the test images, a fraction.
-        tables: of metrics/, by name.
-        claims, environment: what these files say.
-        inputs, labels: test images uint8 (n, s, s, 3) or vectors float32 (n, ...), and int64 (n,).
-        classes: names.
-        nets: logits (n, classes) of the ensemble and of the best mimic net.
-        samples: originals and views of training examples.
     """
 
     data: str
@@ -55,20 +57,59 @@ class Inputs:
     members: int
     epochs: int
     training: int
-    shown: int
-    params: Mapping[str, Any]
+    samples: int
+    sections: Mapping[str, Any]
     stages: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class PageExamples:
+    """Test images or vectors, with what two nets say of them, and training examples.
+
+    Attributes:
+        inputs: uint8 (n, s, s, 3) images or float32 (n, ...) vectors.
+        labels: int64 (n,).
+        classes: names.
+        ensemble, student: logits (n, classes) of the ensemble and of the best mimic net.
+        originals, views: of training examples, see `images.samples`.
+    """
+
+    inputs: np.ndarray
+    labels: np.ndarray
+    classes: list[str]
+    ensemble: np.ndarray
+    student: np.ndarray
+    originals: np.ndarray
+    views: np.ndarray
+
+    @property
+    def vectors(self) -> bool:
+        """Whether they are vectors."""
+        return self.inputs.dtype == np.float32
+
+
+@dataclass(frozen=True)
+class PageData:
+    """Everything that the page shows.
+
+    Attributes:
+        settings: what params.yaml says.
+        cells: the teachers' search under TEACHERS, then all cells.
+        logs: hyperparameters that each search draws on a log scale.
+        accuracy: of the ensemble on the test images, a fraction.
+        tables: of metrics/, by name.
+        claims, environment: what these files say.
+        examples: what data/ holds.
+    """
+
+    settings: PageSettings
     cells: Mapping[Key, CellResult]
     logs: Mapping[Key, set[str]]
     accuracy: float
     tables: Mapping[str, pd.DataFrame]
     claims: Mapping[str, Any]
     environment: list[dict[str, Any]]
-    inputs: np.ndarray
-    labels: np.ndarray
-    classes: list[str]
-    nets: tuple[np.ndarray, np.ndarray]
-    samples: tuple[np.ndarray, np.ndarray]
+    examples: PageExamples
 
     @property
     def mimic(self) -> list[CellResult]:
@@ -82,10 +123,19 @@ class Inputs:
         return "mimic", cell.row, cell.budget
 
     @property
+    def families(self) -> dict[str, str]:
+        """Row -> the family of its nets, of mimic nets and of nets on hard labels."""
+        return families(
+            cell for (target, _, _), cell in self.cells.items() if target in ("mimic", "hard")
+        )
+
+    @property
     def current(self) -> list[str]:
         """This run's stages, as metrics/environment.json names them."""
         cells = [
-            f"{self.stages[target]}@{row}-{budget}" for target, row, budget in self.cells if row
+            f"{self.settings.stages[target]}@{row}-{budget}"
+            for target, row, budget in self.cells
+            if row
         ]
         return ["teachers", "label", *cells]
 
@@ -95,76 +145,98 @@ def name_of(key: Key) -> str:
     return " ".join(filter(None, key))
 
 
-def head(found: Inputs) -> Part:
+def head(data: PageData) -> PagePart:
     """Title, facts, summary."""
-    vectors = found.inputs.dtype == np.float32
-    tested = counted(len(found.labels), "test vector" if vectors else "test image")
+    settings = data.settings
+    vectors = data.examples.vectors
+    count = len(data.examples.labels)
+    tested = counted(count, "test vector" if vectors else "test image")
     sentences = summary.summary(
-        found.data, tested, found.members, found.accuracy, found.mimic, found.claims
+        settings.data, tested, settings.members, data.accuracy, data.mimic, data.claims
     )
-    return {
-        "title": found.data,
-        "scale": found.scale,
-        "comparable": found.comparable,
-        "members": found.members,
-        "vectors": vectors,
-        "images": len(found.labels),
-        "class_count": len(found.classes),
-        "cell_count": len(found.cells) - 1,
-        "best": summary.named(found.cells[found.best]),
-        "summary": sentences,
-        "provenance": summary.provenance(found.environment, found.current),
-    }, {}
+    return PagePart(
+        {
+            "title": settings.data,
+            "scale": settings.scale,
+            "comparable": settings.comparable,
+            "members": settings.members,
+            "vectors": vectors,
+            "images": count,
+            "class_count": len(data.examples.classes),
+            "cell_count": len(data.cells) - 1,
+            "best": summary.named(data.cells[data.best]),
+            "summary": sentences,
+            "provenance": summary.provenance(data.environment, data.current),
+        }
+    )
 
 
-def first_figure(found: Inputs) -> Part:
+def first_figure(data: PageData) -> PagePart:
     """Figure 1 with a panel a cell.
 
     Raises:
         ValueError: its numbers are of other cells than those of params.yaml.
     """
-    numbers = found.tables["figure1"]
-    cells = {key: cell for key, cell in found.cells.items() if key[0] in ("mimic", "hard")}
+    numbers = data.tables["figure1"]
+    cells = {key: cell for key, cell in data.cells.items() if key[0] in ("mimic", "hard")}
+
     listed = set(zip(numbers["target"], numbers["row"], numbers["budget"], strict=True))
-    if other := sorted(listed ^ set(cells)):
+    differing = sorted(listed ^ set(cells))
+    if differing:
         raise ValueError(
-            f"metrics/figure1.csv and params.yaml differ in the cell {name_of(other[0])}: run 'dvc repro tabulate'"
+            "metrics/figure1.csv and params.yaml differ in the cell "
+            f"{name_of(differing[0])}: run 'dvc repro tabulate'"
         )
-    shown = [{"name": name_of(key), "facts": chosen(cell)} for key, cell in cells.items()]
-    parts = {
-        "cells": shown,
-        "cell_first": list(cells).index(found.best),
-        "numbers": tables.numbers(numbers),
-    }
-    return parts, {"figure1": [figure1(numbers, cells, found.accuracy, found.members)]}
+
+    chart = figure1(numbers, cells, data.families, data.accuracy, data.settings.members)
+    return PagePart(
+        {
+            "cells": [{"name": name_of(key), "facts": chosen(cell)} for key, cell in cells.items()],
+            "cell_first": list(cells).index(data.best),
+            "numbers": tables.numbers(numbers),
+        },
+        {"figure1": [chart]},
+    )
 
 
-def judged(found: Inputs) -> Part:
+def judged(data: PageData) -> PagePart:
     """Table 1, Table 2, claims, retrained nets, ablations."""
-    varied, again = found.tables["ablations"], found.tables["retrained"]
-    wholes = {"transfer epochs": found.epochs, "members of the ensemble": found.members}
-    series = charts.varied(varied, wholes)
-    return {
-        "table1": tables.first(found.tables["table1"], found.comparable),
-        "table2": tables.second(found.tables["table2"], found.comparable),
-        "claims": claims.claims(found.claims),
-        "level": percent(found.claims["level"], 0),
-        "again": None if again.empty else claims.again(again),
-        "ablations": None if varied.empty else claims.variants(varied),
-        "measures": list(series),
-    }, {f"varied-{i}": [chart] for i, chart in enumerate(series.values())}
+    settings = data.settings
+    varied = data.tables["ablations"]
+    again = data.tables["retrained"]
+    wholes = {
+        "transfer epochs": settings.epochs,
+        "members of the ensemble": settings.members,
+    }
+    series = charts.varied(varied, wholes, data.families)
+    return PagePart(
+        {
+            "table1": tables.first(data.tables["table1"], settings.comparable),
+            "table2": tables.second(data.tables["table2"], settings.comparable),
+            "claims": claims.claims(data.claims),
+            "level": percent(data.claims["level"], 0),
+            "again": None if again.empty else claims.again(again),
+            "ablations": None if varied.empty else claims.variants(varied),
+            "measures": list(series),
+        },
+        {f"varied-{i}": [chart] for i, chart in enumerate(series.values())},
+    )
 
 
-def searches(found: Inputs) -> Part:
+def searches(data: PageData) -> PagePart:
     """Every search, and charts with one variant a search."""
     drawn: dict[str, list[Any]] = {"course": [], "importance": [], "parallel": []}
     shown = []
-    for key, cell in found.cells.items():
-        rhos, done = sweeps.importance(cell.trials), len(sweeps.finished(cell.trials))
-        drawn["course"].append(sweeps.course(cell.trials))
-        drawn["importance"].append(sweeps.importance_chart(rhos) if rhos else None)
-        drawn["parallel"].append(sweeps.parallel(cell.trials, found.logs[key]))
-        best, (columns, lines) = cell.shown.iloc[0], sweeps.trial_lines(cell.trials)
+    for key, cell in data.cells.items():
+        trials = cell.trials
+        rhos = search_charts.importance(trials)
+        drawn["course"].append(search_charts.course(trials))
+        drawn["importance"].append(search_charts.importance_chart(rhos) if rhos else None)
+        drawn["parallel"].append(search_charts.parallel(trials, data.logs[key]))
+
+        best = cell.shown.iloc[0]
+        done = len(search_charts.finished(trials))
+        columns, lines = search_charts.trial_lines(trials)
         shown.append(
             {
                 "name": name_of(key),
@@ -173,91 +245,115 @@ def searches(found: Inputs) -> Part:
                 "trials": whole(len(lines)),
                 "done": done,
                 "failed": whole(len(lines) - done),
-                "spark": sweeps.sparkline(cell.trials),
+                "spark": search_charts.sparkline(trials),
                 "error": percent(best["validation_error"], 2),
                 "at": whole(best["trial"] + 1),
                 "test": percent(best["test_accuracy"], 2),
                 "spread": f"{(done - 1) ** -0.5:.2f}" if done > 1 else "",
             }
         )
-    table = sweeps.rho_lines([(name_of(key), cell.trials) for key, cell in found.cells.items()])
-    return {"searches": shown, "rhos": table, "fewest": sweeps.FEWEST}, drawn
+
+    rhos_of_all = search_charts.rho_lines(
+        [(name_of(key), cell.trials) for key, cell in data.cells.items()]
+    )
+    values = {"searches": shown, "rhos": rhos_of_all, "fewest": search_charts.FEWEST}
+    return PagePart(values, drawn)
 
 
-def outputs(found: Inputs) -> Part:
+def outputs(data: PageData) -> PagePart:
     """Fidelity, calibration and confusions.
 
     Raises:
         ValueError: the tables are of different nets.
     """
-    table, curves, confused = (
-        found.tables[name] for name in ("fidelity", "calibration", "confusion")
-    )
-    table = table.assign(
-        net=[
-            name_of(key) for key in zip(table["target"], table["row"], table["budget"], strict=True)
-        ]
-    )
-    drawn = list(dict.fromkeys(curves["net"]))
-    if unknown := [net for net in drawn if net not in set(table["net"])]:
+    # The nets by name; those of the reliability diagram are among those of fidelity.
+    curves = data.tables["calibration"]
+    confused = data.tables["confusion"]
+    fidelity = data.tables["fidelity"]
+    keys = zip(fidelity["target"], fidelity["row"], fidelity["budget"], strict=True)
+    fidelity = fidelity.assign(net=[name_of(key) for key in keys])
+
+    calibrated = list(dict.fromkeys(curves["net"]))
+    unknown = [net for net in calibrated if net not in set(fidelity["net"])]
+    if unknown:
         raise ValueError(
-            f"metrics/calibration.csv has {unknown[0]!r}, fidelity.csv has not: run 'dvc repro --force assess'"
+            f"metrics/calibration.csv has {unknown[0]!r}, fidelity.csv has not: "
+            "run 'dvc repro --force assess'"
         )
-    nets, shown = list(dict.fromkeys(confused["net"])), []
+
+    # A matrix and its frequent mistakes for each net.
+    nets = list(dict.fromkeys(confused["net"]))
+    classes = data.examples.classes
+    shown = []
     for net in nets:
-        lines = confusion.of_net(confused, net, found.classes)
-        drawing = {
-            "lines": confusion.frequent(lines, found.classes),
-            "chart": confusion.matrix(lines, found.classes),
-        }
-        shown.append({"name": net, "accuracy": percent(confusion.accuracy(lines), 2), **drawing})
-    best = name_of(found.best)
-    parts = {
-        "fidelity": tables.fidelity(table),
-        "calibration": tables.calibration(curves),
-        "confusions": shown,
-        "confusion_first": nets.index(best) if best in nets else 0,
-        "most_classes": confusion.MOST_CLASSES,
-    }
-    agreement, divergence = charts.fidelity(table[table["target"].isin(["mimic", "hard"])])
-    reliability = charts.calibration(curves, table.set_index("net").loc[drawn].reset_index())
-    both = {"agreement": [agreement], "divergence": [divergence], "calibration": [reliability]}
-    return parts, both | {"confusion": [entry["chart"] for entry in shown]}
+        lines = confusion.of_net(confused, net, classes)
+        shown.append(
+            {
+                "name": net,
+                "accuracy": percent(confusion.accuracy(lines), 2),
+                "lines": confusion.frequent(lines, classes),
+                "chart": confusion.matrix(lines, classes),
+            }
+        )
+
+    # Charts of fidelity and calibration.
+    best = name_of(data.best)
+    students = fidelity[fidelity["target"].isin(["mimic", "hard"])]
+    agreement, divergence = charts.fidelity(students, data.families)
+    in_order = fidelity.set_index("net").loc[calibrated].reset_index()
+    return PagePart(
+        {
+            "fidelity": tables.fidelity(fidelity),
+            "calibration": tables.calibration(curves),
+            "confusions": shown,
+            "confusion_first": nets.index(best) if best in nets else 0,
+            "most_classes": confusion.MOST_CLASSES,
+        },
+        {
+            "agreement": [agreement],
+            "divergence": [divergence],
+            "calibration": [charts.calibration(curves, in_order)],
+            "confusion": [entry["chart"] for entry in shown],
+        },
+    )
 
 
-def pictures(found: Inputs) -> Part:
+def pictures(data: PageData) -> PagePart:
     """Augmentation samples, and test images with what two nets believe of them."""
-    originals, views = (array[: found.shown] for array in found.samples)
-    ensemble, student = found.nets
-    alone, both = images.mistaken(ensemble, student, found.labels, CARDS)
-    cards = [
-        images.gallery(kind, found.inputs, found.labels, found.nets, found.classes)
-        for kind in (alone, both)
-    ]
-    wrong = whole((student.argmax(1) != found.labels).sum())
-    return {
-        "samples": images.samples(originals, views),
-        "epochs": found.epochs,
-        "alone": cards[0],
-        "both": cards[1],
-        "wrong": wrong,
-    }, {}
+    shown = data.examples
+    nets = (shown.ensemble, shown.student)
+    alone, both = images.mistaken(shown.ensemble, shown.student, shown.labels, CARDS)
+
+    count = data.settings.samples
+    wrong = (shown.student.argmax(1) != shown.labels).sum()
+    return PagePart(
+        {
+            "samples": images.samples(shown.originals[:count], shown.views[:count]),
+            "epochs": data.settings.epochs,
+            "alone": images.gallery(alone, shown.inputs, shown.labels, nets, shown.classes),
+            "both": images.gallery(both, shown.inputs, shown.labels, nets, shown.classes),
+            "wrong": whole(wrong),
+        }
+    )
 
 
-def provenance(found: Inputs) -> Part:
+def provenance(data: PageData) -> PagePart:
     """Cost, environment, parameters."""
+    settings = data.settings
     stages: dict[str, list[CellResult]] = {}
-    for (target, _, _), cell in found.cells.items():
-        stages.setdefault(found.stages.get(target, target), []).append(cell)
-    return {
-        "cost": tables.cost(stages, found.training),
-        "training": whole(found.training),
-        "environments": tables.environments(found.environment, found.current),
-        "parameters": tables.parameters(found.params),
-    }, {}
+    for (target, _, _), cell in data.cells.items():
+        stages.setdefault(settings.stages.get(target, target), []).append(cell)
+    return PagePart(
+        {
+            "cost": tables.cost(stages, settings.training),
+            "training": whole(settings.training),
+            "environments": tables.environments(data.environment, data.current),
+            "parameters": tables.parameters(settings.sections),
+        }
+    )
 
 
-SECTIONS: tuple[Callable[[Inputs], Part], ...] = (
+SECTIONS: tuple[Callable[[PageData], PagePart], ...] = (
     head,
     first_figure,
     judged,
@@ -268,12 +364,25 @@ SECTIONS: tuple[Callable[[Inputs], Part], ...] = (
 )
 
 
-def compose(found: Inputs) -> Part:
-    """Everything."""
-    parts: dict[str, Any] = {}
+def compose(data: PageData) -> PagePart:
+    """All sections together."""
+    return merged(section(data) for section in SECTIONS)
+
+
+def merged(parts: Iterable[PagePart]) -> PagePart:
+    """Parts as one.
+
+    Raises:
+        ValueError: two parts have a value or a chart of the same name.
+    """
+    values: dict[str, Any] = {}
     drawn: dict[str, list[Any]] = {}
-    for section in SECTIONS:
-        more = section(found)
-        parts |= more[0]
-        drawn |= more[1]
-    return parts, drawn
+    for part in parts:
+        twice = [*(values.keys() & part.values.keys()), *(drawn.keys() & part.charts.keys())]
+        if twice:
+            raise ValueError(
+                f"two sections of the page give {min(twice)!r}: rename one in stages/report/page/sections.py"
+            )
+        values.update(part.values)
+        drawn.update(part.charts)
+    return PagePart(values, drawn)

@@ -1,6 +1,4 @@
-"""What the report page says in sentences: its title, the facts below it, and a summary made of
-numbers.
-"""
+"""What the report page says in sentences: a summary made of numbers, and its provenance."""
 
 from __future__ import annotations
 
@@ -9,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stages.report.cells import CellResult
-from stages.report.figures.style import CONVOLUTIONAL
 from stages.report.page.text import SPACE, counted, fixed, listed, percent, whole
+from stages.report.paper import convolutions
 from stages.report.verdicts import FAILS, HOLDS, OPEN, UNTESTED
 
 SMALL = (
@@ -31,9 +29,7 @@ SMALL = (
 
 
 def best(cells: Sequence[CellResult]) -> CellResult:
-    """The cell whose best trial has the lowest validation error, the first of equal ones; one at
-    least is needed.
-    """
+    """The cell whose best trial has the lowest validation error, the first of equal ones."""
     return min(cells, key=lambda cell: cell.shown["validation_error"].iloc[0])
 
 
@@ -43,24 +39,26 @@ def summary(
     members: int,
     ensemble: float,
     mimic: Sequence[CellResult],
-    found: Mapping[str, Any],
+    answers: Mapping[str, Any],
 ) -> list[str]:
-    """Three sentences: the ensemble and the best mimic net, nets with and without convolution, the
-    claims.
+    """Three sentences: the best mimic net beside the ensemble, what convolution gives, the claims.
 
     Args:
+        data: name of the data set.
         tested: 2,000 test images.
+        members: of the ensemble.
         ensemble: its test accuracy, a fraction.
         mimic: all mimic cells.
-        found: metrics/claims.json.
+        answers: metrics/claims.json.
     """
     top = best(mimic)
     first = (
         f"On {data} ({tested}) the ensemble of {members} reaches {percent(ensemble, 2)} test "
-        f"accuracy; the best mimic net by validation error, {named(top)} with {whole(top.params)} parameters, reaches "
-        f"{percent(top.test_accuracy, 2)}, {_apart(top.test_accuracy, ensemble)} the ensemble."
+        f"accuracy; the best mimic net by validation error, {named(top)} with "
+        f"{whole(top.params)} parameters, reaches {percent(top.test_accuracy, 2)}, "
+        f"{_apart(top.test_accuracy, ensemble)} the ensemble."
     )
-    return [first, _convolution(mimic), _claims(found)]
+    return [first, _convolution(mimic), _claims(answers)]
 
 
 def named(cell: CellResult) -> str:
@@ -70,36 +68,38 @@ def named(cell: CellResult) -> str:
 
 def _apart(value: float, other: float) -> str:
     gap = 100 * (value - other)
-    return (
-        f"{fixed(abs(gap))}{SPACE}points {'above' if gap > 0 else 'below'}"
-        if gap
-        else "exactly as good as"
-    )
+    if not gap:
+        return "exactly as good as"
+    return f"{fixed(abs(gap))}{SPACE}points {'above' if gap > 0 else 'below'}"
 
 
 def _convolution(mimic: Sequence[CellResult]) -> str:
     """How far the best net with convolution is from the best without, each by validation error."""
-    convs = [cell for cell in mimic if cell.row.startswith(CONVOLUTIONAL)]
-    plains = [cell for cell in mimic if not cell.row.startswith(CONVOLUTIONAL)]
-    cells = f"{counted(len(mimic), 'mimic cell')}, "
-    if not convs or not plains:
-        kind, other = ("with", "without") if convs else ("without", "with")
+    with_it = [cell for cell in mimic if convolutions(cell.family)]
+    without = [cell for cell in mimic if not convolutions(cell.family)]
+    cells = counted(len(mimic), "mimic cell")
+
+    if not with_it or not without:
+        kind, other = ("with", "without") if with_it else ("without", "with")
         spread = [cell.test_accuracy for cell in mimic]
         return (
-            f"This run has {cells}all {kind} convolution, so it says nothing about nets {other} it; their best trials "
-            f"reach {percent(min(spread), 2)} to {percent(max(spread), 2)}."
+            f"This run has {cells}, all {kind} convolution, so it says nothing about nets {other} "
+            f"it; their best trials reach {percent(min(spread), 2)} to {percent(max(spread), 2)}."
         )
-    conv, plain = best(convs), best(plains)
+
+    conv = best(with_it)
+    plain = best(without)
     gap = _apart(conv.test_accuracy, plain.test_accuracy)
     return (
-        f"Of {cells}the best one with convolution ({named(conv)}, {percent(conv.test_accuracy, 2)}) is {gap} the best "
-        f"one without ({named(plain)}, {percent(plain.test_accuracy, 2)})."
+        f"Of {cells}, the best one with convolution ({named(conv)}, "
+        f"{percent(conv.test_accuracy, 2)}) is {gap} the best one without ({named(plain)}, "
+        f"{percent(plain.test_accuracy, 2)})."
     )
 
 
-def _claims(found: Mapping[str, Any]) -> str:
+def _claims(answers: Mapping[str, Any]) -> str:
     """How many of the paper's claims hold, and how many do not."""
-    entries = list(found["claims"].values())
+    entries = list(answers["claims"].values())
     number = Counter(entry["verdict"] for entry in entries)
     forms = (
         (HOLDS, "holds", "hold"),
@@ -112,8 +112,11 @@ def _claims(found: Mapping[str, Any]) -> str:
         for verdict, one, many in forms
         if number[verdict]
     ]
-    level = percent(found["level"], 0)
-    return f"Of the paper’s {spelled(len(entries))} claims {listed(parts)} (verdicts together at {level})."
+    level = percent(answers["level"], 0)
+    return (
+        f"Of the paper’s {spelled(len(entries))} claims {listed(parts)} "
+        f"(verdicts together at {level})."
+    )
 
 
 def spelled(count: int) -> str:
@@ -126,10 +129,12 @@ def provenance(entries: Sequence[Mapping[str, Any]], current: Sequence[str]) -> 
     commits: dict[str, bool] = {}
     for entry in entries:
         if entry.get("commit") and set(entry.get("stages", [])) & set(current):
-            commits[entry["commit"][:10]] = commits.get(entry["commit"][:10], False) or bool(
-                entry.get("changed")
-            )
+            commit = entry["commit"][:10]
+            commits[commit] = commits.get(commit, False) or bool(entry.get("changed"))
+    if not commits:
+        return ""
+
     names = [
         f"{commit}{' with local changes' if changed else ''}" for commit, changed in commits.items()
     ]
-    return f"{'commit' if len(names) == 1 else 'commits'} {listed(names)}" if names else ""
+    return f"{'commit' if len(names) == 1 else 'commits'} {listed(names)}"

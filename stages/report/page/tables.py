@@ -1,6 +1,4 @@
-"""Tables of the report page as plain lines of text: Table 1, Table 2, Figure 1, fidelity, cost,
-environment, params.
-"""
+"""Tables of the report page as plain lines of text."""
 
 from __future__ import annotations
 
@@ -12,27 +10,22 @@ import pandas as pd
 
 from stages.report.cells import CellResult
 from stages.report.page.text import DASH, fixed, percent, signed, whole
-from stages.report.tables import millions, paper_values, printed_rows
+from stages.report.paper import paper_values
+from stages.report.tables import millions, printed_accuracies
 
 Row = dict[str, Any]
 
 
 def first(frame: pd.DataFrame, comparable: bool) -> Row:
-    """Table 1: `head` and `lines` of text, differences only where this run's data are the
-    paper's.
-    """
-    head = [
-        "Model",
-        "Accuracy",
-        "Paper",
-        *(["Difference"] if comparable else []),
-        "Parameters",
-        "Architecture",
-    ]
+    """Table 1: `head` and `lines` of text, with differences if this run's data are the paper's."""
+    difference = ["Difference"] if comparable else []
+    head = ["Model", "Accuracy", "Paper", *difference, "Parameters", "Architecture"]
+
     lines = []
     for entry in frame.itertuples():
         numbers = [fixed(entry.accuracy_pct), fixed(entry.paper_pct)]
-        numbers += [signed(entry.difference_pct)] if comparable else []
+        if comparable:
+            numbers.append(signed(entry.difference_pct))
         lines.append([entry.model, *numbers, millions(entry.params), entry.architecture])
     return {"head": head, "lines": lines, "last": len(head) - 1}
 
@@ -43,41 +36,38 @@ def second(frame: pd.DataFrame, comparable: bool) -> Row:
     `lines` have `name`, `own` (accuracy, and the difference to the paper where there is one) and
     `paper`.
     """
-    printed, lines = printed_rows(), []
     budgets = list(dict.fromkeys(frame["budget"]))
-    own_rows = [_printed(printed, row) for row in dict.fromkeys(frame["row"])]
-    paper = list(
-        dict.fromkeys(
-            [*paper_values()["table2"]["budgets"], *(budget for row in own_rows for budget in row)]
-        )
-    )
+    printed = {
+        row: printed_accuracies(str(row), group["label"].iloc[0])
+        for row, group in frame.groupby("row", sort=False)
+    }
+    of_rows = [budget for accuracies in printed.values() for budget in accuracies]
+    paper = list(dict.fromkeys([*paper_values()["table2"]["budgets"], *of_rows]))
+
+    lines = []
     for row, group in frame.groupby("row", sort=False):
-        found = group.set_index("budget")
-        own = []
-        for budget in budgets:
-            entry = found.loc[budget] if budget in found.index else None
-            difference = None if entry is None or not comparable else entry["difference_pct"]
-            own.append(
-                {
-                    "text": DASH if entry is None else fixed(entry["accuracy_pct"]),
-                    "difference": ""
-                    if difference is None or pd.isna(difference)
-                    else signed(difference),
-                }
-            )
-        values = _printed(printed, str(row))
+        by_budget = group.set_index("budget")
         lines.append(
             {
                 "name": group["label"].iloc[0],
-                "own": own,
-                "paper": [fixed(values.get(b), 1) for b in paper],
+                "own": [_accuracy(by_budget, budget, comparable) for budget in budgets],
+                "paper": [fixed(printed[row].get(budget), 1) for budget in paper],
             }
         )
     return {"budgets": budgets, "paper": paper, "lines": lines}
 
 
-def _printed(printed: Mapping[str, Any], row: str) -> dict[str, float]:
-    return printed[row]["accuracy"] if row in printed else {}
+def _accuracy(by_budget: pd.DataFrame, budget: str, comparable: bool) -> dict[str, str]:
+    """One accuracy of Table 2 and its difference to the paper, both as text."""
+    if budget not in by_budget.index:
+        return {"text": DASH, "difference": ""}
+
+    entry = by_budget.loc[budget]
+    known = comparable and not pd.isna(entry["difference_pct"])
+    return {
+        "text": fixed(entry["accuracy_pct"]),
+        "difference": signed(entry["difference_pct"]) if known else "",
+    }
 
 
 def cost(stages: Mapping[str, Sequence[CellResult]], examples: int) -> list[list[str]]:
@@ -91,62 +81,60 @@ def cost(stages: Mapping[str, Sequence[CellResult]], examples: int) -> list[list
     for stage, cells in stages.items():
         trials = pd.concat([cell.trials for cell in cells], ignore_index=True)
         runs = [cell.retrained for cell in cells]
-        epochs = trials["epochs"].sum() + sum(
-            run["epochs"].sum() for run in runs if "epochs" in run
-        )
+        again = sum(run["epochs"].sum() for run in runs if "epochs" in run)
+        epochs = trials["epochs"].sum() + again
         failed = int(trials["validation_error"].isna().sum())
-        passed = f"{epochs * examples / 1e6:,.2f} million"
         counts = [len(cells), len(trials), failed, sum(map(len, runs)), epochs]
+        passed = f"{epochs * examples / 1e6:,.2f} million"
         lines.append([stage, *map(whole, counts), passed])
     return lines
 
 
 def environments(entries: Sequence[Mapping[str, Any]], current: Sequence[str]) -> list[Row]:
-    """metrics/environment.json, without stages that this run no longer has: `stages`, and `facts`
-    of name and text.
+    """metrics/environment.json: `stages`, and `facts` of name and text.
 
     Args:
-        current: names of this run's stages.
+        current: names of this run's stages; others are left out.
     """
-    found = []
+    rows = []
     for entry in entries:
         stages = [str(name) for name in entry.get("stages", []) if name in current]
         if stages:
-            rest = {
-                name: value
-                for name, value in entry.items()
-                if name not in ("stages", "changed", "commit")
-            }
-            facts = [(name, _text(value)) for name, value in rest.items()]
-            if entry.get("device") == "cpu" and entry.get("deterministic_algorithms") is False:
-                spare = "deterministic_algorithms"  # a switch for GPUs; "no" alone reads as results that vary
-                facts = [
-                    (name, "no (a CPU needs none)" if name == spare else text)
-                    for name, text in facts
-                ]
-            changed = ", with changes to code or parameters" if entry.get("changed") else ""
-            commit = f"{entry['commit']}{changed}" if entry.get("commit") else "not known"
-            found.append({"stages": stages, "facts": [("commit", commit), *facts]})
-    return found
+            rows.append({"stages": stages, "facts": _facts(entry)})
+    return rows
+
+
+def _facts(entry: Mapping[str, Any]) -> list[tuple[str, str]]:
+    changed = ", with changes to code or parameters" if entry.get("changed") else ""
+    commit = f"{entry['commit']}{changed}" if entry.get("commit") else "not known"
+    facts = {"commit": commit}
+    facts |= {
+        name: _text(value)
+        for name, value in entry.items()
+        if name not in ("stages", "changed", "commit")
+    }
+
+    # A switch for GPUs; "no" alone reads as results that vary.
+    if entry.get("device") == "cpu" and entry.get("deterministic_algorithms") is False:
+        facts["deterministic_algorithms"] = "no (a CPU needs none)"
+    return list(facts.items())
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name} {entry}" for name, entry in value.items())
-    return (
-        "none"
-        if value is None
-        else str(value)
-        if not isinstance(value, bool)
-        else "yes"
-        if value
-        else "no"
-    )
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return "yes" if value else "no"
+        case Mapping():
+            return ", ".join(f"{name} {entry}" for name, entry in value.items())
+    return str(value)
 
 
 def parameters(params: Mapping[str, Any]) -> list[Row]:
-    """Sections of params.yaml: `name`, and `lines` of a value's path, as `dvc exp run -S` takes it,
-    and its text.
+    """Sections of params.yaml: `name`, and `lines` of a value's path and text.
+
+    Paths are those that `dvc exp run -S` takes.
     """
     return [{"name": name, "lines": _flat(name, section)} for name, section in params.items()]
 

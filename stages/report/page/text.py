@@ -1,4 +1,4 @@
-"""Numbers, names and colours as the report page writes them; used by the other page_*.py files."""
+"""Numbers, names and colours as the report page writes them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ import pandas as pd
 from markupsafe import Markup
 from matplotlib.colors import to_hex, to_rgb
 
-SPACE, MINUS, DASH = "\u00a0", "\u2212", "\u2013"
-"""A space at which no line breaks, a minus sign, and what stands where there is no value."""
+SPACE = "\u00a0"
+"""A space at which no line breaks."""
+MINUS = "\u2212"
+DASH = "\u2013"
+"""What stands where there is no value."""
 LEAST_CONTRAST = 3.0
 """Of lines and markers against white (WCAG 2.2, success criterion 1.4.11)."""
 LONGEST = 40
@@ -67,26 +70,21 @@ def shortened(name: str, longest: int = LONGEST) -> str:
 
 
 def distinct(names: Sequence[str], longest: int) -> list[str]:
-    """Shortened names, told apart by a number where they have become the same: an axis would draw
-    them as one.
-    """
+    """Shortened names, numbered where they have become the same: an axis would draw them as one."""
     short = [shortened(name, longest) for name in names]
     return [name if short.count(name) == 1 else f"{name} ({i})" for i, name in enumerate(short)]
 
 
 def drawn(text: Any) -> str:
-    """Text for a chart, which reads <b> and &amp; as HTML does, and $x$ as mathematics; class names
-    may hold any.
-    """
+    """Text for a chart, which reads <b> and &amp; as HTML and $x$ as mathematics."""
     return html.escape(str(text), quote=False).replace("$", "&#36;")
 
 
 def as_json(value: Any) -> Markup:
-    """JSON for a script element: no `<`, so that nothing can end the element; six digits a number,
-    NaN as null.
+    """JSON for a script element: six digits a number, NaN as null, no `<` to end the element.
 
     Raises:
-        TypeError: a value is none that JSON has.
+        TypeError: a value is of a type that JSON does not have.
     """
     text = json.dumps(_rounded(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for sign in "<>&\u2028\u2029":

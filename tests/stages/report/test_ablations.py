@@ -15,8 +15,8 @@ from stages.fit.evaluate import mean_logits
 from stages.fit.losses import distillation, with_labels
 from stages.report import ablations
 from stages.report.claims import Quantity
-from stages.report.figures import ablations as variants
-from stages.report.figures.style import save
+from stages.report.figures.ablations import ablations as draw
+from stages.report.figures.theme import save
 from stages.settings import students, whole
 from tools.pocket import pocket_params
 
@@ -230,7 +230,8 @@ def test_sentences_say_what_the_numbers_say() -> None:
 def test_figure_of_ablations(tmp_path: Any) -> None:
     frame = ablations.table(pairs(), 0.95)
     wholes = {"transfer epochs": 160, "members of the ensemble": 16}
-    figure = variants.ablations(frame, wholes, "digits, smoke scale")
+    nets = {"conv2": "conv2"}
+    figure = draw(frame, wholes, nets, "digits, smoke scale")
     shown = [axes for axes in figure.axes if axes.get_visible()]
     assert [text.get_text() for text in shown[0].get_yticklabels()][:2] == ["decay 60k", "one 60k"]
     x, y = shown[1].lines[0].get_data()
@@ -238,11 +239,11 @@ def test_figure_of_ablations(tmp_path: Any) -> None:
     np.testing.assert_allclose(y, [0.75, 0.701, 0.7])
     (
         save(figure, tmp_path / "a.png"),
-        save(variants.ablations(frame, wholes, "digits, smoke scale"), tmp_path / "b.png"),
+        save(draw(frame, wholes, nets, "digits, smoke scale"), tmp_path / "b.png"),
     )
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     empty = pd.read_csv(_written(tmp_path, ablations.table([], 0.95)), dtype={"number": "Int64"})
-    assert "nothing was varied" in variants.ablations(empty, wholes, "").axes[0].texts[0].get_text()
+    assert "nothing was varied" in draw(empty, wholes, {}, "").axes[0].texts[0].get_text()
 
 
 def _written(folder: Any, frame: pd.DataFrame) -> Any:

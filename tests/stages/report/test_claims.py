@@ -243,3 +243,28 @@ def test_json_and_markdown() -> None:
     assert text.count("**holds**") == 8 and "conv2 at 1M over conv1 at 10M" in text
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert {line.count("|") for line in lines} == {5, 6}
+
+
+def test_only_the_papers_rows_with_nets_of_their_depth_are_compared() -> None:
+    """As docs/statistics.md says; a row that is called like a convolutional one is none."""
+    shares = {
+        ("mimic", "conv1", "1M"): 0.6,
+        ("mimic", "conv2", "1M"): 0.1,
+        ("mimic", "narrow", "1M"): 0.1,
+        ("mimic", "conv-like", "1M"): 0.9,
+        ("mimic", "mlp2", "1M"): 0.4,
+        claims.ENSEMBLE: 0.8,
+    }
+    families = {key: key[1] for key in shares if key != claims.ENSEMBLE}
+    families |= {
+        ("mimic", "conv2", "1M"): "mlp2",
+        ("mimic", "narrow", "1M"): "conv2",
+        ("mimic", "conv-like", "1M"): "mlp2",
+    }
+    quantities = {key: claims.Quantity(share, np.array([share])) for key, share in shares.items()}
+    kept = claims.of_the_papers_rows(quantities, families)
+    assert [key[1] for key in kept] == ["conv1", "mlp2", ""]
+    found = {each.id: each for each in claims.claims(claims.Run(kept, ("1M",), 0.005, None))}
+    assert [each.name for each in found["conv_gap"].comparisons] == ["conv1 over mlp2 at 1M"]
+    assert not found["depth_order"].comparisons
+    assert found["below_ensemble"].effects[""].value == pytest.approx(0.2)
