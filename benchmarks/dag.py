@@ -37,6 +37,7 @@ from ruamel.yaml import YAML
 
 from benchmarks.measure import ROOT, Cost, Row, compare, interleaved, main
 from commands.scale import compose
+from stages.settings.students import cells
 
 Run = Callable[[], int]
 REPORTS = ("tabulate", "assess", "draw", "page")
@@ -256,7 +257,8 @@ class Repository:
     @property
     def touched(self) -> list[Stage]:
         """The stages that run after `edit`."""
-        return [s for s in self.stages if s.name.startswith(f"hard@{EDITED}-") or s.name in REPORTS]
+        edited = {name.dvc for name in cells(self._params, "hard") if name.row == EDITED}
+        return [stage for stage in self.stages if stage.name in edited or stage.name in REPORTS]
 
     def edit(self) -> None:
         """Another box for one net on hard labels, one that no run has seen: else DVC restores the

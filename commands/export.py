@@ -42,11 +42,12 @@ from commands.models.programs import (
     read_program,
     torch_runner,
 )
-from commands.models.record import NetRecord, limits, record_of, target_of, training
+from commands.models.record import NetRecord, cell_of, limits, record_of, training
 from stages.nets.families import Plan
 from stages.nets.stored import restore
 from stages.runtime import entry
 from stages.runtime.environment import source
+from stages.settings.groups import CellName
 from stages.settings.inputs import Inputs
 from stages.settings.read import read_params
 from stages.settings.results import tabulate
@@ -57,7 +58,6 @@ from stages.store.weights import load_weights, save_weights
 
 SAMPLE = 256
 """Test images on which every file is compared with the net."""
-KINDS = {None: "teacher", "hard": "net on true labels", "teacher_2014": "net on true labels"}
 PACKAGES = {
     "safetensors": ("safetensors",),
     "pt2": (),
@@ -181,18 +181,21 @@ def write_formats(
 
 
 def table(
-    net: FoundNet, header: Mapping[str, Any], trained: nn.Sequential, exported: nn.Sequential
+    net: FoundNet,
+    cell: CellName | None,
+    header: Mapping[str, Any],
+    trained: nn.Sequential,
+    exported: nn.Sequential,
 ) -> dict[str, str]:
     """Lines of the card on the net itself."""
     lines = {"net": net.name}
-    if net.kind == "student":
-        row, _, budget = net.key.rpartition("-")
+    if cell is not None:
         plan = Plan.from_json(header["plan"])
         widths = " ".join(map(str, plan.widths)) or "none searched"
         dependent = (
             "" if plan.dependent is None else f", and {plan.dependent} that fills the budget"
         )
-        lines |= {"row": row, "budget": budget, "widths": widths + dependent}
+        lines |= {"row": cell.row, "budget": cell.budget, "widths": widths + dependent}
     lines["parameters as trained"] = f"{count(trained):,}"
     if has_bottleneck(trained):
         kept = "kept" if has_bottleneck(exported) else "multiplied into the next layer"
@@ -205,6 +208,7 @@ def table(
 def write_card(
     folder: Path,
     net: FoundNet,
+    cell: CellName | None,
     record: NetRecord,
     described: dict[str, Any],
     lines: dict[str, str],
@@ -213,22 +217,24 @@ def write_card(
     params: dict[str, Any],
 ) -> None:
     """Write README.md, when the other files are there."""
-    target, inputs, code = target_of(net, params), input_name(described), source()
-    kind = KINDS.get(target, "mimic net")
-    name = net.name if target is None else " at ".join(net.key.rsplit("-", 1))
+    inputs, code = input_name(described), source()
+    title = f"{net.name}: a teacher"
+    if cell is not None:
+        kind = "net on true labels" if cell.hard else "mimic net"
+        title = f"{cell.row} at {cell.budget}: a {kind}"
     packages = dict.fromkeys(
         package for form in FILES if FILES[form] in differences for package in PACKAGES[form]
     )
     commit = "an unknown commit" if code["commit"] is None else f"commit {code['commit']}"
     facts = card.Facts(
-        title=f"{name}: a {kind} for {described['data']}",
+        title=f"{title} for {described['data']}",
         description=described,
         counts=PreparedManifest.read(PREPARED).images,
         table=lines,
-        training=training(net, target, record, params, inputs),
+        training=training(cell, record, params, inputs),
         hyperparameters=record.hyperparameters,
         measured=record.measured,
-        limits=limits(record, target is not None),
+        limits=limits(record, cell is not None),
         differences=differences,
         sample=sample,
         files={path.name: file_hash(path) for path in sorted(folder.iterdir())},
@@ -260,6 +266,7 @@ def main() -> None:
     arguments = parser.parse_args()
     formats = chosen(arguments.format)
     params, net = read_params(), find(arguments.cell)
+    cell = cell_of(net, params)
     out = arguments.out or Path("exports") / net.name
     check_folder(out)
 
@@ -283,14 +290,13 @@ def main() -> None:
 
     # Its files
     sample = read_test(PREPARED)[0][:SAMPLE]
-    lines = table(net, header, trained, exported)
+    lines = table(net, cell, header, trained, exported)
     with staged(out) as folder:
         if Inputs.from_json(described).is_vectors:
             write_bytes(folder / STATISTICS, (PREPARED / STATISTICS).read_bytes())
         wanted = outputs(torch_runner(trained), sample)
         differences = write_formats(folder, formats, exported, described, sample, wanted)
-        write_card(folder, net, record, described, lines, differences, len(sample), params)
-
+        write_card(folder, net, cell, record, described, lines, differences, len(sample), params)
     sizes = f"{count(trained):,} parameters as trained, {count(exported):,} here"
     print(f"{out}: {net.name}, {sizes}; {CARD} is the model card")
 

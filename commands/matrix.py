@@ -1,11 +1,11 @@
-"""matrix: run the cells of the pipeline side by side, which `dvc repro` runs one after the other;
-then all the rest.
+"""matrix: runs the cells of the pipeline side by side, then the rest of it.
 
-First `dvc repro` of what the cells need (data, teachers, labels), then `dvc repro --single-item` of
-every cell that has changed, the most expensive first, several at a time, then `dvc repro`, which
-makes tables, figures and the page. Each cell still runs as many trials at a time as `execution`
-says (slots on CPUs, trials_per_gpu on its GPU). With GPUs each of these jobs sees one. Ctrl-C stops
-all of it, and the same command goes on. Each cell's output: work/matrix/CELL.log.
+`dvc repro` runs cells one after the other. This command runs `dvc repro` of what the cells need
+(data, teachers, labels), then `dvc repro --single-item` of every cell that has changed, the most
+expensive first, several at a time, then `dvc repro`, which makes tables, figures and the page. Each
+cell still runs as many trials at a time as `execution` says (slots on CPUs, trials_per_gpu on its
+GPU). With GPUs each of these jobs sees one. Ctrl-C stops everything, and the same command resumes.
+Each cell's output: work/matrix/CELL.log.
 """
 
 from __future__ import annotations
@@ -34,33 +34,35 @@ from stages.runtime.engines import CHOSEN, chosen_gpus
 from stages.runtime.executors import DEVICES
 from stages.settings import common
 from stages.settings.read import read_params
+from stages.settings.students import cells
 
 LOGS = Path("work/matrix")
 
 
-def chosen(cells: Sequence[str], patterns: Sequence[str] | None) -> list[str]:
+def chosen(names: Sequence[str], patterns: Sequence[str] | None) -> list[str]:
     """The cells that match one of the patterns; all without patterns.
 
     Raises:
         ValueError: a pattern matches none.
     """
-    for pattern in patterns or ():
-        if not any(fnmatchcase(cell, pattern) for cell in cells):
+    if patterns is None:
+        return list(names)
+
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
             raise ValueError(
-                f"--only {pattern}: no such cell, allowed are {', '.join(cells)} and patterns as 'hard@*'"
+                f"--only {pattern}: no such cell, allowed are {', '.join(names)} "
+                "and patterns as 'hard@*'"
             )
-    return [
-        cell
-        for cell in cells
-        if patterns is None or any(fnmatchcase(cell, pattern) for pattern in patterns)
-    ]
+    return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
 
 
 def jobs_of(
     stale: Sequence[str], direct: Mapping[str, set[str]], cost: Mapping[str, float]
 ) -> list[Command]:
-    """One job for each cell, the most expensive first; a cell that others need counts as the most
-    expensive of them.
+    """One job for each cell, the most expensive first.
+
+    A cell that others need is as expensive as the most expensive of them.
     """
     above = {name: all_needs(name, direct) for name in stale}
     rank = {
@@ -78,28 +80,29 @@ def jobs_of(
     ]
 
 
-def lanes(params: dict[str, Any], wanted: int | None, gpus: Sequence[str]) -> int:
+def lanes(params: dict[str, Any], jobs: int | None, gpus: Sequence[str]) -> int:
     """Jobs at a time: those asked for, or one for each GPU, or as many as the cores have room for.
 
     Raises:
         ValueError: fewer than one are asked for.
     """
-    if wanted is not None:
-        if wanted < 1:
-            raise ValueError(f"--jobs is {wanted}: allowed is 1 or more")
-        return wanted
+    if jobs is not None:
+        if jobs < 1:
+            raise ValueError(f"--jobs is {jobs}: allowed is 1 or more")
+        return jobs
     if gpus or common.execution(params).engine == "ray":
         return len(gpus) or 1
-    trials = max((want.slots for want in overview.wanted(params) if "/" in want.name), default=1)
+
+    trials = max((task.slots for task in overview.tasks(params) if task.cell), default=1)
     return max(1, len(os.sched_getaffinity(0)) // (trials * common.numerics(params).threads))
 
 
 def variables(gpus: Sequence[str]) -> Any:
-    """For each lane the variables of its job: with GPUs it sees one."""
+    """For each lane the variables of its job, which sees one GPU where there are some."""
 
     def of(lane: int) -> dict[str, str]:
-        own = {DEVICES: gpus[lane % len(gpus)], CHOSEN: "1"} if gpus else {}
-        return {**environment(), **own}
+        gpu = {DEVICES: gpus[lane % len(gpus)], CHOSEN: "1"} if gpus else {}
+        return {**environment(), **gpu}
 
     return of
 
@@ -116,12 +119,13 @@ def repro(*targets: str) -> None:
         for event in jobs.run([Command(what, (*DVC, "repro", *targets))]):
             if isinstance(event, Ended) and event.code:
                 raise ValueError(
-                    f"'{what}' ends with exit status {event.code}, see above; what is finished is kept"
+                    f"'{what}' ends with exit status {event.code}, see above; "
+                    "what is finished is kept"
                 )
 
 
 def side_by_side(listed: Sequence[Command], count: int, progress: Progress) -> None:
-    """Run cells, and say so.
+    """Run cells and show how far they are.
 
     Raises:
         ChildProcessError: some failed.
@@ -129,6 +133,8 @@ def side_by_side(listed: Sequence[Command], count: int, progress: Progress) -> N
     console = progress.console
     live = Live(console=console, screen=True, auto_refresh=False) if console.is_terminal else None
     said: list[str] = []
+
+    # On a terminal a live table, and the lines at the end; else each line at once.
     try:
         with live or nullcontext(), Jobs(count, variables(progress.gpus)) as jobs:
             for event in jobs.run(listed):
@@ -143,20 +149,23 @@ def side_by_side(listed: Sequence[Command], count: int, progress: Progress) -> N
     except (KeyboardInterrupt, SystemExit):
         good = sum(end.code == 0 for end in progress.ended)
         print(
-            f"{good} of {len(listed)} cells are finished and kept; the same command goes on with the others",
+            f"{good} of {len(listed)} cells are finished and kept; "
+            "the same command goes on with the others",
             file=sys.stderr,
         )
         raise
     finally:
         if live is not None:
             print("\n".join(said))
-    if failed := [end for end in progress.ended if end.code != 0]:
+
+    failed = [end for end in progress.ended if end.code != 0]
+    if failed:
         report(failed, count)
 
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Refuse a second run of this door in the same folder."""
+    """Refuse a second run of this command in the same folder."""
     LOGS.mkdir(parents=True, exist_ok=True)
     with (LOGS / "lock").open("a") as file:
         try:
@@ -167,30 +176,47 @@ def alone() -> Iterator[None]:
 
 
 def run(only: Sequence[str] | None, asked_jobs: int | None) -> None:
-    """What the cells need, the cells, and unless only some are asked for all the rest."""
+    """Run what the cells need, the cells, and all the rest unless only some are asked for.
+
+    Raises:
+        ValueError: arguments, params.yaml or dvc.yaml are wrong, or what the cells need fails.
+        ChildProcessError: some cells failed.
+    """
     params = read_params()
     if asked_jobs is not None:
         lanes(params, asked_jobs, ())
-    direct, known = needs(), stages()
-    all_cells = [name for name in known if "@" in name]
-    some = chosen(all_cells, only)
-    needed = set(some).union(*(all_needs(cell, direct) for cell in some))
-    cells = [cell for cell in all_cells if cell in needed]
+
+    # The cells, and those that they need; by their names in DVC, in its order.
+    direct = needs()
+    known = stages()
+    named = {name.dvc for name in cells(params)}
+    every = [name for name in known if name in named]
+    some = chosen(every, only)
+    needed = set(some).union(*(all_needs(name, direct) for name in some))
+    listed = [name for name in every if name in needed]
+
     execution = common.execution(params)
     gpus = [] if execution.engine == "ray" else chosen_gpus(execution)
     count = lanes(params, asked_jobs, gpus)
-    if before := [name for name in known if name in needed and name not in cells]:
+
+    # What they need besides.
+    before = [name for name in known if name in needed and name not in named]
+    if before:
         repro(*before)
-    modified = changed(cells)
-    stale = [cell for cell in cells if cell in modified or all_needs(cell, direct) & modified]
+
+    # Those that have changed, or need one that has.
+    modified = changed(listed)
+    stale = [name for name in listed if name in modified or all_needs(name, direct) & modified]
     print(
-        f"> {len(stale)} of {len(cells)} cells to run, at most {count} at a time; logs in {LOGS}",
+        f"> {len(stale)} of {len(listed)} cells to run, at most {count} at a time; logs in {LOGS}",
         flush=True,
     )
     begun = time.monotonic()
-    listed = jobs_of(stale, direct, costs(params, stale))
-    side_by_side(listed, count, Progress(params, len(stale), gpus, Console()))
+    jobs = jobs_of(stale, direct, costs(params, stale))
+    side_by_side(jobs, count, Progress(params, len(stale), gpus, Console()))
     print(f"> {len(stale)} cells in {(time.monotonic() - begun) / 60:.1f} min", flush=True)
+
+    # Tables and figures.
     if only is None:
         repro()
     else:
@@ -200,6 +226,7 @@ def run(only: Sequence[str] | None, asked_jobs: int | None) -> None:
 def main() -> None:
     """Run everything, or some cells."""
     text = __doc__.split("\n\n")
+
     parser = argparse.ArgumentParser(
         prog="python -m commands.matrix", description=text[0], epilog=text[1]
     )
@@ -207,26 +234,28 @@ def main() -> None:
         "--jobs",
         type=int,
         metavar="N",
-        help="cells at a time, each of which runs several trials "
-        "itself; without it one a GPU, or on CPUs as many as there is room for (cores / (trials at a "
-        "time in one cell x numerics.threads))",
+        help="cells at a time, each of which runs several trials itself; without it one a GPU, "
+        "or on CPUs as many as there is room for (cores / (trials at a time in one cell x "
+        "numerics.threads))",
     )
     parser.add_argument(
         "--only",
         nargs="+",
         metavar="GLOB",
-        help="only these cells and what they need, as 'hard@*' "
-        "or students@conv2-1M; tables and figures are left for later",
+        help="only these cells and what they need, as 'hard@*' or students@conv2-1M; tables and "
+        "figures are left for later",
     )
     arguments = parser.parse_args()
+
     if not Path("dvc.yaml").is_file():
         raise ValueError(
             "no dvc.yaml here: run python -m commands.matrix in the root of the repository"
         )
-    if (
-        signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
-    ):  # the terminal is closed; nohup ignores it
+
+    # A closed terminal ends it as a request to stop does, unless nohup ignores that.
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
         signal.signal(signal.SIGHUP, signal.getsignal(signal.SIGTERM))
+
     with alone():
         run(arguments.only, arguments.jobs)
 

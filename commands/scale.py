@@ -1,11 +1,11 @@
-"""scale: write params.yaml for a scale, or say what a scale costs.
+"""scale: writes params.yaml for a scale, or says what a scale costs.
 
-`python -m commands.scale smoke` makes smoke the active scale: scales/paper.yaml with what
-scales/smoke.yaml says otherwise. params.yaml is then the one truth; edit it, or override single
-values with `dvc exp run -S`. An overlay may lie on another one than paper.yaml, which it names as
+`python -m commands.scale smoke` makes smoke the active scale: scales/paper.yaml, changed as
+scales/smoke.yaml says. params.yaml is then the single source of truth; edit it, or override single
+values with `dvc exp run -S`. An overlay may change another scale than paper.yaml, which it names as
 its `base`. `--cost` prints the expected cost and writes nothing; without NAME it does so for
-params.yaml as it stands. `--cells` adds a line for every cell, `--classes` says how many classes
-files have that are not there yet.
+params.yaml as it stands. `--cells` adds a line for every cell, `--classes` gives the number of
+classes of data that were not downloaded yet.
 """
 
 from __future__ import annotations
@@ -36,11 +36,16 @@ def main() -> None:
     parser.add_argument(
         "--cost", action="store_true", help="print the expected cost, write nothing"
     )
-    parser.add_argument("--cells", action="store_true", help="a line for every cell besides")
+    parser.add_argument("--cells", action="store_true", help="also a line for every cell")
     parser.add_argument(
-        "--classes", type=int, metavar="N", help="of files that are not there yet, for the cost"
+        "--classes",
+        type=int,
+        metavar="N",
+        help="number of classes, for data not yet downloaded",
     )
     arguments = parser.parse_args()
+
+    # What is asked for.
     if arguments.classes is not None and not FEWEST_CLASSES <= arguments.classes <= MOST_CLASSES:
         parser.error(
             f"--classes is {arguments.classes}, allowed are {FEWEST_CLASSES} to {MOST_CLASSES:,}"
@@ -49,16 +54,25 @@ def main() -> None:
         parser.error(f"which scale? one of {', '.join(names())}")
     text = compose(arguments.name) if arguments.name else None
     params = YAML(typ="safe").load(text) if text else read_params(PARAMS)
-    known = (arguments.classes, "--classes") if arguments.classes else classes_of(params)
-    found, stored = jobs(params, known[0])
+    if arguments.classes:
+        classes = arguments.classes
+        origin = "--classes"
+    else:
+        classes, origin = classes_of(params)
+
+    # Everything is computed before anything is written.
+    works, stored = jobs(params, classes)
+    listed = parts(params, works, classes)
     if text and not arguments.cost:
         write_text(PARAMS, text)
         print(f"{PARAMS} is at scale {arguments.name}; 'dvc repro' runs it")
-    listed = parts(params, found, known[0])
+
+    # The estimate.
+    precision = common.numerics(params).precision
+    rated = devices()
     every = [*cells(listed), ""] if arguments.cells else []
-    precision, rated = common.numerics(params).precision, devices()
     print("\n".join(every + lines(listed, stored, precision, rated)))
-    print(f"classes: {known[0]:,}, {known[1]}\n")
+    print(f"classes: {classes:,}, {origin}\n")
     print("\n".join(in_words(listed, precision, rated)))
 
 

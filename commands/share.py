@@ -1,11 +1,10 @@
-"""share: how large is what a remote would hold? And push or pull it, without the images that can be
-made again.
+"""share: sizes of all outputs, and push or pull without the images that can be made again.
 
 `python -m commands.share` prints the size of every stage's outputs, each file counted once, and
-writes nothing. `--push` and `--pull` do it with DVC. Both leave out data/augmented, at the paper's
-scale nearly all of the bytes: `augment` makes the same again from data/prepared, which `--pull`
-does, and compares with dvc.lock. `--all` leaves out nothing. A remote is set up with `dvc remote
-add`.
+writes nothing. `--push` and `--pull` transfer them with DVC. Both leave out data/augmented, at the
+paper's scale nearly all of the bytes: `augment` makes the same again from data/prepared. `--pull`
+runs it, and compares the result with dvc.lock. `--all` leaves out nothing. A remote is set up with
+`dvc remote add`.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ from commands.pipeline.cache import (
     object_path,
     read_listing,
     read_lock,
+    without_cell,
 )
 from stages.runtime import entry
 
@@ -46,12 +46,14 @@ class Size:
 
 def size_of(out: Out, cache: Path) -> Size:
     """Sizes of an output's objects, from the cache itself."""
-    names, known = [out.name], True
+    names = [out.name]
+    known = True
     if out.folder:
         try:
             names += read_listing(object_path(cache, out.name)).values()
         except (OSError, ValueError):
             known = False
+
     files = {}
     for name in names:
         try:
@@ -62,7 +64,7 @@ def size_of(out: Out, cache: Path) -> Size:
 
 
 def sizes(root: Path = Path()) -> list[Size]:
-    """Of every output that DVC caches, in the order of dvc.lock."""
+    """Sizes of every output that DVC caches, in the order of dvc.lock."""
     cache, _ = dvc_settings(root)
     outs, _, lacking = lock_outs(root, read_lock(root))
     if lacking:
@@ -70,27 +72,33 @@ def sizes(root: Path = Path()) -> list[Size]:
     return [size_of(out, cache) for out in outs if out.cached]
 
 
-def total(found: Sequence[Size]) -> int:
-    """Bytes of all, an object that several outputs have counted once."""
-    return sum({name: length for size in found for name, length in size.files.items()}.values())
+def total(listed: Sequence[Size]) -> int:
+    """Bytes of all; an object that several outputs have counts once."""
+    lengths: dict[str, int] = {}
+    for size in listed:
+        lengths |= size.files
+    return sum(lengths.values())
 
 
-def light(found: Sequence[Size]) -> list[Size]:
+def light(listed: Sequence[Size]) -> list[Size]:
     """Without the transfer set's images."""
-    return [size for size in found if size.out.path != AUGMENTED]
+    return [size for size in listed if size.out.path != AUGMENTED]
 
 
-def lines(found: Sequence[Size]) -> list[str]:
+def lines(listed: Sequence[Size]) -> list[str]:
     """A line a stage, and what is sent with and without the images."""
     stages: dict[str, list[Size]] = {}
-    for size in found:
-        stages.setdefault(size.out.stage.partition("@")[0], []).append(size)
-    out = [f"{stage:14} {text(total(group)):>10}" for stage, group in stages.items()]
-    unknown = sum(not size.known for size in found)
-    out.append(f"{'all':14} {text(total(found)):>10}   each file counted once")
-    out.append(
-        f"{'light':14} {text(total(light(found))):>10}   without {AUGMENTED}, which augment makes again"
-    )
+    for size in listed:
+        stages.setdefault(without_cell(size.out.stage), []).append(size)
+
+    table = [
+        *((stage, total(sized), "") for stage, sized in stages.items()),
+        ("all", total(listed), "   each file counted once"),
+        ("light", total(light(listed)), f"   without {AUGMENTED}, which augment makes again"),
+    ]
+    out = [f"{name:14} {text(size):>10}{note}" for name, size, note in table]
+
+    unknown = sum(not size.known for size in listed)
     if unknown:
         out.append(
             f"note: {unknown} outputs are not whole in this cache: their bytes are not counted"
@@ -99,7 +107,7 @@ def lines(found: Sequence[Size]) -> list[str]:
 
 
 def text(size: int) -> str:
-    """With three digits."""
+    """A number of bytes with three digits."""
     for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if size >= factor:
             return f"{size / factor:.3g} {unit}"
@@ -110,46 +118,62 @@ def dvc(*words: str) -> None:
     """Run DVC in the repository.
 
     Raises:
-        ValueError: it failed; what it said is on the terminal.
+        ValueError: it failed; its messages are on the terminal.
     """
-    if subprocess.run([sys.executable, "-m", "dvc", *words]).returncode:
+    done = subprocess.run([sys.executable, "-m", "dvc", *words])
+    if done.returncode:
         raise ValueError(
             f"'dvc {words[0]}' failed, see above; what has been transferred stays, so run it again"
         )
 
 
 def push(remote: Sequence[str], everything: bool) -> None:
-    """Say how much, then push it."""
-    found = sizes()
-    if missing := [item.out.path for item in found if not item.known]:
+    """Say how much, then push it.
+
+    Raises:
+        ValueError: outputs are not whole in the cache, or DVC fails.
+    """
+    every = sizes()
+    missing = [size.out.path for size in every if not size.known]
+    if missing:
         raise ValueError(
             f"not whole in this cache: {', '.join(missing[:3])}: run 'dvc repro' or pull them first"
         )
-    chosen = found if everything else light(found)
+
+    chosen = every if everything else light(every)
     print(f"pushing at most {text(total(chosen))}: a remote keeps what it has")
-    dvc("push", *remote, "--", *(item.out.path for item in chosen))
+    dvc("push", *remote, "--", *(size.out.path for size in chosen))
 
 
 def pull(remote: Sequence[str], everything: bool) -> None:
     """Pull, and make the images of the transfer set again where they were left out.
 
     Raises:
-        ValueError: they come out otherwise than dvc.lock says.
+        ValueError: they differ from those in dvc.lock, or DVC fails.
     """
-    outs = [out for out in lock_outs(Path(), read_lock(Path()))[0] if out.cached]
+    before = _cached_outs()
     if everything:
         dvc("pull", *remote)
         return
-    dvc("pull", *remote, "--", *(out.path for out in outs if out.path != AUGMENTED))
-    before = [out.name for out in outs if out.path == AUGMENTED]
+
+    dvc("pull", *remote, "--", *(path for path in before if path != AUGMENTED))
     dvc("repro", "--single-item", "augment")
-    after = [out.name for out in lock_outs(Path(), read_lock(Path()))[0] if out.path == AUGMENTED]
-    if before != after:
+
+    pushed = before.get(AUGMENTED)
+    remade = _cached_outs().get(AUGMENTED)
+    if pushed != remade:
         raise ValueError(
-            f"{AUGMENTED} came out otherwise than it was pushed ({before} is now {after}): other code, parameters or "
-            f"library versions; 'git checkout dvc.lock' and 'python -m commands.share --pull --all', if it was pushed"
+            f"{AUGMENTED} differs from what was pushed ({pushed} is now {remade}): other code, "
+            "parameters or library versions; 'git checkout dvc.lock' and "
+            "'python -m commands.share --pull --all', if it was pushed"
         )
     print(f"{AUGMENTED} is the same, byte for byte")
+
+
+def _cached_outs() -> dict[str, str]:
+    """Path of each output that DVC caches -> name of its object."""
+    outs, _, _ = lock_outs(Path(), read_lock(Path()))
+    return {out.path: out.name for out in outs if out.cached}
 
 
 def main() -> None:
@@ -165,15 +189,18 @@ def main() -> None:
     parser.add_argument("--all", action="store_true", help="with the images of the transfer set")
     parser.add_argument("-r", "--remote", help="another remote than the default one")
     arguments = parser.parse_args()
+
     remote = ["--remote", arguments.remote] if arguments.remote else []
     if not (arguments.push or arguments.pull):
         print("\n".join(lines(sizes())))
         return
+
     if not remote and not dvc_settings(Path())[1]:
         raise ValueError(
             "there is no default remote: 'dvc remote add -d NAME URL', or say one with --remote"
         )
-    (push if arguments.push else pull)(remote, arguments.all)
+    transfer = push if arguments.push else pull
+    transfer(remote, arguments.all)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
-"""verify: is everything that the pipeline has stored still what it was? Says what is wrong and how
-to mend it.
+"""verify: checks that all stored data are unchanged, says what is wrong and how to fix it.
 
-`python -m commands.verify` exits 0 if nothing is wrong, 1 if something is or nothing could be
-checked. It writes nothing. Three parts, `--only PART` for one of them: cache: every object of DVC's
-cache is hashed again, and every output in the workspace compared with dvc.lock; data: every file
-with its folder's manifest and its own checksum, every shard of images with its shard of logits;
-ensemble: whole batches of sampled epochs go through the ensemble again (images are made again where
-only their draws are stored); `--all` takes every epoch. `--quick` looks at names, headers, pairing
-and the cache's lists of files, but hashes no other file and runs no net.
+`python -m commands.verify` exits 0 if there is no problem, and 1 if there is one or nothing could
+be checked. It writes nothing. It has three parts, `--only PART` for one of them: cache: every
+object of DVC's cache is hashed again, and every output in the workspace compared with dvc.lock;
+data: every file with its folder's manifest and its own checksum, every shard of images with its
+shard of logits; ensemble: whole batches of sampled epochs go through the ensemble again (images are
+made again where only their draws are stored); `--all` takes every epoch. `--quick` looks at names,
+headers, pairing and the cache's lists of files, but hashes no other file and runs no net.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,19 +26,55 @@ from commands.pipeline.cache import Hashes, read_lock
 from stages.runtime import entry
 from stages.settings import common
 from stages.settings.read import read_params
+from stages.settings.students import cells
 
 PARTS = ("cache", "data", "ensemble")
 DATA = Path("data")
+WORK = Path("work")
 NEEDED = ("augmented", "logits", "ensemble", "prepared")
 """Folders of data/ without which the ensemble cannot be run again."""
-STAGE_OF = {"prepared": "prepare", "augmented": "augment", "samples": "augment", "logits": "label"}
-"""Folder of data/ -> the stage that makes it, where that has another name."""
-SWEEPS = ("students", "hard")
+STAGES = {
+    "prepared": "prepare",
+    "teachers": "teachers",
+    "ensemble": "ensemble",
+    "augmented": "augment",
+    "samples": "augment",
+    "logits": "label",
+}
+"""Folder of data/ -> the stage that makes it; all other folders hold cells."""
 
 
-def made_anew(path: Path, fresh: bool, remedies: dict[str, Remedy]) -> Remedy:
-    """What mends a file of data/: its output's remedy where it has one, else that its stage makes
-    it anew.
+@dataclass(frozen=True)
+class Origin:
+    """What makes a folder of data/.
+
+    Attributes:
+        dvc: the stage, as DVC calls it.
+        work: its work folder.
+    """
+
+    dvc: str
+    work: Path
+
+
+def origin(path: Path) -> Origin | None:
+    """What makes a file of data/; None if params.yaml no longer lists its cell, or cannot be read."""
+    parts = path.relative_to(DATA).parts
+    if parts[0] in STAGES:
+        stage = STAGES[parts[0]]
+        return Origin(stage, WORK / stage)
+
+    try:
+        for name in cells(read_params()):
+            if path.is_relative_to(DATA / name.files):
+                return Origin(name.dvc, WORK / name.work)
+    except (OSError, ValueError):
+        pass
+    return None
+
+
+def remade(path: Path, fresh: bool, remedies: dict[str, Remedy]) -> Remedy:
+    """What fixes a file of data/: the remedy of its output if that has one, else to make it again.
 
     Args:
         fresh: the stage's work folder may hold the same wrong bytes, and has to go.
@@ -47,28 +83,31 @@ def made_anew(path: Path, fresh: bool, remedies: dict[str, Remedy]) -> Remedy:
     for out, remedy in remedies.items():
         if path.is_relative_to(out):
             return remedy
-    parts = path.relative_to(DATA).parts
-    stage = f"{parts[0]}@{parts[1]}" if parts[0] in SWEEPS else STAGE_OF.get(parts[0], parts[0])
-    work = Path("work") / stage.replace("@", "/")
-    remove = (str(work),) if fresh and work.exists() else ()
-    return Remedy(remove, (f"dvc repro -f -s {shlex.quote(stage)}", "dvc repro"))
+
+    made_by = origin(path)
+    if made_by is None:
+        return Remedy((str(path),), ("dvc repro",))
+    remove = (str(made_by.work),) if fresh and made_by.work.exists() else ()
+    return Remedy(remove, (f"dvc repro -f -s {shlex.quote(made_by.dvc)}", "dvc repro"))
 
 
 def check_ensemble(held: Held, rows: int, seed: int, everything: bool) -> list[str]:
-    """Logits once more; returns lines that say how near they came."""
-    if absent := [
-        str(DATA / name) for name in NEEDED if not (DATA / name / "manifest.json").is_file()
-    ]:
+    """Sampled logits computed again; returns lines that say how near they came."""
+    absent = [str(DATA / name) for name in NEEDED if not (DATA / name / "manifest.json").is_file()]
+    if absent:
         held.found.notes.append(f"ensemble not run again: {', '.join(absent)} not here")
         return []
     manifest = transfer_manifest(held)
     if manifest is None:
         held.found.notes.append("ensemble not run again: the manifest of the images cannot be used")
         return []
+
+    # torch is imported only if there is something to run.
     from commands.audit.logits import Again, rerun
 
     try:
-        numerics, device = numerics_of_label(), common.execution(read_params()).device
+        numerics = numerics_of_label()
+        device = common.execution(read_params()).device
         rng = np.random.default_rng(seed)
         batches = sample(
             manifest.epochs, manifest.images, numerics.eval_batch, rows, rng, everything
@@ -80,9 +119,7 @@ def check_ensemble(held: Held, rows: int, seed: int, everything: bool) -> list[s
 
 
 def numerics_of_label() -> common.Numerics:
-    """The numerics that data/logits were made with: those of dvc.lock, or of params.yaml where it
-    has none.
-    """
+    """The numerics that data/logits were made with: those of dvc.lock, else of params.yaml."""
     try:
         return common.numerics(read_lock(Path())["label"]["params"]["params.yaml"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -92,21 +129,22 @@ def numerics_of_label() -> common.Numerics:
 def sample(
     epochs: int, images: int, batch: int, rows: int, rng: np.random.Generator, everything: bool
 ) -> dict[int, list[int]]:
-    """Epoch -> first rows of its sampled batches: at least `rows` rows and three epochs, as far as
-    there are.
+    """Epoch -> first rows of its sampled batches, in all at least `rows` rows and three epochs.
 
-    Batches are those of `label`: a row's last bits may depend on the others of its batch.
+    There are fewer where the transfer set is smaller. Batches are those of `label`: a row's last
+    bits may depend on the other rows of its batch.
     """
     starts = list(range(0, images, batch))
     if everything:
         return {epoch: starts for epoch in range(epochs)}
+
     count = min(max(-(-rows // batch), min(3, epochs)), epochs * len(starts))
     order = [(int(epoch), rng.permutation(starts)) for epoch in rng.permutation(epochs)[:count]]
     chosen: dict[int, list[int]] = {}
     for place in range(count):
         epoch, shuffled = order[place % len(order)]
         chosen.setdefault(epoch, []).append(int(shuffled[place // len(order)]))
-    return {epoch: sorted(found) for epoch, found in sorted(chosen.items())}
+    return {epoch: sorted(rows_of) for epoch, rows_of in sorted(chosen.items())}
 
 
 def options() -> argparse.Namespace:
@@ -131,26 +169,36 @@ def options() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.rows < 1 or arguments.seed < 0:
         parser.error(
-            f"--rows is {arguments.rows}, --seed {arguments.seed}: allowed are 1 or more and 0 or more"
+            f"--rows is {arguments.rows}, --seed {arguments.seed}: "
+            "allowed are 1 or more and 0 or more"
         )
     return arguments
 
 
 def main() -> None:
     """Check, print, exit."""
-    arguments, started, found = options(), time.monotonic(), Findings()
+    arguments = options()
+    started = time.monotonic()
     parts = (arguments.only,) if arguments.only else PARTS
+    found = Findings()
     hashes = Hashes(lambda count: found.counts.update(bytes=count))
-    remedies = check_outs(found, hashes, arguments.quick) if "cache" in parts else {}
-    held = Held(
-        DATA, found, hashes, lambda path, fresh: made_anew(path, fresh, remedies), arguments.quick
-    )
+
+    remedies: dict[str, Remedy] = {}
+    if "cache" in parts:
+        remedies = check_outs(found, hashes, arguments.quick)
+
+    def remedy(path: Path, fresh: bool) -> Remedy:
+        return remade(path, fresh, remedies)
+
+    held = Held(DATA, found, hashes, remedy, arguments.quick)
     if "data" in parts:
         check_held(held)
-    facts: list[str] = []
+
+    nearness: list[str] = []
     if "ensemble" in parts and not arguments.quick:
-        facts = check_ensemble(held, arguments.rows, arguments.seed, arguments.all)
-    print("\n".join([*found.lines(), *facts, found.summary(time.monotonic() - started)]))
+        nearness = check_ensemble(held, arguments.rows, arguments.seed, arguments.all)
+
+    print("\n".join([*found.lines(), *nearness, found.summary(time.monotonic() - started)]))
     if found.problems or not found.checked():
         raise SystemExit(1)
 

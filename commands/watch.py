@@ -1,5 +1,4 @@
-"""watch: how far is everything? A table of all stages and cells on the terminal: done, running,
-waiting, hours left.
+"""watch: a table of all stages and cells: which are done, running or waiting, and hours left.
 
 `python -m commands.watch` looks every few seconds until Ctrl-C, beside a `dvc repro` in another
 terminal; `--once` prints the table and ends. It reads work/, metrics/, data/, dvc.lock, dvc.yaml,
@@ -31,13 +30,16 @@ def main() -> None:
     parser.add_argument("--once", action="store_true", help="print the table and end")
     parser.add_argument("--seconds", type=float, default=5.0, help="between two looks (default 5)")
     arguments = parser.parse_args()
+
     if not arguments.seconds > 0:
         parser.error(f"--seconds is {arguments.seconds:g}, allowed is more than 0")
     console = Console()
     if arguments.once or not console.is_terminal:
         fixed = console.is_terminal or "COLUMNS" in os.environ
-        (console if fixed else Console(width=WIDE)).print(board(read_params()).whole())
+        shown = console if fixed else Console(width=WIDE)
+        shown.print(board(read_params()).whole())
         return
+
     try:
         follow(console, arguments.seconds)
     except KeyboardInterrupt:

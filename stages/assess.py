@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from stages.report.statistics import joint_bootstrap
 from stages.runtime import entry
 from stages.settings import common, results
 from stages.settings.budgets import parse_budget
-from stages.settings.groups import FOLDER, SECTION, Target
+from stages.settings.groups import CellName
 from stages.settings.read import read_params
 from stages.settings.students import ablation
 from stages.store.atomic import write_json, write_text
@@ -43,36 +43,36 @@ class ReportedNet:
     """A cell's nets on the test images.
 
     Attributes:
-        key: target, row, budget; see `claims.Key`.
+        name: of the cell.
         cell: its metrics.
         logits: float32 (n, classes) of the best trial.
         hits: bool (runs, n), of the retrained nets if there are any, else of the best trial.
     """
 
-    key: claims.Key
+    name: CellName
     cell: CellResult
     logits: np.ndarray
     hits: np.ndarray
 
 
-def read_nets(params: dict[str, Any], group: Target, labels: np.ndarray) -> Iterator[ReportedNet]:
-    """All cells of a group, rows first.
+def read_nets(params: dict[str, Any], labels: np.ndarray) -> Iterator[ReportedNet]:
+    """The nets of all cells.
 
     Raises:
-        ValueError: outputs are not those of the nets in the trial tables.
+        FileNotFoundError: a cell was not run.
+        ValueError: outputs are damaged, or not those of the nets in the trial tables.
     """
-    for cell in read_cells(METRICS, params, group):
-        logits = reported_logits(cell, group, labels)
+    for name, cell in read_cells(METRICS, params).items():
+        logits = reported_logits(name, cell, labels)
         hits = np.stack([net.argmax(1) == labels for net in logits])
         if len(hits) > 1:
             hits = hits[1:]
-        yield ReportedNet((group, cell.row, cell.budget), cell, logits[0], hits)
+        yield ReportedNet(name, cell, logits[0], hits)
 
 
-def reported_logits(cell: CellResult, group: Target, labels: np.ndarray) -> list[np.ndarray]:
+def reported_logits(name: CellName, cell: CellResult, labels: np.ndarray) -> list[np.ndarray]:
     """Outputs of a cell's best trial, then of the retrained nets; each as its table says."""
-    key = f"{cell.row}-{cell.budget}"
-    path = DATA / FOLDER[group] / key / "test.safetensors"
+    path = DATA / name.files / "test.safetensors"
     nets = read_test_logits(path)
 
     best = cell.shown.iloc[0]
@@ -86,9 +86,9 @@ def reported_logits(cell: CellResult, group: Target, labels: np.ndarray) -> list
         net = nets.get(kind, {}).get(number)
         if net is None or len(net) != len(labels) or fingerprint(net) != sha256:
             raise ValueError(
-                f"{path} does not match {METRICS / FOLDER[group] / key}.csv: take both from the "
-                f"same run, with 'dvc checkout {path.parent}', 'dvc pull {path.parent}' or "
-                f"'dvc repro --force {SECTION[group]}@{key}'"
+                f"{path} does not match {METRICS / name.files}.csv: take both from the same "
+                f"run, with 'dvc checkout {path.parent}', 'dvc pull {path.parent}' or "
+                f"'dvc repro --force {name.dvc}'"
             )
         logits.append(net)
     return logits
@@ -96,51 +96,52 @@ def reported_logits(cell: CellResult, group: Target, labels: np.ndarray) -> list
 
 def resampled(
     nets: list[ReportedNet], ensemble_hits: np.ndarray, settings: results.Assess, seed: int
-) -> dict[claims.Key, claims.Quantity]:
-    """Test accuracies with their bootstrap samples.
+) -> tuple[dict[CellName, claims.Quantity], claims.Quantity]:
+    """Test accuracies of the cells and of the ensemble, with their bootstrap samples.
 
     Args:
         ensemble_hits: bool (n,).
         seed: the root seed; the bootstrap has its own stream of it.
     """
-    keys = [*(net.key for net in nets), claims.ENSEMBLE]
     hits = [*(net.hits for net in nets), ensemble_hits[None]]
     rng = np.random.default_rng((seed, zlib.crc32(b"assess")))
     samples = joint_bootstrap(hits, settings.resamples, rng)
-    return {
-        key: claims.Quantity(float(each.mean()), samples[:, i])
-        for i, (key, each) in enumerate(zip(keys, hits, strict=True))
-    }
+    *of_cells, of_ensemble = (
+        claims.Quantity(float(each.mean()), samples[:, i]) for i, each in enumerate(hits)
+    )
+    return {net.name: each for net, each in zip(nets, of_cells, strict=True)}, of_ensemble
 
 
 def judged(
     nets: list[ReportedNet],
-    accuracies: dict[claims.Key, claims.Quantity],
+    accuracies: dict[CellName, claims.Quantity],
+    ensemble: claims.Quantity,
     settings: results.Assess,
 ) -> list[verdicts.Verdict]:
     """The verdict on each claim."""
-    budgets = {budget for group, _, budget in accuracies if group == "mimic"}
+    budgets = {name.budget for name in accuracies if name.group == "mimic"}
     ceiling = None if settings.mlp_ceiling_pct is None else settings.mlp_ceiling_pct / 100
     run = claims.Run(
-        claims.of_the_papers_rows(accuracies, {net.key: net.cell.family for net in nets}),
+        claims.of_the_papers_rows(accuracies, {net.name: net.cell.family for net in nets}),
         tuple(sorted(budgets, key=parse_budget)),
         settings.tolerance_pct / 100,
         ceiling,
+        ensemble,
     )
     return verdicts.judge(claims.claims(run), settings.level)
 
 
 def varied(
-    params: dict[str, Any], accuracies: dict[claims.Key, claims.Quantity]
+    params: dict[str, Any], accuracies: dict[CellName, claims.Quantity]
 ) -> list[ablations.Pair]:
     """Every variant beside its base."""
     pairs = []
-    for (group, row, budget), accuracy in accuracies.items():
-        if group == "ablation":
-            of = ablation(params, row).of
-            entry = params["ablation_rows"][row]
-            base = accuracies["mimic", of, budget]
-            pairs.append(ablations.Pair(row, of, budget, entry, accuracy, base))
+    for name, accuracy in accuracies.items():
+        if name.group == "ablation":
+            of = ablation(params, name.row).of
+            entry = params["ablation_rows"][name.row]
+            base = accuracies[CellName("mimic", of, name.budget)]
+            pairs.append(ablations.Pair(name.row, of, name.budget, entry, accuracy, base))
     return pairs
 
 
@@ -155,9 +156,10 @@ def fidelities(
     ensemble = mean_logits(members)
     lines = []
     for net in nets:
-        group, row, budget = net.key
-        names = {"target": group, "row": row, "budget": budget, "params": net.cell.params}
-        lines.append({**names, **asdict(fidelity.measure(net.logits, labels, ensemble))})
+        name = net.name
+        columns = {"target": name.group, "row": name.row, "budget": name.budget}
+        measured = asdict(fidelity.measure(net.logits, labels, ensemble))
+        lines.append({**columns, "params": net.cell.params, **measured})
 
     teacher = fidelity.measure(members[0], labels, ensemble)
     lines.append({"target": "teacher", **asdict(teacher)})
@@ -166,7 +168,7 @@ def fidelities(
 
 
 def drawn_outputs(nets: list[ReportedNet], members: dict[int, np.ndarray]) -> dict[str, np.ndarray]:
-    """Outputs of the nets whose confusions and calibration are drawn, by target, row and budget.
+    """Outputs of the nets whose confusions and calibration are drawn, by the words for them.
 
     The ensemble, the best teacher, the best mimic net with and the best without convolution and
     their twins on hard labels; best by validation error.
@@ -176,16 +178,14 @@ def drawn_outputs(nets: list[ReportedNet], members: dict[int, np.ndarray]) -> di
         mimic = [
             net
             for net in nets
-            if net.key[0] == "mimic" and bool(convolutions(net.cell.family)) == convolutional
+            if net.name.group == "mimic" and bool(convolutions(net.cell.family)) == convolutional
         ]
         if not mimic:
             continue
         best = min(mimic, key=lambda net: net.cell.shown["validation_error"].iloc[0])
-        _, row, budget = best.key
-        shown[f"mimic {row} {budget}"] = best.logits
-        for twin in nets:
-            if twin.key == ("hard", row, budget):
-                shown[f"hard {row} {budget}"] = twin.logits
+        shown[best.name.words] = best.logits
+        twin = replace(best.name, group="hard")
+        shown.update({net.name.words: net.logits for net in nets if net.name == twin})
     return shown
 
 
@@ -237,13 +237,13 @@ def main() -> None:
 
     # Outputs of all nets on the test images.
     _, labels, header = read_test(PREPARED)
-    nets = [net for group in SECTION for net in read_nets(params, group, labels)]
+    nets = list(read_nets(params, labels))
     members = read_test_logits(DATA / "ensemble/test.safetensors")["members"]
     ensemble_hits = mean_logits(members).argmax(1) == labels
 
     # Claims and ablations, from resampled accuracies.
-    accuracies = resampled(nets, ensemble_hits, settings, common.seed(params))
-    judgement = judged(nets, accuracies, settings)
+    accuracies, of_ensemble = resampled(nets, ensemble_hits, settings, common.seed(params))
+    judgement = judged(nets, accuracies, of_ensemble, settings)
     answers = verdicts.to_json(judgement, claims.paper_effects(), settings.level)
     claims_md = verdicts.to_markdown(answers, claims_caption(nets, settings, len(labels), where))
     variants = ablations.table(varied(params, accuracies), settings.level)

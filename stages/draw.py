@@ -28,7 +28,7 @@ from stages.report.figures.theme import save
 from stages.report.tables import teacher_depth
 from stages.runtime import entry
 from stages.settings import results
-from stages.settings.groups import SECTION, Target
+from stages.settings.groups import CellName
 from stages.settings.read import read_params
 from stages.settings.transfer import augment, ensemble
 from stages.store.tensors import read_tensors
@@ -38,16 +38,15 @@ SAMPLES = Path("data/samples/augmented.safetensors")
 OUT = Path("plots")
 
 
-def searches(groups: Mapping[Target, list[CellResult]]) -> dict[str, dict[str, pd.DataFrame]]:
+def searches(cells: Mapping[CellName, CellResult]) -> dict[str, dict[str, pd.DataFrame]]:
     """Trial tables of all searches: panel -> line -> table."""
     teachers = read_sweep(METRICS / "teachers")[0]
     depth = teacher_depth(teachers["widths"].dropna().iloc[0])
     panels = {"teachers": {depth: teachers}}
-    for group, cells in groups.items():
-        for cell in cells:
-            name = f"{group.removesuffix('_2014')} {cell.row}"
-            panel = panels.setdefault(cell.row if group == "ablation" else name, {})
-            panel[cell.budget] = cell.trials
+    for name, cell in cells.items():
+        heading = f"{name.group.removesuffix('_2014')} {name.row}"
+        panel = panels.setdefault(name.row if name.group == "ablation" else heading, {})
+        panel[name.budget] = cell.trials
     return panels
 
 
@@ -95,8 +94,8 @@ def main() -> None:
     count = results.draw(params).figure_rows
     where = f"{results.tabulate(params).data}, {results.scale(params)} scale"
 
-    groups = {group: read_cells(METRICS, params, group) for group in SECTION}
-    of_rows = families([*groups["mimic"], *groups["hard"]])
+    cells = read_cells(METRICS, params)
+    of_rows = families(cell for name, cell in cells.items() if name.group in ("mimic", "hard"))
     numbers = pd.read_csv(METRICS / "figure1.csv")
     accuracy = read_ensemble(METRICS / "ensemble.json")["test_accuracy"]
     samples, _ = read_tensors(SAMPLES)
@@ -105,7 +104,7 @@ def main() -> None:
     figures = {
         "figure1.svg": first,
         "figure1.png": first,
-        "sweeps.png": sweeps(searches(groups), where),
+        "sweeps.png": sweeps(searches(cells), where),
         "augmentation.png": augmentation(
             samples["originals"][:count], samples["views"][:count], where
         ),

@@ -9,7 +9,6 @@ tabulate, since the last stage also runs in a clone that comes with metrics/.
 
 from __future__ import annotations
 
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,6 @@ from stages.report.page.read import (
 )
 from stages.report.page.sections import (
     TEACHERS,
-    Key,
     PageData,
     PageExamples,
     PageSettings,
@@ -35,10 +33,10 @@ from stages.report.page.sections import (
 from stages.report.page.summary import best
 from stages.runtime import entry
 from stages.settings import results
-from stages.settings.groups import FOLDER, SECTION
+from stages.settings.groups import CellName
 from stages.settings.prepare import prepare
 from stages.settings.read import SECTIONS, read_params
-from stages.settings.students import matrix, row
+from stages.settings.students import cells, matrix, row
 from stages.settings.sweeps import Range
 from stages.settings.teachers import teachers
 from stages.settings.transfer import augment, ensemble
@@ -54,26 +52,21 @@ UNTRACKED = "execution"
 """The section of params.yaml that no stage tracks, where and how trials run: it is not shown."""
 
 
-def read_searches(params: dict[str, Any]) -> dict[Key, CellResult]:
-    """The teachers' search, then all cells that params.yaml lists."""
+def read_teachers() -> CellResult:
+    """The teachers' search."""
     trials, facts = read_sweep(METRICS / "teachers")
-    searches = {TEACHERS: CellResult("teachers", "", facts["test_accuracy"], trials, facts=facts)}
-    for target in SECTION:
-        for cell in read_cells(METRICS, params, target):
-            searches[target, cell.row, cell.budget] = cell
-    return searches
+    return CellResult("teachers", "", facts["test_accuracy"], trials, facts=facts)
 
 
-def log_scales(params: dict[str, Any]) -> dict[Key, set[str]]:
-    """Of every search the hyperparameters that it draws on a log scale."""
+def log_scales(params: dict[str, Any]) -> dict[str, set[str]]:
+    """Name of a search -> the hyperparameters that it draws on a log scale."""
     spaces = {TEACHERS: teachers(params, prepare(params).inputs).space}
-    for target in SECTION:
-        section = matrix(params, target)
-        for name, budget in product(section.rows, section.budgets):
-            spaces[target, name, budget] = {**section.space, **row(params, target, name).space}
+    for name in cells(params):
+        section = matrix(params, name.group)
+        spaces[name.words] = {**section.space, **row(params, name.group, name.row).space}
     return {
-        key: {name for name, item in space.items() if isinstance(item, Range) and item.log}
-        for key, space in spaces.items()
+        search: {name for name, item in space.items() if isinstance(item, Range) and item.log}
+        for search, space in spaces.items()
     }
 
 
@@ -83,14 +76,14 @@ def student_outputs(cell: CellResult) -> np.ndarray:
     Raises:
         FileNotFoundError, ValueError: they are missing, or do not match the trial table.
     """
-    key = f"{cell.row}-{cell.budget}"
-    path = DATA / FOLDER["mimic"] / key / "test.safetensors"
+    name = CellName("mimic", cell.row, cell.budget)
+    path = DATA / name.files / "test.safetensors"
     trial = cell.shown.iloc[0]
     logits = read_test_logits(path).get("trials", {}).get(int(trial["trial"]))
     if logits is None or fingerprint(logits) != trial["test_sha256"]:
         raise ValueError(
-            f"{path} does not match {METRICS / FOLDER['mimic'] / key}.csv: take both from the same "
-            f"run, with 'dvc checkout {path.parent}' or 'dvc pull {path.parent}'"
+            f"{path} does not match {METRICS / name.files}.csv: take both from the same run, "
+            f"with 'dvc checkout {path.parent}' or 'dvc pull {path.parent}'"
         )
     return logits
 
@@ -157,17 +150,17 @@ def read_settings(params: dict[str, Any]) -> PageSettings:
         training=prepare(params).train,
         samples=results.draw(params).figure_rows,
         sections={name: params[name] for name in SECTIONS if name != UNTRACKED},
-        stages=dict(SECTION.items()),
     )
 
 
 def read(params: dict[str, Any]) -> PageData:
     """Everything that the page shows."""
-    searches = read_searches(params)
-    top = best([cell for (target, _, _), cell in searches.items() if target == "mimic"])
+    searched = read_cells(METRICS, params)
+    top = best([cell for name, cell in searched.items() if name.group == "mimic"])
     return PageData(
         settings=read_settings(params),
-        cells=searches,
+        teachers=read_teachers(),
+        cells=searched,
         logs=log_scales(params),
         accuracy=read_ensemble(METRICS / "ensemble.json")["test_accuracy"],
         tables={name: read_table(METRICS, name) for name in COLUMNS},

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +25,11 @@ from stages.nets.layers import teacher_params
 from stages.runtime import entry
 from stages.settings import common, whole
 from stages.settings.budgets import parse_budget
-from stages.settings.groups import ROWS, SECTION
+from stages.settings.groups import GROUPS
 from stages.settings.inputs import Inputs
 from stages.settings.prepare import Prepare, prepare
 from stages.settings.read import read_params
-from stages.settings.students import matrix, row
+from stages.settings.students import cells, matrix, row
 from stages.settings.teachers import names_of
 from stages.store.manifest import fresh_folder, write_manifest
 from stages.store.prepared import write_split
@@ -144,33 +143,31 @@ def check_cells(params: dict[str, Any], classes: int, inputs: Inputs) -> None:
     narrowest = (1,) * len(names_of(inputs).widths)
     teacher_params(narrowest, classes, inputs)
 
-    for target in SECTION:
-        section = matrix(params, target)
-        for name, budget in product(section.rows, section.budgets):
-            item = row(params, target, name)
-            family = item.net or name
-            check_row(
-                f"params.yaml: {ROWS[target]}.{name}", family, budget, item.boxes, item.ratios
+    for name in cells(params):
+        item = row(params, name.group, name.row)
+        family = item.net or name.row
+        where = f"params.yaml: {GROUPS[name.group].rows}.{name.row}"
+        check_row(where, family, name.budget, item.boxes, item.ratios)
+
+        box = None if item.boxes is None else item.boxes[name.budget]
+        largest = [1.0] * FAMILIES[family].controls
+        multiple = matrix(params, name.group).width_multiple
+        try:
+            plan(
+                family,
+                parse_budget(name.budget),
+                largest,
+                box,
+                classes=classes,
+                inputs=inputs,
+                multiple=multiple,
             )
-            box = None if item.boxes is None else item.boxes[budget]
-            largest, multiple = [1.0] * FAMILIES[family].controls, section.width_multiple
-            try:
-                plan(
-                    family,
-                    parse_budget(budget),
-                    largest,
-                    box,
-                    classes=classes,
-                    inputs=inputs,
-                    multiple=multiple,
-                )
-            except ValueError as error:
-                where = SECTION[target]
-                why = str(error).replace("students.budgets", f"{where}.budgets")
-                raise ValueError(
-                    f"params.yaml: {where}.rows has {name}, at {budget}, {inputs.words} and {classes} classes: {why}; "
-                    f"or take {name} out of {where}.rows"
-                ) from error
+        except ValueError as error:
+            why = str(error).replace("students.budgets", f"{name.stage}.budgets")
+            raise ValueError(
+                f"params.yaml: {name.stage}.rows has {name.row}, at {name.budget}, {inputs.words} and "
+                f"{classes} classes: {why}; or take {name.row} out of {name.stage}.rows"
+            ) from error
 
 
 def inputs_of(pool: Labelled, settings: Prepare, images: common.Images) -> Inputs:

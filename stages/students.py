@@ -1,4 +1,4 @@
-"""students: one cell, (target, row, budget) -> data/students or data/hard (Tables 1, 2, Figure 1).
+"""students: one cell, (group, row, budget) -> data/students or data/hard (Tables 1, 2, Figure 1).
 
 `python -m stages.students mimic --row R --budget B` searches a row of Table 2 on the ensemble's
 logits (Urban et al. 2017, sections 2.8 and 6.3); `hard` searches the same net on the true labels of
@@ -22,7 +22,7 @@ from stages.fit.curves import check_log
 from stages.runtime import entry
 from stages.runtime.work import work_folder
 from stages.search.sweep import TrialRow, top
-from stages.settings.groups import SECTION
+from stages.settings.groups import GROUPS, CellName
 from stages.store.atomic import link_or_copy
 from stages.store.ensemble_manifest import EnsembleManifest, member_path
 from stages.store.manifest import fresh_folder, read_manifest
@@ -67,8 +67,8 @@ def remote_check_memory(cell: Cell, values: dict[str, Any]) -> None:
 
 def write_outputs(cell: Cell, result: SweepResult) -> None:
     """Assemble the cell's folder and metrics from the work folder."""
-    out = fresh_folder(Path("data") / cell.folder / cell.key)
-    metrics = Path("metrics") / cell.folder
+    out = fresh_folder(Path("data") / cell.name.files)
+    stem = Path("metrics") / cell.name.files
     best = result.best
 
     link_or_copy(TrialFolder(cell.work, best.trial).weights, out / "weights.safetensors")
@@ -79,7 +79,7 @@ def write_outputs(cell: Cell, result: SweepResult) -> None:
     ends = ("best_epoch", "epochs", "why", "reason")
     hyperparameters = sorted({**cell.fixed, **best.params})
     write_metrics(
-        metrics / cell.key,
+        stem,
         result.rows,
         tested=result.tested.trials,
         fixed={**cell.fixed, "family": cell.family},
@@ -87,7 +87,7 @@ def write_outputs(cell: Cell, result: SweepResult) -> None:
         more=more,
     )
     write_retrained(
-        metrics / f"{cell.key}.retrained.csv",
+        stem.with_name(f"{stem.name}.retrained.csv"),
         result.retrained,
         result.tested.retrained,
         columns=(*ends, "test_sha256"),
@@ -133,14 +133,14 @@ def check_targets(cell: Cell) -> None:
         check_pairs(cell.augmented, first_members(cell.logits, members), cell.epochs)
 
 
-def closing_line(name: str, cell: Cell, result: SweepResult) -> str:
+def closing_line(cell: Cell, result: SweepResult) -> str:
     """What the stage prints when it is done."""
     best = result.best
     test_accuracy = result.tested.trials[best.trial]["test_accuracy"]
     again = [columns["test_accuracy"] for columns in result.tested.retrained.values()]
     mean = f", {sum(again) / len(again):.4f} over {len(again)} seeds" if again else ""
     return (
-        f"{name}: {len(result.rows)} trials, best validation accuracy {1 - best.value:.4f}, "
+        f"{cell.name.title}: {len(result.rows)} trials, best validation accuracy {1 - best.value:.4f}, "
         f"test {test_accuracy:.4f}{mean}, {total_seconds(cell.work):.0f} s in trials"
     )
 
@@ -148,24 +148,26 @@ def closing_line(name: str, cell: Cell, result: SweepResult) -> str:
 def main() -> None:
     """Run the stage for one cell."""
     parser = argparse.ArgumentParser(prog="python -m stages.students", description=__doc__)
-    parser.add_argument("target", choices=list(SECTION))
-    parser.add_argument("--row", required=True, help="a row of the target's section in params.yaml")
+    parser.add_argument("group", choices=list(GROUPS))
+    parser.add_argument("--row", required=True, help="a row of the group's section in params.yaml")
     parser.add_argument("--budget", required=True, help="a budget of the same section")
     parser.add_argument("--teacher", help="for student_2014: row of its teacher")
     parser.add_argument("--teacher_budget", help="for student_2014: budget of its teacher")
-    arguments = parser.parse_args()
+    asked = parser.parse_args()
+    teacher = None
+    if asked.teacher and asked.teacher_budget:
+        teacher = CellName("teacher_2014", asked.teacher, asked.teacher_budget)
 
-    cell, settings, space = set_up(**vars(arguments))
+    cell, settings, space = set_up(CellName(asked.group, asked.row, asked.budget, teacher))
     check_targets(cell)
     check_log(cell.execution.log)
 
-    with work_folder(f"{cell.stage}/{cell.key}", settings, cell.reads, __file__) as work:
+    with work_folder(cell.name.work, settings, cell.reads, __file__) as work:
         cell = replace(cell, work=work)
-        name = f"{cell.stage} {cell.key}"
         result = run_sweep(
             cell,
-            stage=f"{cell.stage}@{cell.key}",
-            name=name,
+            stage=cell.name.recorded,
+            name=cell.name.title,
             space=space,
             settings=settings,
             seed=seed_of(settings),
@@ -178,7 +180,7 @@ def main() -> None:
             final_seeds=cell.section.final_seeds,
         )
         write_outputs(cell, result)
-        print(closing_line(name, cell, result))
+        print(closing_line(cell, result))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from stages.report.cells import CellResult, read_cells, read_ensemble, read_swee
 from stages.report.tables import markdown1, markdown2, nested, table1, table2
 from stages.runtime import entry
 from stages.settings import common, results
-from stages.settings.groups import SECTION
+from stages.settings.groups import GROUPS
 from stages.settings.read import read_params
 from stages.settings.sweeps import REPORTED_TRIALS
 from stages.settings.transfer import ensemble
@@ -96,7 +96,7 @@ def main() -> None:
 
     # What was found.
     groups: dict[str, list[CellResult]] = {
-        group: read_cells(METRICS, params, group) for group in SECTION
+        group: [*read_cells(METRICS, params, group).values()] for group in GROUPS
     }
     mimic = groups["mimic"]
     hard = groups["hard"]

@@ -1,6 +1,4 @@
-"""What data/ holds against what it says of itself: manifests, checksums, images paired with logits;
-used by verify.
-"""
+"""Checks data/ against its own manifests and checksums, and images against their logits."""
 
 from __future__ import annotations
 
@@ -25,11 +23,14 @@ FOLDERS = ("prepared", "teachers", "ensemble", "augmented", "logits")
 
 @dataclass(frozen=True)
 class Held:
-    """The data folder and where findings go.
+    """The data folder, and where findings go.
 
     Attributes:
-        remedy: (file, whether its stage's work folder may hold the same wrong bytes) -> what mends
-        it.
+        root: the data folder.
+        found: the findings.
+        hashes: how files are hashed.
+        remedy: (file, whether its stage's work folder may hold the same wrong bytes) -> what fixes
+            it.
         quick: read no more than headers.
     """
 
@@ -51,6 +52,7 @@ class Held:
 
 def check_held(held: Held) -> None:
     """Manifests, then every file's own checksum, then the pairs."""
+    # Manifests.
     for folder in (held.root / name for name in FOLDERS):
         if (folder / "manifest.json").is_file():
             check_manifest(held, folder)
@@ -58,7 +60,10 @@ def check_held(held: Held) -> None:
             held.found.notes.append(
                 f"{folder} has no manifest, so it is not finished: 'dvc repro' makes it"
             )
-    images, logits = held.root / "augmented", held.root / "logits"
+
+    # Checksums; those of shards are read with their pairs.
+    images = held.root / "augmented"
+    logits = held.root / "logits"
     files = [
         path
         for path in sorted(held.root.glob("**/*.safetensors"))
@@ -70,6 +75,8 @@ def check_held(held: Held) -> None:
             read_tensors(path)
         except (OSError, ValueError) as error:
             held.damaged(path, error)
+
+    # Pairs.
     manifest = transfer_manifest(held)
     if manifest is not None and not logits.is_dir():
         held.found.notes.append(f"{logits} is not here: no pair of images and logits was checked")
@@ -82,7 +89,6 @@ def transfer_manifest(held: Held) -> TransferManifest | None:
     """The manifest of the transfer set; None if it is missing, or wrong, which is reported."""
     folder = held.root / "augmented"
     path = folder / "manifest.json"
-
     try:
         return TransferManifest.read(folder)
     except FileNotFoundError:
@@ -100,8 +106,9 @@ def check_manifest(held: Held, folder: Path) -> None:
     try:
         there = dict(json.loads(path.read_bytes())["files"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        held.problem(path, f"is no manifest ({error!r})")
+        held.problem(path, f"is not a manifest ({error!r})")
         return
+
     here = files_of(folder)
     here.pop("manifest.json", None)
     for name in sorted(there.keys() | here.keys()):
@@ -116,15 +123,14 @@ def check_manifest(held: Held, folder: Path) -> None:
 def _sha256(hashes: Hashes, path: Path) -> str | None:
     try:
         return hashes(path)[1]
-    except OSError:  # on reading its checksum the error is told
+    except OSError:  # a finding of the checksums
         return None
 
 
 def check_pair(held: Held, images: Path, logits: Path, epoch: int) -> None:
-    """The shards of one epoch: checksums, epoch, images' hash, and that the logits are of these
-    images.
-    """
-    sha256, count = None, None
+    """The two shards of one epoch: their checksums, their epoch, and that they belong together."""
+    sha256 = None
+    count = None
     held.found.counts["shards"] += 1
     try:
         sha256, count = image_shard(images, epoch, held.quick)
@@ -132,14 +138,14 @@ def check_pair(held: Held, images: Path, logits: Path, epoch: int) -> None:
         held.damaged(shard_path(images, epoch), error)
     if not logits.is_dir():
         return
+
     held.found.counts["shards"] += 1
     try:
         header = read_header(shard_path(logits, epoch))
-        if header["epoch"] != epoch or header["images_sha256"] != (
-            sha256 or header["images_sha256"]
-        ):
+        images_sha256 = header["images_sha256"]
+        if header["epoch"] != epoch or images_sha256 != (sha256 or images_sha256):
             raise ValueError(f"holds the logits of other images (epoch {header['epoch']})")
-        rows = None if held.quick else len(read_logits(logits, epoch, header["images_sha256"]))
+        rows = None if held.quick else len(read_logits(logits, epoch, images_sha256))
         if rows is not None and count is not None and rows != count:
             raise ValueError(f"has {rows} rows for {count} images")
     except (OSError, ValueError, KeyError) as error:
@@ -151,13 +157,14 @@ def image_shard(folder: Path, epoch: int, quick: bool) -> tuple[str, int | None]
 
     Raises:
         OSError, ValueError, KeyError: the shard is missing, damaged, of another epoch, or not of
-        its images.
+            its images.
     """
     if quick:
         header = read_header(shard_path(folder, epoch))
         if header["epoch"] != epoch:
             raise ValueError(f"holds epoch {header['epoch']}")
         return header["images_sha256"], None
+
     arrays, header = read_images(folder, epoch)
     if "images" in arrays and images_hash(arrays["images"]) != header["images_sha256"]:
         raise ValueError("its images do not have the hash in its header")

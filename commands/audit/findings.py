@@ -1,6 +1,4 @@
-"""What a check of the repository found: problems with their remedies, what could not be checked;
-used by verify.
-"""
+"""What a check of the repository found: problems with their remedies, what could not be checked."""
 
 from __future__ import annotations
 
@@ -19,13 +17,16 @@ class Remedy:
     run: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        removal = [f"rm -rf {' '.join(map(shlex.quote, self.remove))}"] if self.remove else []
-        return " && ".join([*removal, *self.run])
+        commands = list(self.run)
+        if self.remove:
+            commands.insert(0, f"rm -rf {' '.join(map(shlex.quote, self.remove))}")
+        return " && ".join(commands)
 
 
 def join(remedies: Iterable[Remedy]) -> Remedy:
-    """All remedies in one: everything removed first, each command once, `dvc commit` before what
-    makes files anew.
+    """All remedies in one: first everything that is removed, then each command once.
+
+    `dvc commit` comes before what makes files again.
     """
     remedies = list(remedies)
     remove = dict.fromkeys(path for remedy in remedies for path in remedy.remove)
@@ -35,9 +36,8 @@ def join(remedies: Iterable[Remedy]) -> Remedy:
 
 def _rank(command: str) -> int:
     order = ("dvc commit", "dvc checkout", "dvc pull", "dvc repro -f", "dvc repro ")
-    return next(
-        (place for place, start in enumerate(order) if command.startswith(start)), len(order)
-    )
+    places = (place for place, start in enumerate(order) if command.startswith(start))
+    return next(places, len(order))
 
 
 @dataclass
@@ -49,7 +49,7 @@ class Findings:
     counts: Counter[str] = field(default_factory=Counter)
 
     def problem(self, path: Path | str, what: str, remedy: Remedy) -> None:
-        """Something is wrong with `path`."""
+        """Note what is wrong with `path`, and its remedy, unless it has one already."""
         whats, _ = self.problems.setdefault(str(path), ([], remedy))
         if what not in whats:
             whats.append(what)
@@ -62,21 +62,26 @@ class Findings:
 
     def summary(self, seconds: float) -> str:
         """The last line."""
-        verdict = f"{len(self.problems)} wrong" if self.problems else "nothing is wrong"
         if not self.checked():
             return (
                 "verify: nothing was checked; 'dvc repro' makes the data, 'dvc pull' fetches them"
             )
+
+        count = len(self.problems)
+        verdict = f"{count or 'no'} problem{'' if count == 1 else 's'} found"
         megabytes = self.counts["bytes"] / 1e6
-        return f"verify: {verdict}; checked {self.checked()}; {megabytes:.1f} MB hashed, {seconds:.1f} s"
+        return (
+            f"verify: {verdict}; checked {self.checked()}; "
+            f"{megabytes:.1f} MB hashed, {seconds:.1f} s"
+        )
 
     def lines(self) -> list[str]:
-        """One line for each problem and each note, then what mends everything."""
+        """One line for each problem and each note, then one that fixes everything."""
         lines = [
-            f"wrong: {path}: {'; '.join(whats)} | to mend: {remedy}"
+            f"problem: {path}: {'; '.join(whats)} | fix: {remedy}"
             for path, (whats, remedy) in self.problems.items()
         ]
         lines += [f"note: {note}" for note in self.notes]
         if len(self.problems) > 1:
-            lines.append(f"to mend all: {join(remedy for _, remedy in self.problems.values())}")
+            lines.append(f"fix all: {join(remedy for _, remedy in self.problems.values())}")
         return lines

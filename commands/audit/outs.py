@@ -1,6 +1,4 @@
-"""DVC's cache and the outputs in the workspace, hashed again and compared with dvc.lock; used by
-verify.
-"""
+"""DVC's cache and the outputs in the workspace, hashed again and compared with dvc.lock."""
 
 from __future__ import annotations
 
@@ -44,13 +42,14 @@ def check_outs(found: Findings, hashes: dvc.Hashes, quick: bool) -> dict[str, Re
     """Hash every object of the cache, and every output of dvc.lock that is in the workspace.
 
     Args:
-        found: takes what is wrong, and what could not be checked.
+        found: receives what is wrong, and what could not be checked.
         hashes: how files are hashed.
         quick: hash only the cache's lists of files; of other files only ask whether they are there.
 
     Returns:
-        path of each output that is not as it should be -> what mends it.
+        path of each output that is not as it should be -> what fixes it.
     """
+    # DVC's cache.
     try:
         folder, remote = dvc.dvc_settings(Path())
     except FileNotFoundError as error:
@@ -62,10 +61,14 @@ def check_outs(found: Findings, hashes: dvc.Hashes, quick: bool) -> dict[str, Re
     if not (folder / "files/md5").is_dir():
         found.notes.append(f"no objects in DVC's cache {folder}")
     damaged = damaged_objects(found, hashes, folder, quick)
+
+    # The outputs.
     outs = tqdm(locked_outs(found), desc="outputs", unit="out", disable=None)
     states = [compare(found, hashes, folder, out, damaged, quick) for out in outs]
     wrong = [state for state in states if state.lacking or state.damaged or state.files]
-    remedies = {state.out.path: mend(folder, state, remote) for state in wrong}
+    remedies = {state.out.path: remedy_of(folder, state, remote) for state in wrong}
+
+    # The findings: first damaged objects, which have to go before their outputs can be fixed.
     for name, why in damaged.items():
         using = [state.out for state in states if name in state.damaged]
         path = dvc.object_path(folder, name)
@@ -73,14 +76,14 @@ def check_outs(found: Findings, hashes: dvc.Hashes, quick: bool) -> dict[str, Re
         remedy = join([Remedy((str(path),)), *(remedies[out.path] for out in using)])
         found.problem(path, f"{why}; used by {users}", remedy)
     for state in states:
-        tell(found, state, remedies.get(state.out.path, Remedy()))
+        note(found, state, remedies.get(state.out.path, Remedy()))
     return remedies
 
 
 def damaged_objects(
     found: Findings, hashes: dvc.Hashes, folder: Path, quick: bool
 ) -> dict[str, str]:
-    """Name -> what is wrong, for every object whose bytes are not those of its name."""
+    """Name -> what is wrong, for every object whose md5 is not its name."""
     damaged = {}
     names = [name for name in dvc.object_names(folder) if name.endswith(".dir") or not quick]
     for name in tqdm(names, desc="cache", unit="object", disable=None):
@@ -100,7 +103,7 @@ def hash_of(hashes: dvc.Hashes, path: Path) -> str:
 
 
 def locked_outs(found: Findings) -> list[dvc.Out]:
-    """Outputs in dvc.lock; what is amiss with that file goes to the findings."""
+    """Outputs in dvc.lock; what is wrong with that file goes to the findings."""
     try:
         outs, gone, lacking = dvc.lock_outs(Path(), dvc.read_lock(Path()))
     except FileNotFoundError as error:
@@ -108,11 +111,12 @@ def locked_outs(found: Findings) -> list[dvc.Out]:
         return []
     except ValueError as error:
         name, _, what = str(error).partition(" ")
-        lock = Remedy(("dvc.lock",), ("dvc repro",))  # the run cache gives back what it holds
-        found.problem(
-            name, what, lock if name == "dvc.lock" else Remedy(run=(f"git checkout -- {name}",))
-        )
+        remedy = Remedy(run=(f"git checkout -- {name}",))
+        if name == "dvc.lock":
+            remedy = Remedy((name,), ("dvc repro",))  # the run cache restores what it has
+        found.problem(name, what, remedy)
         return []
+
     if lacking:
         found.notes.append(f"not run yet: {', '.join(lacking)}")
     if gone:
@@ -134,66 +138,83 @@ def compare(
     path = Path(out.path)
     here = files_of(path) if out.folder else {"": path} if path.is_file() else {}
     found.counts["outputs"] += bool(here)
-    listed, there = dvc.object_path(folder, out.name), None
+
+    # The md5 of each file as dvc.lock has it; None where the list of a folder's files is lost.
+    listing = dvc.object_path(folder, out.name)
+    recorded: Mapping[str, str] | None = None
     if not out.folder:
-        there = {"": out.name}
-    elif listed.is_file() and out.name not in damaged:
-        there = dvc.read_listing(listed)
-    have = {
-        name: there.get(name, "") if quick and there and file.is_file() else hash_of(hashes, file)
-        for name, file in here.items()
-    }
-    if there is None and dvc.listing_name(have) == out.name:
-        there = have
-    needed = sorted({out.name, *(there or {}).values()})
+        recorded = {"": out.name}
+    elif listing.is_file() and out.name not in damaged:
+        recorded = dvc.read_listing(listing)
+
+    # The md5 of each file that is here, which `quick` believes.
+    have = {}
+    for name, file in here.items():
+        if quick and recorded and file.is_file():
+            have[name] = recorded.get(name, "")
+        else:
+            have[name] = hash_of(hashes, file)
+    if recorded is None and dvc.listing_name(have) == out.name:
+        recorded = have
+
+    # The objects of the cache that it needs.
+    needed = sorted({out.name, *(recorded or {}).values()})
     lacking = [
         name for name in needed if out.cached and not dvc.object_path(folder, name).is_file()
     ]
     bad = [name for name in needed if name in damaged]
+
     state = OutState(out, tuple(lacking), tuple(bad), absent=not here)
-    return state if state.absent else replace(state, files=differences(path, there, have))
+    return state if state.absent else replace(state, files=differences(path, recorded, have))
 
 
 def differences(
-    path: Path, there: Mapping[str, str] | None, have: Mapping[str, str]
+    path: Path, recorded: Mapping[str, str] | None, have: Mapping[str, str]
 ) -> dict[str, str]:
-    """File -> how it differs from what is listed; without a list the whole output is one."""
-    if there is None:
+    """File -> how it differs from its record; without records, the whole output differs."""
+    if recorded is None:
         return {str(path): "not what dvc.lock says, and the list of its files is lost"}
-    wrong = {name: "missing" for name in there.keys() - have.keys()}
-    wrong |= {name: "an extra file, unknown to dvc.lock" for name in have.keys() - there.keys()}
-    for name in there.keys() & have.keys():
-        if have[name] != there[name]:
-            wrong[name] = f"altered: its md5 is {have[name]}, dvc.lock says {there[name]}"
+
+    extra = have.keys() - recorded.keys()
+    wrong = {name: "missing" for name in recorded.keys() - have.keys()}
+    wrong |= {name: "an extra file, unknown to dvc.lock" for name in extra}
+    for name in recorded.keys() & have.keys():
+        if have[name] != recorded[name]:
+            wrong[name] = f"altered: its md5 is {have[name]}, dvc.lock says {recorded[name]}"
     return {str(path / name): wrong[name] for name in sorted(wrong)}
 
 
-def mend(folder: Path, state: OutState, remote: bool) -> Remedy:
+def remedy_of(folder: Path, state: OutState, remote: bool) -> Remedy:
     """What makes an output whole again; each was tried on DVC 3.67.
 
     A wrong object has to go first: no command of DVC replaces it, not even `dvc repro`. `dvc
     commit` stores workspace files without hashing those it has seen, so it is for right ones only.
-    Wrong files go too: `dvc checkout -f` takes a file of unchanged size, time and inode for right.
+    Wrong files go too: `dvc checkout -f` trusts a file of unchanged size, time and inode.
     """
     out = state.out
-    here = bool(state.files) or state.absent  # something has to come back to the workspace
-    stage, path = shlex.quote(out.stage), shlex.quote(out.path)
+    stage = shlex.quote(out.stage)
+    path = shlex.quote(out.path)
     objects = tuple(str(dvc.object_path(folder, name)) for name in state.damaged)
     files = tuple(file for file in state.files if os.path.lexists(file))
-    if not out.cached:  # kept by git; `dvc checkout` does not know it
-        return Remedy((*objects, *files), (f"dvc repro {stage}",) if here else ())
+    incomplete = bool(state.files) or state.absent  # something has to come back to the workspace
+
+    # git keeps it, and `dvc checkout` does not know it.
+    if not out.cached:
+        return Remedy((*objects, *files), (f"dvc repro {stage}",) if incomplete else ())
+
     if not (state.lacking or state.damaged):
         return Remedy(files, (f"dvc checkout {path}",))
-    if not here:
+    if not incomplete:
         return Remedy(objects, (f"dvc commit {stage}",))
     return Remedy((*objects, *files), (f"dvc pull {path}" if remote else f"dvc repro {stage}",))
 
 
-def tell(found: Findings, state: OutState, remedy: Remedy) -> None:
+def note(found: Findings, state: OutState, remedy: Remedy) -> None:
     """Put the state of one output into the findings."""
     out = state.out
     for path, what in state.files.items():
         found.problem(path, what, remedy)
+
     if state.absent and not out.cached:
         found.problem(out.path, "missing", Remedy(run=(f"dvc repro {shlex.quote(out.stage)}",)))
     elif state.absent and not (state.lacking or state.damaged):

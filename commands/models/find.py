@@ -1,4 +1,4 @@
-"""Where the nets of a finished run lie, and what they take and give; used by export and predict."""
+"""Where the nets of a finished run are, and what they take and give."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stages.settings.groups import GROUPS
 from stages.store.prepared import PreparedManifest
 
 DATA = Path("data")
 PREPARED = Path("data/prepared")
+OF_CELLS = tuple(dict.fromkeys(facts.folder for facts in GROUPS.values()))
+"""Folders of data/ that hold cells."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +38,14 @@ class FoundNet:
     @property
     def kind(self) -> str:
         """`student`, on whatever targets, or `teacher`; what builds it."""
-        return "student" if self.folder in ("students", "hard") else "teacher"
+        return "student" if self.folder in OF_CELLS else "teacher"
 
 
 def nets(data: Path = DATA) -> dict[str, FoundNet]:
     """Name -> net, of all nets that are there."""
     found = [
         FoundNet(folder, path.parent.name, path)
-        for folder in ("students", "hard")
+        for folder in OF_CELLS
         for path in sorted((data / folder).glob("*/weights.safetensors"))
     ]
     found += [

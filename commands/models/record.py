@@ -18,8 +18,8 @@ from commands.models.find import DATA, PREPARED, FoundNet
 from stages.report.cells import read_ensemble, read_retrained, read_sweep
 from stages.report.fidelity import BINS, calibration_error
 from stages.runtime.environment import RECORD
-from stages.settings.groups import SECTION, Target
-from stages.settings.students import ablation
+from stages.settings.groups import CellName
+from stages.settings.students import ablation, cell_at
 from stages.store.atomic import read_json
 from stages.store.ensemble_manifest import EnsembleManifest
 from stages.store.predictions import fingerprint, read_test_logits
@@ -157,48 +157,41 @@ def _outputs(path: Path, kind: str, number: int) -> np.ndarray:
     return found[number]
 
 
-def target_of(net: FoundNet, params: Mapping[str, Any]) -> Target | None:
-    """On what a student was trained; None for a teacher. A row of `ablations` is no row of
-    `students`.
-    """
-    if net.kind == "teacher":
-        return None
-    row = net.key.rpartition("-")[0]
-    special: dict[str, tuple[Target, ...]] = {
-        "students": ("ablation", "student_2014"),
-        "hard": ("teacher_2014",),
-    }
-    for target in special[net.folder]:
-        if row in (params[SECTION[target]].get("rows") or ()):
-            return target
-    return "mimic" if net.folder == "students" else "hard"
+def cell_of(net: FoundNet, params: dict[str, Any]) -> CellName | None:
+    """The cell of a student; None for a teacher."""
+    return None if net.kind == "teacher" else cell_at(params, net.name)
 
 
 def training(
-    net: FoundNet, target: Target | None, record: NetRecord, params: dict[str, Any], inputs: str
+    cell: CellName | None, record: NetRecord, params: dict[str, Any], inputs: str
 ) -> list[str]:
-    """Paragraphs on how a net was trained; `inputs` is what it takes."""
-    said = [_targets(net, target, params, inputs)]
+    """Paragraphs on how a net was trained.
+
+    Args:
+        cell: its cell; None for a teacher.
+        inputs: what it takes: images or vectors.
+    """
+    said = [_targets(cell, params, inputs)]
     best = record.line
     chosen = f"Trial {int(best['trial'])} of a search over {record.trials} finished trials"
-    by = ", the one of lowest validation error" if target else ""
+    by = ", the one of lowest validation error" if cell else ""
     said.append(
         f"{chosen}{by}; its weights are those of epoch {int(best['best_epoch'])} of {int(best['epochs'])}, the best on "
         f"the validation {inputs}. The test {inputs} took part in no choice."
     )
-    return [*said, *_made(net, target)]
+    return [*said, *_made(cell)]
 
 
-def _targets(net: FoundNet, target: Target | None, params: dict[str, Any], inputs: str) -> str:
-    if target is None:
+def _targets(cell: CellName | None, params: dict[str, Any], inputs: str) -> str:
+    if cell is None:
         views = ", augmented anew in every epoch" if inputs == "images" else ""
         return f"A teacher: trained on the true labels of the training {inputs}{views}."
     epochs = TransferManifest.read(DATA / "augmented").epochs
     views = "augmented " if inputs == "images" else ""
     stored = f"on {epochs} stored epochs of {views}training {inputs}"
-    if target in ("hard", "teacher_2014"):
+    if cell.hard:
         return f"Trained on the true labels, {stored}."
-    if target == "student_2014":
+    if cell.group == "student_2014":
         return f"A mimic net of Ba and Caruana (2014): trained {stored} to give the logits of the teachers of 2014."
     found = read_ensemble(METRICS / "ensemble.json")
     members = len(EnsembleManifest.read(DATA / "ensemble").members)
@@ -207,19 +200,22 @@ def _targets(net: FoundNet, target: Target | None, params: dict[str, Any], input
         f"ensemble has {found['params']:,} parameters, validation accuracy {found['validation_accuracy']:.4f} and test "
         f"accuracy {found['test_accuracy']:.4f}."
     )
-    if target == "mimic":
+    if cell.group == "mimic":
         return mimic
-    row = net.key.rpartition("-")[0]
-    own = {name: value for name, value in params["ablation_rows"][row].items() if name != "of"}
-    base = ablation(params, row).of
-    return f"{mimic} That is the row {base}; this net is a variant of it, with `{json.dumps(own)}` instead."
+    entry = params["ablation_rows"][cell.row]
+    changes = {name: value for name, value in entry.items() if name != "of"}
+    base = ablation(params, cell.row).of
+    return (
+        f"{mimic} That is the row {base}; this net is a variant of it, with "
+        f"`{json.dumps(changes)}` instead."
+    )
 
 
-def _made(net: FoundNet, target: Target | None) -> list[str]:
+def _made(cell: CellName | None) -> list[str]:
     """Where and with what it was trained, from metrics/environment.json; nothing if that does not
     say.
     """
-    stage = f"{SECTION[target]}@{net.key}" if target else "teachers"
+    stage = cell.recorded if cell else "teachers"
     try:
         entries = read_json(RECORD)
         entry = next(entry for entry in entries if stage in entry["stages"])

@@ -1,9 +1,8 @@
-"""The table of all stages on a terminal: fitted to its columns, folded where it has too few lines;
-used by watch.
-"""
+"""The table of all stages, fitted to a terminal's columns and folded where it has too few lines."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Literal
@@ -22,10 +21,10 @@ COLOURS = {
 FOLDED = ("done", "waiting", "changed", "stopped")
 """What is folded into one line each, in this order, until all fits; never what runs."""
 SPARED = ("test", "trials", "left", "validation")
-"""Columns left out, in this order, while `now` has fewer than `LEAST` characters and fewer than it
-needs.
-"""
-LEAST, GAP = 18, 2
+"""Columns left out in this order, until `now` has `LEAST` characters or all that it needs."""
+LEAST = 18
+GAP = 2
+"""Blanks between two columns."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +42,12 @@ class BoardRow:
 
 @dataclass(frozen=True)
 class Board:
-    """The table with what stands above and below it.
+    """The table, and the lines above and below it.
 
     Attributes:
         title: how far all is.
         rows: one for each stage.
-        where: where to read of the stages that are done, if they are folded.
+        where: where to read about the stages that are done, if they are folded.
         note: below the table; may be empty.
         taken: lines of the window that something else takes.
     """
@@ -63,15 +62,16 @@ class Board:
         self, console: Console, options: ConsoleOptions
     ) -> Iterator[RenderableType]:
         """As much as fits in the height of the terminal."""
-        fixed, height = options.update(height=None), console.height - self.taken
+        fixed = options.update(height=None)
+        height = console.height - self.taken
         for count in range(len(FOLDED) + 1):
             shown = self.folded(FOLDED[:count], options.max_width)
-            if (lines := len(console.render_lines(shown, fixed))) <= height:
+            lines = len(console.render_lines(shown, fixed))
+            if lines <= height:
                 break
         else:
-            shown = self.folded(
-                FOLDED, options.max_width, most=max(self._running() - (lines - height) - 1, 1)
-            )
+            most = max(self._running() - (lines - height) - 1, 1)
+            shown = self.folded(FOLDED, options.max_width, most=most)
         yield shown
 
     def whole(self) -> Unfolded:
@@ -80,12 +80,16 @@ class Board:
 
     def folded(self, kinds: Sequence[str], width: int, most: int | None = None) -> Group:
         """The table with some kinds of rows in one line each, and at most so many of the others."""
-        folded = [kind for kind in kinds if sum(row.status == kind for row in self.rows) > 1]
+        count = Counter(row.status for row in self.rows)
+        folded = [kind for kind in kinds if count[kind] > 1]
         rows = [row for row in self.rows if row.status not in folded]
         cut = len(rows) - len(rows[:most])
-        lines = [f"{sum(row.status == kind for row in self.rows)} stages {kind}" for kind in folded]
+
+        lines = [f"{count[kind]} stages {kind}" for kind in folded]
         lines = [f"{text}: {self.where}" if text.endswith("done") else text for text in lines]
-        lines += [f"{cut} more; a higher window shows them"] if cut else []
+        if cut:
+            lines.append(f"{cut} more; a higher window shows them")
+
         return Group(
             Text(self.title),
             *([grid(rows[:most], width)] if rows else []),
@@ -112,11 +116,14 @@ class Unfolded:
 
 def grid(rows: Sequence[BoardRow], width: int) -> Table:
     """Rows in columns, none of them wrapped; only `now` is ever cut."""
+    # What every column needs; the empty ones go.
     widths = {
         field.name: max(len(_head(field.name)), *(len(getattr(row, field.name)) for row in rows))
         for field in fields(BoardRow)
         if field.name == "stage" or any(getattr(row, field.name) for row in rows)
     }
+
+    # Some are left out for `now`, which takes what remains.
     for name in SPARED:
         if sum(widths.values()) + GAP * (len(widths) - 1) <= width:
             break
@@ -127,15 +134,16 @@ def grid(rows: Sequence[BoardRow], width: int) -> Table:
     over = sum(widths.values()) + GAP * (len(widths) - 1) - width
     if over > 0 and "now" in widths:
         widths["now"] = max(widths["now"] - over, 1)
-    made = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False)
+
+    # The table itself.
+    table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False)
     for name, wide in widths.items():
-        side: Literal["left", "right"] = (
-            "right" if name in ("trials", "validation", "test", "left") else "left"
-        )
-        made.add_column(_head(name), no_wrap=True, overflow="ellipsis", width=wide, justify=side)
+        number = name in ("trials", "validation", "test", "left")
+        side: Literal["left", "right"] = "right" if number else "left"
+        table.add_column(_head(name), no_wrap=True, overflow="ellipsis", width=wide, justify=side)
     for row in rows:
-        made.add_row(*(_cell(row, name) for name in widths))
-    return made
+        table.add_row(*(_cell(row, name) for name in widths))
+    return table
 
 
 def _head(column: str) -> str:
@@ -143,6 +151,5 @@ def _head(column: str) -> str:
 
 
 def _cell(row: BoardRow, column: str) -> Text:
-    return Text(
-        getattr(row, column), style=COLOURS.get(row.status, "") if column == "status" else ""
-    )
+    style = COLOURS.get(row.status, "") if column == "status" else ""
+    return Text(getattr(row, column), style=style)

@@ -1,9 +1,7 @@
-"""DVC's cache and lock file, read as DVC reads them, except that no byte is believed; used by
-verify.
+"""DVC's cache and lock file, read as DVC reads them, but every hash is recomputed.
 
-DVC takes a cached object of mode 0444 for right whatever its bytes are, and its record of a
-workspace file for right as long as size, time and inode are the same. Nothing here is written, and
-git is not needed.
+DVC trusts a cached object of mode 0444 whatever its bytes are, and its record of a workspace file
+as long as size, time and inode are the same. Nothing here is written, and git is not needed.
 """
 
 from __future__ import annotations
@@ -32,9 +30,8 @@ class Out:
     Attributes:
         stage: as `dvc repro` takes it, e.g. students@conv1-1M.
         path: file or folder, relative to the root.
-        name: of its object in the cache: the md5, and ".dir" behind it for a folder.
-        cached: False for what dvc.yaml marks `cache: false`: kept by git, in the cache at most by
-        the way.
+        name: of its object in the cache: the md5, with ".dir" after it for a folder.
+        cached: False for what dvc.yaml marks `cache: false`: git keeps it, and the cache need not.
     """
 
     stage: str
@@ -51,7 +48,7 @@ class Out:
 def dvc_settings(root: Path) -> tuple[Path, bool]:
     """The cache directory that DVC uses here, and whether there is a default remote.
 
-    All levels of DVC's configuration count, down to .dvc/config.local.
+    Reads all levels of DVC's configuration, down to .dvc/config.local.
 
     Raises:
         FileNotFoundError: no .dvc in `root`.
@@ -59,6 +56,7 @@ def dvc_settings(root: Path) -> tuple[Path, bool]:
     """
     if not (root / ".dvc").is_dir():
         raise FileNotFoundError(f"{root / '.dvc'} not found: run from the root of the repository")
+
     from dvc.config import Config
     from dvc.exceptions import DvcException
 
@@ -66,6 +64,7 @@ def dvc_settings(root: Path) -> tuple[Path, bool]:
         config = Config(str(root / ".dvc"))
     except DvcException as error:
         raise ValueError(f"{root / '.dvc'}: {' '.join(str(error).split())}") from error
+
     cache = config["cache"]
     url = config["remote"][cache["local"]]["url"] if cache.get("local") else cache.get("dir")
     return Path(url or root / ".dvc" / "cache"), bool(config["core"].get("remote"))
@@ -77,9 +76,9 @@ def object_path(cache: Path, name: str) -> Path:
 
 
 def object_names(cache: Path) -> list[str]:
-    """Names of all objects in the cache; temporary files of DVC are none."""
-    found = (path.parent.name + path.name for path in cache.glob("files/md5/??/*"))
-    return sorted(name for name in found if _NAME.fullmatch(name))
+    """Names of all objects in the cache, without temporary files of DVC."""
+    names = (path.parent.name + path.name for path in cache.glob("files/md5/??/*"))
+    return sorted(name for name in names if _NAME.fullmatch(name))
 
 
 def read_listing(path: Path) -> dict[str, str]:
@@ -92,7 +91,7 @@ def read_listing(path: Path) -> dict[str, str]:
     try:
         return {entry["relpath"]: entry["md5"] for entry in json.loads(path.read_bytes())}
     except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{path} is no list of files ({error})") from error
+        raise ValueError(f"{path} is not a list of files ({error})") from error
 
 
 def listing_name(files: Mapping[str, str]) -> str:
@@ -105,7 +104,7 @@ class Hashes:
     """md5 and sha256 of files; one that has several names (links) is read once.
 
     Args:
-        on_bytes: called with the bytes of each block, and of each file that had been read already.
+        on_bytes: called with the bytes of each block, and of each file that was read before.
     """
 
     def __init__(self, on_bytes: Callable[[int], object]) -> None:
@@ -120,11 +119,15 @@ class Hashes:
             if key in self.known:
                 self.on_bytes(status.st_size)
                 return self.known[key]
-            md5, sha256, block = hashlib.md5(), hashlib.sha256(), memoryview(bytearray(BLOCK))
+
+            md5 = hashlib.md5()
+            sha256 = hashlib.sha256()
+            block = memoryview(bytearray(BLOCK))
             while count := file.readinto(block):
                 md5.update(block[:count])
                 sha256.update(block[:count])
                 self.on_bytes(count)
+
         self.known[key] = md5.hexdigest(), sha256.hexdigest()
         return self.known[key]
 
@@ -140,26 +143,26 @@ def read_lock(root: Path) -> dict[str, Any]:
 
 
 def lock_outs(root: Path, lock: Mapping[str, Any]) -> tuple[list[Out], list[str], list[str]]:
-    """Outputs in the lock file, stages that are in it only, and stages that it lacks.
+    """Outputs in the lock file, stages that only it has, and stages that it lacks.
 
-    DVC leaves a stage in dvc.lock when its row is taken out of params.yaml; its outputs are no
-    longer looked after.
+    DVC leaves a stage in dvc.lock when its row is taken out of params.yaml, and no longer looks
+    after its outputs.
 
     Raises:
         FileNotFoundError, ValueError: dvc.yaml, params.yaml or an entry of dvc.lock is missing or
-        damaged.
+            damaged.
     """
     pipeline = _stages(root / "dvc.yaml", "take it from git again")
-    active = set(
-        _active(pipeline, _yaml(root / "params.yaml", "run from the root of the repository"))
-    )
+    params = _yaml(root / "params.yaml", "run from the root of the repository")
+    active = set(_active(pipeline, params))
+
     try:
         outs = [
             Out(
                 stage,
                 out["path"],
                 out["md5"],
-                not _uncached(pipeline[stage.partition("@")[0]], out["path"]),
+                not _uncached(pipeline[without_cell(stage)], out["path"]),
             )
             for stage, entry in lock.items()
             if stage in active
@@ -169,18 +172,24 @@ def lock_outs(root: Path, lock: Mapping[str, Any]) -> tuple[list[Out], list[str]
         raise ValueError(
             f"{root / 'dvc.lock'} is damaged ({error!r}): take it from git again"
         ) from error
-    if bad := next((out for out in outs if not _NAME.fullmatch(out.name)), None):
-        raise ValueError(
-            f"{root / 'dvc.lock'}: {bad.path} has md5 {bad.name!r}: take the file from git again"
-        )
+    for out in outs:
+        if not _NAME.fullmatch(out.name):
+            raise ValueError(
+                f"{root / 'dvc.lock'}: {out.path} has md5 {out.name!r}: take the file from git again"
+            )
     return outs, sorted(set(lock) - active), sorted(active - set(lock))
 
 
+def without_cell(stage: str) -> str:
+    """Name in dvc.yaml of a stage of dvc.lock: "students" of "students@conv1-1M"."""
+    return stage.partition("@")[0]
+
+
 def _stages(path: Path, remedy: str) -> dict[str, Any]:
-    found = _yaml(path, remedy)
-    if not isinstance(found, dict) or not isinstance(found.get("stages"), dict):
+    text = _yaml(path, remedy)
+    if not isinstance(text, dict) or not isinstance(text.get("stages"), dict):
         raise ValueError(f"{path} holds no stages: {remedy}")
-    return found["stages"]
+    return text["stages"]
 
 
 def _yaml(path: Path, remedy: str) -> Any:
@@ -195,7 +204,7 @@ def _yaml(path: Path, remedy: str) -> Any:
 
 
 def _active(pipeline: Mapping[str, Any], params: Any) -> Iterator[str]:
-    """Names of all stages, one for each cell of a matrix over lists in params.yaml."""
+    """Names of all stages; of a matrix over lists in params.yaml, one for each cell."""
     for name, stage in pipeline.items():
         lists = stage.get("matrix") or {}
         for cell in itertools.product(*(_values(entry, params) for entry in lists.values())):

@@ -1,8 +1,7 @@
-"""What DVC says of the pipeline: names of stages, what each needs, which have changed; used by
-matrix.
+"""What DVC says of the pipeline: names of stages, what each needs, which have changed.
 
-Asked in the words of its command line, which stay the same from version to version, and by this
-interpreter's DVC.
+DVC is asked by its command line, which stays the same from version to version, and it is the one of
+this interpreter.
 """
 
 from __future__ import annotations
@@ -20,9 +19,7 @@ EDGE = re.compile(r'^\s*"(.+)" -> "(.+)";$', re.M)
 
 
 def environment() -> dict[str, str]:
-    """This process's own, in which `python` is this interpreter also where no virtual environment
-    is active.
-    """
+    """Variables of this process, with this interpreter as `python`, active environment or not."""
     folder = str(Path(sys.executable).parent)
     return {**os.environ, "PATH": os.pathsep.join([folder, os.environ.get("PATH", os.defpath)])}
 
@@ -37,28 +34,29 @@ def stages() -> list[str]:
 
 
 def needs() -> dict[str, set[str]]:
-    """For each stage that needs others those whose outputs it reads."""
-    found: dict[str, set[str]] = {}
+    """Stage -> the stages whose outputs it reads; those that read none are left out."""
+    direct: dict[str, set[str]] = {}
     for before, after in EDGE.findall(asked("dag", "--dot")):
-        found.setdefault(after, set()).add(before)
-    return found
+        direct.setdefault(after, set()).add(before)
+    return direct
 
 
 def all_needs(name: str, direct: Mapping[str, Iterable[str]]) -> set[str]:
     """What a stage needs, and what that needs, and so on."""
-    found: set[str] = set()
+    needed: set[str] = set()
     queue = [name]
     while queue:
-        new = set(direct.get(queue.pop(), ())) - found
-        found |= new
+        new = set(direct.get(queue.pop(), ())) - needed
+        needed |= new
         queue += new
-    return found
+    return needed
 
 
 def changed(names: Iterable[str]) -> set[str]:
     """Those of these stages that DVC would run again as everything is now."""
-    wanted = list(names)
-    return set(json.loads(asked("status", "--json", *wanted) or "{}")) & set(wanted)
+    listed = list(names)
+    status = json.loads(asked("status", "--json", *listed) or "{}")
+    return set(status) & set(listed)
 
 
 def asked(*words: str) -> str:
@@ -69,9 +67,7 @@ def asked(*words: str) -> str:
     """
     done = subprocess.run([*DVC, *words], env=environment(), capture_output=True, text=True)
     if done.returncode:
-        said = (
-            " ".join(line for line in done.stderr.splitlines() if line.strip())
-            or f"exit status {done.returncode}"
-        )
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        said = " ".join(lines) or f"exit status {done.returncode}"
         raise ValueError(f"'dvc {' '.join(words[:2])}' fails: {said}")
     return done.stdout

@@ -1,9 +1,8 @@
-"""Which stages of dvc.lock are done here: parameters and inputs agree, and the outputs are at hand.
-Used by watch.
+"""Which stages of dvc.lock are done here: parameters and inputs agree, and outputs are at hand.
 
 git brings dvc.lock and metrics/ without data/, and a stage that has changed leaves the entries of
-those behind it as they were: an entry alone says nothing. Nothing is written; that code has changed
-only `dvc status` knows.
+the stages after it as they were: an entry alone says nothing. Nothing is written. Changes of code
+are not seen here; `dvc status` sees them.
 """
 
 from __future__ import annotations
@@ -25,9 +24,9 @@ class Record:
     """What is true of a stage's entry in dvc.lock.
 
     Attributes:
-        differing: parameters that are others than in params.yaml.
+        differing: parameters that have other values in params.yaml.
         agrees: none differs, and the stages before it agree and have made just what this one was
-        made from.
+            made from.
         here: its outputs are in the workspace or in DVC's cache.
         done: it agrees, and it and all before it are here.
     """
@@ -39,7 +38,7 @@ class Record:
 
 
 class Records:
-    """The stages of dvc.lock, held against params.yaml, each other and the files.
+    """The stages of dvc.lock, compared with params.yaml, each other and the files.
 
     Args:
         root: of the repository.
@@ -57,44 +56,52 @@ class Records:
         params: Mapping[str, Any],
         cache: Callable[[], Path],
     ) -> None:
-        self.root, self.lock, self.params, self.cache = root, lock, params, cache
-        self.made = {out.path: out for out in outs}
-        self.own: dict[str, list[Out]] = {}
-        self.below: dict[str, list[Out]] = {}
+        self.root = root
+        self.lock = lock
+        self.params = params
+        self.cache = cache
+
+        # The outputs by their path, by their stage and by the folders above them.
+        self.by_path = {out.path: out for out in outs}
+        self.by_stage: dict[str, list[Out]] = {}
+        self.by_folder: dict[str, list[Out]] = {}
         for out in outs:
-            self.own.setdefault(out.stage, []).append(out)
+            self.by_stage.setdefault(out.stage, []).append(out)
             for parent in Path(out.path).parents:
-                self.below.setdefault(parent.as_posix(), []).append(out)
-        self.found: dict[str, Record] = {}
+                self.by_folder.setdefault(parent.as_posix(), []).append(out)
+
+        self.records: dict[str, Record] = {}
 
     def __call__(self, stage: str) -> Record | None:
         """The record of a stage; None if dvc.lock has no such entry."""
         if stage not in self.lock:
             return None
-        if stage not in self.found:
-            self.found[stage] = Record(
-                agrees=False, done=False
-            )  # what asks for itself is never done
-            self.found[stage] = self._record(stage)
-        return self.found[stage]
+        if stage not in self.records:
+            self.records[stage] = Record(agrees=False, done=False)  # a stage that needs itself
+            self.records[stage] = self._record(stage)
+        return self.records[stage]
 
     def _record(self, stage: str) -> Record:
         entry = self.lock[stage]
         other = differing(entry, self.params)
         before = [self._input(dep["path"], dep.get("md5")) for dep in entry.get("deps") or []]
-        here = all(self._at_hand(out) for out in self.own.get(stage, []))
+        here = all(self._at_hand(out) for out in self.by_stage.get(stage, []))
+
         agrees = not other and all(same for same, _ in before)
-        return Record(other, agrees, here, agrees and here and all(done for _, done in before))
+        done = agrees and here and all(done for _, done in before)
+        return Record(other, agrees, here, done)
 
     def _input(self, path: str, md5: str | None) -> tuple[bool, bool]:
         """Whether a dependency is what the stages before have made, and whether these are done."""
-        single = self.made.get(path)
-        makers = [single] if single else self.below.get(path, [])
-        records = [record for out in makers if (record := self(out.stage))]
+        single = self.by_path.get(path)
+        makers = [single] if single else self.by_folder.get(path, [])
+        records = [record for record in (self(out.stage) for out in makers) if record]
+
         same = all(record.agrees for record in records)
         if single:
             same = same and single.name == md5
-        elif makers:  # DVC kept the hash of the whole folder, and leaves in it what stages of before have made
+        elif makers:
+            # DVC kept the hash of the whole folder, in which files of former stages may remain.
             same = same and folder_md5(self.root / path) == md5
         return same, all(record.done for record in records)
 
@@ -102,8 +109,11 @@ class Records:
         path = self.root / out.path
         if not out.cached:
             return file_md5(path) == out.name
+
+        # In the workspace, as far as sizes tell, or else in the cache.
         recorded = next(each for each in self.lock[out.stage]["outs"] if each["path"] == out.path)
-        size, count = recorded.get("size"), recorded.get("nfiles")
+        size = recorded.get("size")
+        count = recorded.get("nfiles")
         bytes_here, files_here = extent(path)
         if files_here and size in (None, bytes_here) and count in (None, files_here):
             return True
@@ -111,9 +121,7 @@ class Records:
 
 
 def settle(path: Path, still: float = 0.3, most: int = 100) -> None:
-    """Wait while DVC writes a file, which takes it seconds: half of dvc.lock may look like all of
-    it.
-    """
+    """Wait while DVC writes a file, for seconds: half of dvc.lock may look like all of it."""
     for _ in range(most):
         if time.time() - path.stat().st_mtime >= still:
             return
@@ -157,9 +165,11 @@ def in_cache(cache: Path, name: str) -> bool:
 def folder_md5(folder: Path) -> str:
     """What DVC calls a folder of small files as it is now."""
     files = {
-        path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()
+        path.relative_to(folder).as_posix(): file_md5(path)
+        for path in folder.rglob("*")
+        if path.is_file()
     }
-    return listing_name({name: md5 for name, path in files.items() if (md5 := file_md5(path))})
+    return listing_name({name: md5 for name, md5 in files.items() if md5})
 
 
 def file_md5(path: Path) -> str | None:

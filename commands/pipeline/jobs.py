@@ -1,8 +1,7 @@
-"""Commands side by side, each in a session of its own that never outlives this process; used by
-matrix.
+"""Commands side by side, each in a session of its own that never outlives this process.
 
-A command starts when all that it needs has succeeded and a lane is free, the first of the list
-first. What a failed one was needed for is left out; all the others go on.
+A command starts when all that it needs has succeeded and a lane is free, in the order of the list.
+When one fails, those that need it are left out, and all the others run.
 """
 
 from __future__ import annotations
@@ -20,8 +19,10 @@ from typing import Any
 
 GUARD = (sys.executable, "-m", "commands.pipeline.guard")
 LOOK_SECONDS = 0.1
-FIRM_SECONDS, KILL_SECONDS = 20.0, 60.0
-"""After a request to stop: when the command itself is interrupted too, and when all is killed."""
+FIRM_SECONDS = 20.0
+"""After a request to stop: when the command itself is interrupted too."""
+KILL_SECONDS = 60.0
+"""After a request to stop: when everything is killed."""
 AGAIN_SECONDS = 5.0
 """After which a process is asked again: an import may swallow an interrupt."""
 PROCESSES = Path("/proc")
@@ -34,8 +35,8 @@ class Command:
     Attributes:
         name: of it.
         command: its words.
-        log: file for its output, made anew; None: this process's own output.
-        needs: names of jobs that have to succeed before; those that are not among the jobs have.
+        log: file for its output, overwritten; None: this process's own output.
+        needs: names of jobs that have to succeed before; any that is not among the jobs has.
     """
 
     name: str
@@ -79,7 +80,8 @@ class Jobs:
 
     def __init__(self, lanes: int, environment: Callable[[int], Mapping[str, str]]) -> None:
         self.running: list[Running] = []
-        self._lanes, self._environment = lanes, environment
+        self._lanes = lanes
+        self._environment = environment
 
     def __enter__(self) -> Jobs:
         return self
@@ -97,28 +99,30 @@ class Jobs:
             self._kill()
 
     def run(self, jobs: Sequence[Command]) -> Iterator[Running | Ended | None]:
-        """What happens: a job that has begun, one that is over, or None after each look that found
-        nothing new.
-        """
-        waiting, known, good, bad = list(jobs), {job.name for job in jobs}, set[str](), set[str]()
+        """What happens: jobs that have begun or are over, and None at the end of each look."""
+        waiting = list(jobs)
+        known = {job.name for job in jobs}
+        good = set[str]()
+        bad = set[str]()
+
         while waiting or self.running:
             for ended in self._reap():
                 (bad if ended.code else good).add(ended.job.name)
                 yield ended
+
             for job in list(waiting):
                 needed = job.needs & known
-                if lacking := sorted(needed & bad):
+                lacking = sorted(needed & bad)
+                if lacking:
                     waiting.remove(job)
                     bad.add(job.name)
                     yield Ended(job, None, lacking=lacking[0])
                 elif needed <= good and len(self.running) < self._lanes:
                     waiting.remove(job)
                     yield self._start(job)
-            if (
-                not self.running
-                and waiting
-                and not any(job.needs & known <= good | bad for job in waiting)
-            ):
+
+            startable = any(job.needs & known <= good | bad for job in waiting)
+            if waiting and not self.running and not startable:
                 raise ValueError(f"{waiting[0].name} needs what needs it")
             yield None
             time.sleep(LOOK_SECONDS)
@@ -126,10 +130,12 @@ class Jobs:
     def _start(self, job: Command) -> Running:
         taken = {each.lane for each in self.running}
         lane = next(lane for lane in range(self._lanes) if lane not in taken)
+
         output = None
         if job.log is not None:
             job.log.parent.mkdir(parents=True, exist_ok=True)
             output = job.log.open("wb")
+
         try:
             guard = subprocess.Popen(
                 [*GUARD, *job.command],
@@ -139,7 +145,8 @@ class Jobs:
                 env=dict(self._environment(lane)),
                 start_new_session=True,
             )
-            self.running.append(begun := Running(job, lane, guard))
+            begun = Running(job, lane, guard)
+            self.running.append(begun)
         finally:
             if output is not None:
                 output.close()
@@ -147,17 +154,15 @@ class Jobs:
 
     def _reap(self) -> Iterator[Ended]:
         for each in list(self.running):
-            # the guard stays a zombie while its group is killed: its number is not given to others
-            # meanwhile
-            if (
-                os.waitid(os.P_PID, each.guard.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-                is not None
-            ):
+            # WNOWAIT: the guard stays a zombie while its group is killed, so that no other process
+            # gets its number.
+            status = os.waitid(os.P_PID, each.guard.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if status is not None:
                 self._end(each)
                 yield Ended(each.job, each.guard.returncode, each.seconds)
 
     def _end(self, each: Running) -> None:
-        """Kill whatever a command has left, and forget it."""
+        """Kill whatever a command has left running, and forget it."""
         _signal_group(each.guard.pid, signal.SIGKILL)
         each.guard.wait()
         if each.guard.stdin is not None:
@@ -167,22 +172,27 @@ class Jobs:
     def _stop(self) -> None:
         """Interrupt what the commands have started, and wait.
 
-        The commands themselves (DVC) end when it has failed: interrupted while it writes dvc.lock,
-        DVC would leave half of it. Only who does not end in time is interrupted too.
+        The commands themselves (DVC) end when what they have started has failed: interrupted while
+        it writes dvc.lock, DVC would leave half of it. One that does not end in time is
+        interrupted too.
         """
-        asked, told, begun = dict[int, float](), set[int](), time.monotonic()
+        asked = dict[int, float]()
+        told = set[int]()
+        begun = time.monotonic()
+
         while self.running:
             late = time.monotonic() - begun
             for each in self.running:
-                found = None if late > FIRM_SECONDS else below_command(each.guard.pid)
-                if found is not None:
-                    for process in found:
+                below = None if late > FIRM_SECONDS else below_command(each.guard.pid)
+                if below is not None:
+                    for process in below:
                         if late - asked.get(process, -AGAIN_SECONDS) >= AGAIN_SECONDS:
                             asked[process] = late
                             _signal(process, signal.SIGINT)
                 elif each.guard.pid not in told:
                     told.add(each.guard.pid)
                     _signal_group(each.guard.pid, signal.SIGINT)
+
             if late > KILL_SECONDS:
                 return
             list(self._reap())
@@ -194,12 +204,11 @@ class Jobs:
 
 
 def below_command(session: int) -> list[int] | None:
-    """Processes of a session without its first one and the command that this has started; None
-    where nobody knows.
-    """
+    """Processes of a session below its guard and the guard's command; None if nobody knows."""
     if not (PROCESSES / "self/stat").is_file():
         return None
-    found = []
+
+    below = []
     for path in PROCESSES.glob("[0-9]*/stat"):
         try:
             _, parent, _, member = path.read_bytes().rpartition(b")")[2].split()[:4]
@@ -207,8 +216,8 @@ def below_command(session: int) -> list[int] | None:
             continue
         number = int(path.parent.name)
         if int(member) == session and number != session and int(parent) != session:
-            found.append(number)
-    return found
+            below.append(number)
+    return below
 
 
 def _signal(process: int, number: signal.Signals) -> None:

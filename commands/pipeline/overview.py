@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import product
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from commands.pipeline.board import Board, BoardRow
 from commands.pipeline.cache import Out, dvc_settings, lock_outs, read_lock
@@ -17,40 +16,41 @@ from stages.nets.families import FAMILIES
 from stages.runtime.engines import slots_of
 from stages.settings import common, prepare, transfer
 from stages.settings.budgets import parse_budget
-from stages.settings.groups import FOLDER, SECTION, Target
-from stages.settings.students import matrix, row
+from stages.settings.groups import CellName
+from stages.settings.students import cells, matrix, row
 from stages.settings.teachers import teachers
 from stages.store.atomic import read_json
 
-METRICS, LOCK = Path("metrics"), Path("dvc.lock")
-
-
+METRICS = Path("metrics")
+LOCK = Path("dvc.lock")
 READ = (LOCK, Path("dvc.yaml"), Path("params.yaml"))
-
-
-LAST = {
+"""What tells whether the stages and outputs of dvc.lock have to be read again."""
+REPORTS = {
     "tabulate": METRICS / "tables.json",
     "assess": METRICS / "claims.json",
     "draw": Path("plots/figure1.svg"),
     "page": Path("plots/report.html"),
 }
+"""The stages after all cells, and one output of each."""
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What a stage has to do.
+class StageTask:
+    """What a stage, or one of its cells, has to do.
 
     Attributes:
-        name: of the stage, as its work folder is called.
+        stage: its name.
         out: one of its outputs; what DVC makes tells which stage it runs.
+        cell: which cell it is, of a stage that has some.
         steps: trials and retrained nets, or epochs; 0 where it is done at once.
         slots: of these at a time.
         epochs: most epochs of a trial; None if nothing bounds them.
         kind, row, params: of its nets, see `Pace`; no kind for a stage without trials.
     """
 
-    name: str
+    stage: str
     out: Path
+    cell: CellName | None = None
     steps: int = 0
     slots: int = 1
     epochs: int | None = None
@@ -58,59 +58,71 @@ class Wanted:
     row: str = ""
     params: int = 0
 
+    @property
+    def dvc(self) -> str:
+        """As DVC and dvc.lock call it."""
+        return self.cell.dvc if self.cell else self.stage
 
-def wanted(params: dict[str, Any]) -> Iterator[Wanted]:
-    """All stages, in the order in which they run."""
-    execution, augmented = common.execution(params), transfer.augment(params)
+    @property
+    def work(self) -> str:
+        """Name of its work folder."""
+        return self.cell.work if self.cell else self.stage
+
+    @property
+    def title(self) -> str:
+        """As the table shows it."""
+        return self.cell.title if self.cell else self.stage
+
+
+def tasks(params: dict[str, Any]) -> Iterator[StageTask]:
+    """All stages and cells, in the order in which they run."""
+    execution = common.execution(params)
+    epochs = transfer.augment(params).epochs
     section = teachers(params, prepare.prepare(params).inputs)
+    slots = slots_of(execution)
 
-    def slots(lag: int) -> int:
-        return min(slots_of(execution), lag)
-
-    yield Wanted("prepare", Path("data/prepared"))
-    yield Wanted(
+    # The data and the teachers.
+    yield StageTask("prepare", Path("data/prepared"))
+    yield StageTask(
         "teachers",
         METRICS / "teachers.json",
-        section.sweep.trials,
-        slots(section.sweep.lag),
-        section.training.max_epochs,
-        "teacher",
-        "teacher",
-        1,
+        steps=section.sweep.trials,
+        slots=min(slots, section.sweep.lag),
+        epochs=section.training.max_epochs,
+        kind="teacher",
+        row="teacher",
+        params=1,
     )
-    yield Wanted("ensemble", METRICS / "ensemble.json")
-    yield Wanted("augment", Path("data/augmented"), augmented.epochs)
-    yield Wanted("label", Path("data/logits"), augmented.epochs)
-    for target in get_args(Target):
-        cells = matrix(params, target)
-        for name, budget in product(cells.rows, cells.budgets):
-            family = row(params, target, name).net or name
-            kind = "conv" if FAMILIES[family].layout else "mlp"
-            yield Wanted(
-                f"{SECTION[target]}/{name}-{budget}",
-                METRICS / FOLDER[target] / f"{name}-{budget}.json",
-                cells.sweep.trials + cells.final_seeds,
-                slots(cells.sweep.lag),
-                cells.training.max_epochs,
-                kind,
-                name,
-                parse_budget(budget),
-            )
-    for name, out in LAST.items():
-        yield Wanted(name, out)
+    yield StageTask("ensemble", METRICS / "ensemble.json")
+    yield StageTask("augment", Path("data/augmented"), steps=epochs)
+    yield StageTask("label", Path("data/logits"), steps=epochs)
 
+    # The cells.
+    for name in cells(params):
+        group = matrix(params, name.group)
+        family = row(params, name.group, name.row).net or name.row
+        yield StageTask(
+            name.stage,
+            METRICS / f"{name.files}.json",
+            name,
+            steps=group.sweep.trials + group.final_seeds,
+            slots=min(slots, group.sweep.lag),
+            epochs=group.training.max_epochs,
+            kind="conv" if FAMILIES[family].layout else "mlp",
+            row=name.row,
+            params=parse_budget(name.budget),
+        )
 
-def entry_of(name: str, lock: dict[str, Any]) -> str:
-    """The stage as dvc.lock calls it; a cell may have more behind its name, of what it mimics."""
-    stage = name.replace("/", "@")
-    longer = (key for key in lock if "@" in stage and key.startswith(f"{stage}-"))
-    return stage if stage in lock else next(longer, stage)
+    # The report.
+    for stage, out in REPORTS.items():
+        yield StageTask(stage, out)
 
 
 @lru_cache(maxsize=1)
 def locked(when: tuple[tuple[int, int], ...]) -> tuple[dict[str, Any], list[Out]]:
-    """The stages of dvc.lock and their outputs, as the files are since then: reading them takes the
-    most time.
+    """The stages of dvc.lock and their outputs; `when` tells the states of the files that are READ.
+
+    Reading them takes the most time of a look.
     """
     lock = read_lock(Path())
     return lock, lock_outs(Path(), lock)[0]
@@ -124,86 +136,86 @@ def _lock_now() -> tuple[dict[str, Any], list[Out]]:
     if not LOCK.is_file():
         return {}, []
     settle(LOCK)
-    return locked(
-        tuple((status.st_mtime_ns, status.st_size) for status in (path.stat() for path in READ))
-    )
+    status = [path.stat() for path in READ]
+    return locked(tuple((each.st_mtime_ns, each.st_size) for each in status))
 
 
-def look(params: dict[str, Any]) -> list[tuple[Wanted, Record | None, State]]:
-    """What every stage has to do, what dvc.lock has of it, and how far it is."""
+def look(params: dict[str, Any]) -> list[tuple[StageTask, Record | None, State]]:
+    """What every stage has to do, its record in dvc.lock, and how far it is."""
     lock, outs = _lock_now()
-    record_of, made, seen = (
-        Records(Path(), lock, outs, params, lambda: cache_and_remote(Path())[0]),
-        being_made(),
-        [],
-    )
-    for want in wanted(params):
-        record = record_of(entry_of(want.name, lock))
-        # DVC holds what it only compares, too; before it runs a stage it removes what there is
-        busy = want.out in made and not (record is not None and record.done and want.out.exists())
-        seen.append((want, record, state(want.name, record, busy=busy)))
+    record_of = Records(Path(), lock, outs, params, lambda: cache_and_remote(Path())[0])
+    writing = being_made()
+
+    seen = []
+    for task in tasks(params):
+        record = record_of(task.dvc)
+        # DVC also holds what it only compares; before it runs a stage it removes the outputs.
+        compared = record is not None and record.done and task.out.exists()
+        busy = task.out in writing and not compared
+        seen.append((task, record, state(task.work, record, busy=busy)))
     return seen
 
 
-def seconds_left(want: Wanted, now: State, paces: list[Pace]) -> float | None:
-    """Of a stage with trials, at the pace of what has been trained here; None where nothing like it
-    has been.
-    """
+def seconds_left(task: StageTask, now: State, paces: list[Pace]) -> float | None:
+    """Of a stage with trials, at the pace of what was trained here; None if nothing like it was."""
     if now.status == "done":
         return 0.0
-    epoch = (
-        now.seconds / now.epochs
-        if now.epochs
-        else expected(paces, want.kind, want.row, want.params)
-    )
-    usual = now.epochs / now.finished if now.finished and now.epochs else want.epochs
+
+    # Seconds of an epoch, and epochs of a trial.
+    if now.epochs:
+        epoch: float | None = now.seconds / now.epochs
+    else:
+        epoch = expected(paces, task.kind, task.row, task.params)
+    usual = now.epochs / now.finished if now.finished and now.epochs else task.epochs
     if epoch is None or usual is None:
         return None
-    begun = (
-        0
-        if now.status == "changed"
-        else now.finished * usual + sum(trial.epochs for trial in now.flying)
-    )
-    return max(want.steps * usual - begun, 0) * epoch / want.slots
+
+    begun = 0.0
+    if now.status != "changed":
+        begun = now.finished * usual + sum(trial.epochs for trial in now.flying)
+    return max(task.steps * usual - begun, 0) * epoch / task.slots
 
 
-def line(want: Wanted, now: State, left: float | None) -> BoardRow:
+def line(task: StageTask, now: State, left: float | None) -> BoardRow:
     """One row of the table."""
-    count = (
-        f"{want.steps if now.status == 'done' else now.finished}/{want.steps}" if want.steps else ""
-    )
-    validation, test = accuracies(want, now)
-    time_left = (
-        "" if now.status == "done" or not want.kind else "?" if left is None else duration(left)
-    )
+    done = now.status == "done"
+    count = f"{task.steps if done else now.finished}/{task.steps}" if task.steps else ""
+    validation, test = accuracies(task, now)
+
+    time_left = ""
+    if task.kind and not done:
+        time_left = "?" if left is None else duration(left)
+
     return BoardRow(
-        want.name.replace("/", " "),
+        task.title,
         now.status,
         count,
-        doing(want, now),
+        doing(task, now),
         validation,
         test,
         time_left,
     )
 
 
-def doing(want: Wanted, now: State) -> str:
-    """What a stage that runs does at this moment, or what has changed; empty for the others."""
+def doing(task: StageTask, now: State) -> str:
+    """What a stage does at this moment, or what has changed; empty if it does not run."""
     if now.status == "changed":
         return shortened(now.differing)
     if now.status != "running":
         return ""
-    again, most = {True: " again", False: ""}, f"/{want.epochs}" if want.epochs else ""
+
+    most = f"/{task.epochs}" if task.epochs else ""
     flying = [
-        f"#{trial.number}{again[trial.again]} epoch {trial.epochs}{most}" for trial in now.flying
+        f"#{trial.number}{' again' if trial.again else ''} epoch {trial.epochs}{most}"
+        for trial in now.flying
     ]
-    if flying or not want.steps:
+    if flying or not task.steps:
         return ", ".join(flying) or "at work"
     if not now.taken:
-        return "starting, or DVC saves it"
-    if now.finished >= want.steps:
+        return "starting, or being saved by DVC"
+    if now.finished >= task.steps:
         return "writes its outputs"
-    return "between trials" if want.kind else f"epoch {now.finished + 1}/{want.steps}"
+    return "between trials" if task.kind else f"epoch {now.finished + 1}/{task.steps}"
 
 
 def shortened(names: Sequence[str], most: int = 2) -> str:
@@ -212,63 +224,56 @@ def shortened(names: Sequence[str], most: int = 2) -> str:
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
-def accuracies(want: Wanted, now: State) -> tuple[str, str]:
+def accuracies(task: StageTask, now: State) -> tuple[str, str]:
     """Best validation accuracy so far, and the test accuracy of what is done."""
-    if now.status == "done" and (want.kind or want.name == "ensemble"):
-        found = read_json(want.out)
-        return (
-            f"{100 * found['validation_accuracy']:.1f} %",
-            f"{100 * found['test_accuracy']:.1f} %",
-        )
+    if now.status == "done" and (task.kind or task.stage == "ensemble"):
+        facts = read_json(task.out)
+        validation = facts["validation_accuracy"]
+        test = facts["test_accuracy"]
+        return f"{100 * validation:.1f} %", f"{100 * test:.1f} %"
     return ("" if now.best is None else f"{100 * (1 - now.best):.1f} %"), ""
 
 
 def duration(seconds: float) -> str:
     """Hours and minutes, or minutes."""
     minutes = round(seconds / 60)
-    return (
-        f"{minutes // 60} h {minutes % 60:02d} min"
-        if minutes >= 60
-        else f"{minutes} min"
-        if minutes
-        else "< 1 min"
-    )
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{minutes} min" if minutes else "< 1 min"
 
 
 def board(params: dict[str, Any]) -> Board:
     """Everything at this moment."""
     seen = look(params)
     paces = [
-        Pace(w.kind, w.row, w.params, s.seconds / s.epochs)
-        for w, _, s in seen
-        if w.kind and s.epochs
+        Pace(task.kind, task.row, task.params, now.seconds / now.epochs)
+        for task, _, now in seen
+        if task.kind and now.epochs
     ]
-    left = {want.name: seconds_left(want, now, paces) for want, _, now in seen if want.kind}
-    done = {want.name for want, _, now in seen if now.status == "done"}
-    known, unknown = (
-        [value for value in left.values() if value is not None],
-        list(left.values()).count(None),
-    )
+    left = {task.dvc: seconds_left(task, now, paces) for task, _, now in seen if task.kind}
+
+    # The title.
+    done = {task.dvc for task, _, now in seen if now.status == "done"}
+    known = [value for value in left.values() if value is not None]
+    unknown = list(left.values()).count(None)
     ending = f"about {duration(sum(known))} of training left" if any(known) else "no training left"
     if unknown:
         ending = f"{ending + ', and ' if any(known) else ''}{unknown} cells without an estimate"
-    rows = tuple(line(want, now, left.get(want.name)) for want, _, now in seen)
+    title = f"{len(done)} of {len(seen)} stages done; {ending}"
+
+    rows = tuple(line(task, now, left.get(task.dvc)) for task, _, now in seen)
     where = "accuracies in metrics/table2.md" if "tabulate" in done else "--once lists them"
-    return Board(f"{len(done)} of {len(seen)} stages done; {ending}", rows, where, absent(seen))
+    return Board(title, rows, where, absent(seen))
 
 
-def absent(seen: Sequence[tuple[Wanted, Record | None, State]]) -> str:
-    """A line on stages that git has brought without their data; empty if there are none, or while
-    stages run.
-    """
+def absent(seen: Sequence[tuple[StageTask, Record | None, State]]) -> str:
+    """A line on stages that git has brought without their data; empty while stages run."""
     count = sum(record is not None and record.agrees and not record.here for _, record, _ in seen)
     if not count or any(now.status == "running" for _, _, now in seen):
         return ""
+
     stages = "1 stage is" if count == 1 else f"{count} stages are"
-    remote = cache_and_remote(Path())[1]
-    remedy = (
-        "dvc pull brings them, dvc repro makes them again"
-        if remote
-        else "dvc repro makes them again"
-    )
+    remedy = "dvc repro makes them again"
+    if cache_and_remote(Path())[1]:
+        remedy = f"dvc pull brings them, {remedy}"
     return f"{stages} recorded in dvc.lock, but their outputs are not here: {remedy}"

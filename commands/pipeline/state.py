@@ -1,5 +1,4 @@
 """How far each stage is, from its work folder, its record and what DVC runs; nothing is written.
-Used by watch.
 
 A stage is `done` if its record says so, `changed` if params.yaml has other parameters than
 dvc.lock, `running` if a process holds its work folder or DVC runs it, `stopped` if there is an
@@ -24,8 +23,13 @@ BUSY = Path(".dvc/tmp/rwlock")
 
 @dataclass(frozen=True)
 class Trial:
-    """A trial in flight: its number, "again" for a retrained net, epochs that are over, and its
-    last error.
+    """A trial in flight.
+
+    Attributes:
+        number: of the trial, or of the run of a retrained net.
+        again: whether it is a retrained net.
+        epochs: that are over.
+        error: its last validation error; None before the first.
     """
 
     number: int
@@ -41,13 +45,12 @@ class State:
     Attributes:
         name: of the stage, with its cell.
         status: done, changed, running, stopped or waiting.
-        finished: trials or epochs that are over; 0 if they are those of another time, since the
-        stage is to run again.
-        seconds, epochs: of all finished trials together, of another time too.
-        best: lowest validation error of the finished trials; None if they are those of another
-        time.
+        finished: trials or epochs that are over; 0 if they are of an earlier run, since the stage
+            is to run again.
+        seconds, epochs: of all finished trials together, also of an earlier run.
+        best: lowest validation error of the finished trials; None if they are of an earlier run.
         flying: trials in flight; empty unless running.
-        differing: parameters that are others than in dvc.lock.
+        differing: parameters that have other values in dvc.lock.
         taken: a process holds its work folder.
     """
 
@@ -71,24 +74,29 @@ def state(name: str, record: Record | None, root: Path = Path("work"), busy: boo
         root: where work folders are kept.
         busy: whether DVC runs it.
     """
-    found = State(name)
+    now = State(name)
     if record is not None:
-        found.differing = record.differing
-        found.status = "done" if record.done else "changed" if record.differing else "waiting"
+        now.differing = record.differing
+        now.status = "done" if record.done else "changed" if record.differing else "waiting"
+
+    # The work folder: whether a process holds it, and whether it is finished.
     folder = newest(root / name)
-    found.taken = folder is not None and held(folder / "lock")
+    now.taken = folder is not None and held(folder / "lock")
     complete = folder is not None and (folder / DONE).is_file()
-    if busy or found.taken:
-        found.status = "running"
-    elif folder is not None and not complete and found.status != "done":
-        found.status = "stopped"
+    if busy or now.taken:
+        now.status = "running"
+    elif folder is not None and not complete and now.status != "done":
+        now.status = "stopped"
+
+    # What is in it; trials of an earlier run are no progress.
     if folder is not None:
-        add_trials(found, folder, again=False)
-        add_trials(found, folder / "retrained", again=True)
-        found.finished += len(list(folder.glob("epoch-*.safetensors")))
-    if found.status in ("waiting", "changed") or (busy and complete and not found.taken):
-        found.finished, found.best = 0, None
-    return found
+        add_trials(now, folder, again=False)
+        add_trials(now, folder / "retrained", again=True)
+        now.finished += len(list(folder.glob("epoch-*.safetensors")))
+    if now.status in ("waiting", "changed") or (busy and complete and not now.taken):
+        now.finished = 0
+        now.best = None
+    return now
 
 
 def being_made(root: Path = Path()) -> set[Path]:
@@ -97,6 +105,7 @@ def being_made(root: Path = Path()) -> set[Path]:
         writers = read_json(root / BUSY).get("write", {})
     except (OSError, ValueError):  # there is none, or DVC is writing it
         return set()
+
     top = root.resolve()
     return {
         Path(path).relative_to(top)
@@ -108,21 +117,21 @@ def being_made(root: Path = Path()) -> set[Path]:
 
 
 def newest(parent: Path) -> Path | None:
-    """The work folder that is in use, or else the one that was begun last."""
+    """The work folder that is in use, or else the last that was started."""
     keys = [path for path in parent.glob("*/key.json") if path.parent.name != "trials"]
     ranked = sorted(keys, key=lambda path: (held(path.parent / "lock"), path.stat().st_mtime))
     return ranked[-1].parent if ranked else None
 
 
 def held(lock: Path) -> bool:
-    """Whether a process holds this lock. It is not tried out: a stage that begins at that moment
-    would be refused.
-    """
+    """Whether a process holds this lock. Nobody takes it to see: a stage that begins would fail."""
     try:
-        inode, holder = lock.stat().st_ino, lock.read_text().strip()
+        inode = lock.stat().st_ino
+        holder = lock.read_text().strip()
         lines = LOCKS.read_text().splitlines() if LOCKS.is_file() else None
     except OSError:
         return False
+
     if lines is not None:
         return any(
             words[1] == "FLOCK" and words[5].rpartition(":")[2] == str(inode)
@@ -141,31 +150,34 @@ def _alive(process: int) -> bool:
     return True
 
 
-def add_trials(found: State, root: Path, again: bool) -> None:
+def add_trials(now: State, root: Path, again: bool) -> None:
     """Count the finished trials of a work folder, and list those in flight."""
     for folder in sorted(root.glob("trials/*")):
         try:
-            result, seconds = (
-                read_json(folder / "result.json")["result"],
-                float(read_json(folder / "seconds.json")),
-            )
-            value, epochs = result["value"], len(result["errors"])
+            result = read_json(folder / "result.json")["result"]
+            seconds = float(read_json(folder / "seconds.json"))
+            value = result["value"]
+            epochs = len(result["errors"])
         except FileNotFoundError:
-            found.flying += [flying(folder, again)] if found.status == "running" else []
+            if now.status == "running":
+                now.flying.append(flying(folder, again))
             continue
         except (ValueError, KeyError, TypeError):  # damaged: the stage will train it again
             continue
-        found.finished += 1
-        found.seconds, found.epochs = found.seconds + seconds, found.epochs + epochs
+
+        now.finished += 1
+        now.seconds += seconds
+        now.epochs += epochs
         if value is not None and not again:
-            found.best = value if found.best is None else min(found.best, value)
+            now.best = value if now.best is None else min(now.best, value)
 
 
 def flying(folder: Path, again: bool) -> Trial:
-    """What an unfinished trial says of itself."""
+    """An unfinished trial, as its progress file describes it."""
     try:
-        said = read_json(folder / "progress.json")
-        return Trial(int(folder.name), again, int(said["epoch"]) + 1, float(said["error"]))
+        progress = read_json(folder / "progress.json")
+        epochs = int(progress["epoch"]) + 1
+        return Trial(int(folder.name), again, epochs, float(progress["error"]))
     except (OSError, ValueError, KeyError, TypeError):
         return Trial(int(folder.name), again, 0, None)
 
@@ -187,13 +199,14 @@ class Pace:
 
 
 def expected(paces: Sequence[Pace], kind: str, row: str, params: int) -> float | None:
-    """Seconds an epoch will take, from the nearest budget of the same row, or else of the same
-    kind; None without one.
+    """Seconds an epoch will take, from the nearest budget of the same row, or else of its kind.
 
-    Time is taken to grow as the budget does.
+    Time is assumed to grow as the budget does. None without a net of the kind.
     """
-    for near in ([p for p in paces if p.row == row], [p for p in paces if p.kind == kind]):
+    same_row = [pace for pace in paces if pace.row == row]
+    same_kind = [pace for pace in paces if pace.kind == kind]
+    for near in (same_row, same_kind):
         if near:
-            best = min(near, key=lambda p: abs(p.params - params))
+            best = min(near, key=lambda pace: abs(pace.params - params))
             return best.seconds * params / best.params
     return None

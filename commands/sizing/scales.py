@@ -1,4 +1,4 @@
-"""Scales: paper.yaml with overlays on it, as the text of params.yaml; used by scale."""
+"""Scales: paper.yaml with overlays on it, as the text of params.yaml."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ ORDER = ("smoke", "cpu", "gpu", "paper", "cifar100", "svhn", "imagenet64", "fram
 
 def names() -> list[str]:
     """Every scale: the paper's experiment from small to large, then other data, then your own."""
-    found = sorted(path.stem for path in SCALES.glob("*.yaml"))
-    return sorted(
-        found, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name)
-    )
+
+    def place(name: str) -> tuple[int, str]:
+        return ORDER.index(name) if name in ORDER else len(ORDER), name
+
+    return sorted((path.stem for path in SCALES.glob("*.yaml")), key=place)
 
 
 def merge(base: CommentedMap, overlay: Mapping[str, Any]) -> None:
@@ -35,6 +36,7 @@ def merge(base: CommentedMap, overlay: Mapping[str, Any]) -> None:
             for name in [name for name, entry in value.items() if entry is None]:
                 base[key].pop(name, None)
             value = {name: entry for name, entry in value.items() if entry is not None}
+
         if key != "boxes" and isinstance(value, Mapping) and isinstance(base.get(key), Mapping):
             merge(base[key], value)
         else:
@@ -42,11 +44,13 @@ def merge(base: CommentedMap, overlay: Mapping[str, Any]) -> None:
 
 
 def layered(name: str, above: tuple[str, ...] = ()) -> CommentedMap:
-    """paper.yaml with the overlays that `name` lies on, and its own on top; `above` are those that
-    lie on it.
+    """paper.yaml with the overlays that `name` is based on, and its own on top.
+
+    Args:
+        above: the scales that are based on this one.
 
     Raises:
-        ValueError: there is no such scale, or it lies on itself.
+        ValueError: there is no such scale, or it is based on itself.
     """
     if name not in names():
         raise ValueError(
@@ -56,11 +60,12 @@ def layered(name: str, above: tuple[str, ...] = ()) -> CommentedMap:
         raise ValueError(
             f"{SCALES / name}.yaml lies on itself: change `base` in {' or '.join(above)}.yaml"
         )
-    own = YAML().load((SCALES / f"{name}.yaml").read_text())
+
+    overlay = YAML().load((SCALES / f"{name}.yaml").read_text())
     if name == "paper":
-        return own
-    base = layered(own.pop("base", "paper"), (*above, name))
-    merge(base, own)
+        return overlay
+    base = layered(overlay.pop("base", "paper"), (*above, name))
+    merge(base, overlay)
     return base
 
 
@@ -70,24 +75,28 @@ def compose(name: str) -> str:
     Raises:
         ValueError: there is no such scale, or it does not pass the checks of the stages.
     """
+    params = layered(name)
+    params["scale"] = name
+    _block(params)
+
     yaml = YAML()
     yaml.width = 4096
-    base = layered(name)
-    base["scale"] = name
-    _block(base)
     text = io.StringIO()
-    yaml.dump(base, text)
+    yaml.dump(params, text)
     body = text.getvalue()
     whole.check(YAML(typ="safe").load(body))
+
+    # Its first comment is about paper.yaml.
     start = body.index("scale:")
-    head = f"# Written by `python -m commands.scale {name}`; edit freely, or override with `dvc exp run -S KEY=VALUE`.\n"
+    head = (
+        f"# Written by `python -m commands.scale {name}`; edit freely, or override with "
+        "`dvc exp run -S KEY=VALUE`.\n"
+    )
     return head + body[start:]
 
 
 def _block(node: Any) -> None:
-    """Lists of names in block style, as `dvc exp run -S` writes them; ranges and boxes stay on one
-    line.
-    """
+    """Lists of names in block style, as `dvc exp run -S` writes them; ranges stay on one line."""
     if isinstance(node, CommentedMap):
         for key, value in node.items():
             if key in ("rows", "budgets") and isinstance(value, CommentedSeq) and value:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from stages.nets.families import FAMILIES
-from stages.settings.groups import FOLDER, SECTION, Target
-from stages.settings.students import matrix
-from stages.settings.students import row as row_settings
+from stages.settings.groups import CellName, Group
+from stages.settings.students import cells, row
 from stages.settings.sweeps import REPORTED_TRIALS
 from stages.trials.tables import RETRAINED_COLUMNS
 
@@ -64,8 +62,10 @@ def families(cells: Iterable[CellResult]) -> dict[str, str]:
     return nets
 
 
-def read_cells(metrics: Path, params: dict[str, Any], group: Target) -> list[CellResult]:
-    """The cells of a group that params.yaml lists, rows first.
+def read_cells(
+    metrics: Path, params: dict[str, Any], group: Group | None = None
+) -> dict[CellName, CellResult]:
+    """All cells that params.yaml lists, or those of one group: by group, row and budget.
 
     The family of a cell's nets is in its trial table. Tables of earlier versions do not say it;
     then it is the one that params.yaml gives the row.
@@ -77,38 +77,42 @@ def read_cells(metrics: Path, params: dict[str, Any], group: Target) -> list[Cel
         FileNotFoundError: a cell was not run.
         ValueError: its files are damaged, or the family is said nowhere.
     """
-    section = matrix(params, group)
-    cells = []
-    for row, budget in product(section.rows, section.budgets):
-        cell = read_cell(metrics / FOLDER[group], row, budget)
+    results = {}
+    for name in cells(params, group):
+        cell = read_cell(metrics, name)
         if not cell.family:
-            cell = replace(cell, family=_listed_family(params, group, row, budget))
-        cells.append(cell)
-    return cells
+            cell = replace(cell, family=_listed_family(params, name))
+        results[name] = cell
+    return results
 
 
-def _listed_family(params: dict[str, Any], group: Target, row: str, budget: str) -> str:
-    family = row_settings(params, group, row).net or row
+def _listed_family(params: dict[str, Any], name: CellName) -> str:
+    family = row(params, name.group, name.row).net or name.row
     if family not in FAMILIES:
         raise ValueError(
-            f"metrics/{FOLDER[group]}/{row}-{budget}.csv has no column 'family', and params.yaml gives "
-            f"{row} the unknown net {family!r}: run 'dvc repro --force {SECTION[group]}@{row}-{budget}'"
+            f"metrics/{name.files}.csv has no column 'family', and params.yaml gives {name.row} "
+            f"the unknown net {family!r}: run 'dvc repro --force {name.dvc}'"
         )
     return family
 
 
-def read_cell(folder: Path, row: str, budget: str) -> CellResult:
-    """Metrics of the cell (row, budget) in metrics/students or metrics/hard.
+def read_cell(metrics: Path, name: CellName) -> CellResult:
+    """Metrics of a cell.
+
+    Args:
+        metrics: the folder metrics/.
 
     Raises:
         FileNotFoundError: the cell was not run.
         ValueError: its files are damaged.
     """
-    stem = folder / f"{row}-{budget}"
+    stem = metrics / name.files
     trials, facts = read_sweep(stem)
     retrained = read_retrained(stem)
     family = _family(stem, trials)
-    return CellResult(row, budget, facts["test_accuracy"], trials, retrained, facts, family)
+    return CellResult(
+        name.row, name.budget, facts["test_accuracy"], trials, retrained, facts, family
+    )
 
 
 def _family(stem: Path, trials: pd.DataFrame) -> str:

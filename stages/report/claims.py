@@ -15,14 +15,11 @@ from itertools import pairwise
 import numpy as np
 
 from stages.report.paper import of_the_paper, paper_values
+from stages.settings.groups import CellName, Group
 
 MLPS = ("mlp1", "mlp2", "mlp3", "mlp4", "mlp5")
 CONVS = ("conv1", "conv2", "conv3", "conv4")
 """The paper's rows without and with convolution, by depth."""
-ENSEMBLE = ("ensemble", "", "")
-
-Key = tuple[str, str, str]
-"""Target ("mimic", "hard" or "ensemble"), row, budget."""
 
 
 @dataclass(frozen=True)
@@ -57,18 +54,18 @@ def smallest(quantities: Sequence[Quantity]) -> Quantity:
 
 
 def of_the_papers_rows(
-    accuracies: Mapping[Key, Quantity], families: Mapping[Key, str]
-) -> dict[Key, Quantity]:
-    """The accuracies that claims compare: of the ensemble, and of rows that are the paper's.
+    accuracies: Mapping[CellName, Quantity], families: Mapping[CellName, str]
+) -> dict[CellName, Quantity]:
+    """The accuracies that claims compare: those of rows that are the paper's.
 
     Args:
-        accuracies: of each net, and of the ensemble under ENSEMBLE.
-        families: of each net, keys of FAMILIES.
+        accuracies: of each cell's nets.
+        families: of each cell's nets, keys of FAMILIES.
     """
     return {
-        key: accuracy
-        for key, accuracy in accuracies.items()
-        if key == ENSEMBLE or of_the_paper(key[1], families[key])
+        name: accuracy
+        for name, accuracy in accuracies.items()
+        if of_the_paper(name.row, families[name])
     }
 
 
@@ -77,24 +74,30 @@ class Run:
     """What was tested.
 
     Attributes:
-        accuracies: of each net.
+        accuracies: of each cell's nets.
         budgets: of the mimic nets, smallest first.
         tolerance, ceiling: fractions, `assess.tolerance_pct` and `assess.mlp_ceiling_pct`; the
             ceiling is None if there is none.
+        ensemble: its accuracy, where it was tested.
     """
 
-    accuracies: Mapping[Key, Quantity]
+    accuracies: Mapping[CellName, Quantity]
     budgets: tuple[str, ...]
     tolerance: float
     ceiling: float | None
+    ensemble: Quantity | None = None
 
-    def has(self, row: str, budget: str, target: str = "mimic") -> bool:
+    def has(self, row: str, budget: str, group: Group = "mimic") -> bool:
         """Whether there is this cell."""
-        return (target, row, budget) in self.accuracies
+        return CellName(group, row, budget) in self.accuracies
 
-    def of(self, row: str, budget: str, target: str = "mimic") -> Quantity:
+    def of(self, row: str, budget: str, group: Group = "mimic") -> Quantity:
         """Accuracy of a cell."""
-        return self.accuracies[target, row, budget]
+        return self.accuracies[CellName(group, row, budget)]
+
+    def mimics(self, rows: Sequence[str]) -> list[CellName]:
+        """The mimic cells of some rows."""
+        return [name for name in self.accuracies if name.group == "mimic" and name.row in rows]
 
     def some(self, rows: Sequence[str], budget: str) -> list[str]:
         """Those of the rows that have this budget."""
@@ -235,10 +238,11 @@ def _compression_gap(run: Run) -> Claim:
         "mimic over hard labels",
     )
 
-    both = [key for key in run.accuracies if key[0] == "hard" and run.has(key[1], key[2])]
-    for _, row, budget in both:
-        if row in (*MLPS, *CONVS):
-            difference = run.of(row, budget) - run.of(row, budget, "hard")
+    for name, hard in run.accuracies.items():
+        row = name.row
+        budget = name.budget
+        if name.group == "hard" and row in (*MLPS, *CONVS) and run.has(row, budget):
+            difference = run.of(row, budget) - hard
             claim.comparisons.append(Comparison(f"{row} at {budget}, mimic over hard", difference))
             claim.effects[f"{row} {budget}"] = difference
     return claim
@@ -251,14 +255,16 @@ def _below_ensemble(run: Run) -> Claim:
         "ensemble over the best mimic net",
     )
 
-    cells = [key for key in run.accuracies if key[0] == "mimic" and key[1] in (*MLPS, *CONVS)]
-    if ENSEMBLE in run.accuracies and cells:
-        ensemble = run.accuracies[ENSEMBLE]
+    cells = run.mimics((*MLPS, *CONVS))
+    ensemble = run.ensemble
+    if ensemble is not None and cells:
         claim.comparisons.extend(
-            Comparison(f"ensemble over {row} at {budget}", ensemble - run.of(row, budget))
-            for _, row, budget in cells
+            Comparison(
+                f"ensemble over {name.row} at {name.budget}", ensemble - run.accuracies[name]
+            )
+            for name in cells
         )
-        claim.effects[""] = ensemble - largest([run.accuracies[key] for key in cells])
+        claim.effects[""] = ensemble - largest([run.accuracies[name] for name in cells])
     return claim
 
 
@@ -276,16 +282,17 @@ def _mlp_ceiling(run: Run) -> Claim:
         f"{100 * run.ceiling:g}\u00a0% over the best net without convolution",
     )
 
-    cells = [key for key in run.accuracies if key[0] == "mimic" and key[1] in MLPS]
+    cells = run.mimics(MLPS)
     ceiling = Quantity(run.ceiling, np.array(run.ceiling))
     claim.comparisons.extend(
         Comparison(
-            f"{row} at {budget} below {100 * run.ceiling:g}\u00a0%", ceiling - run.of(row, budget)
+            f"{name.row} at {name.budget} below {100 * run.ceiling:g}\u00a0%",
+            ceiling - run.accuracies[name],
         )
-        for _, row, budget in cells
+        for name in cells
     )
     if cells:
-        claim.effects[""] = ceiling - largest([run.accuracies[key] for key in cells])
+        claim.effects[""] = ceiling - largest([run.accuracies[name] for name in cells])
     return claim
 
 
@@ -312,24 +319,28 @@ def paper_effects() -> dict[str, dict[str, float]]:
     They come out of the same functions: Table 1 and Table 2 are read as a run without uncertainty.
     """
     printed = paper_values()
-    exact = {
-        ("mimic", row, budget): percent
+    accuracies = {
+        CellName("mimic", row, budget): _printed(percent)
         for row, entry in printed["table2"]["rows"].items()
         for budget, percent in entry["accuracy"].items()
     }
 
+    ensemble = None
     for entry in printed["table1"]:
-        name = entry["model"]
-        if name.endswith("conv. layer"):
-            exact["hard", f"conv{name[0]}", "10M"] = entry["test_accuracy_pct"]
-        if name.startswith("Ensemble of 16"):
-            exact[ENSEMBLE] = entry["test_accuracy_pct"]
+        model = entry["model"]
+        accuracy = _printed(entry["test_accuracy_pct"])
+        if model.endswith("conv. layer"):
+            accuracies[CellName("hard", f"conv{model[0]}", "10M")] = accuracy
+        if model.startswith("Ensemble of 16"):
+            ensemble = accuracy
 
-    accuracies = {
-        key: Quantity(percent / 100, np.array([percent / 100])) for key, percent in exact.items()
-    }
-    run = Run(accuracies, tuple(printed["table2"]["budgets"]), 0.0, 0.75)
+    run = Run(accuracies, tuple(printed["table2"]["budgets"]), 0.0, 0.75, ensemble)
     return {
         claim.id: {key: round(100 * effect.value, 4) for key, effect in claim.effects.items()}
         for claim in claims(run)
     }
+
+
+def _printed(percent: float) -> Quantity:
+    """An accuracy without uncertainty."""
+    return Quantity(percent / 100, np.array([percent / 100]))

@@ -1,15 +1,16 @@
-"""Settings of the door students: the sections students, hard and ablations, and their rows."""
+"""Settings of all cells: the sections students, hard, ablations and those of 2014, and their rows."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
+from itertools import product
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
 from stages.settings.common import Count
-from stages.settings.groups import BASE, ROWS, SECTION, Target
+from stages.settings.groups import GROUPS, CellName, Group
 from stages.settings.read import nearest, parse, strict, strict_keywords
 from stages.settings.sweeps import Box, Range, Sweep, check_space, ordered
 
@@ -80,16 +81,15 @@ class Distillation:
 
 @strict
 class Variant:
-    """What an ablation does otherwise than the paper's mimic nets; as it is here, nothing.
+    """How an ablation differs from the paper's mimic nets; the defaults change nothing.
 
     Attributes:
         weight_decay: of the student; the paper has none (section 2.8).
         loss: instead of L2 on logits.
         epochs: stored epochs that are used, again and again from the first.
         members: the targets are the mean of so many first members of the ensemble, in the order of
-        their choice.
-        fresh: every epoch is augmented and labelled anew while the net trains, and none comes
-        twice.
+            their choice.
+        fresh: every epoch is augmented and labelled while the net trains, and none comes twice.
     """
 
     weight_decay: Annotated[float, Field(ge=0)] | None = None
@@ -101,7 +101,7 @@ class Variant:
 
 @strict_keywords
 class AblationRow(Variant):
-    """One entry of `ablation_rows`: the row `of` which it is a variant, and what is different."""
+    """One entry of `ablation_rows`: a variant of the row `of`, and what is different."""
 
     of: Name
     net: str | None = None
@@ -111,9 +111,7 @@ class AblationRow(Variant):
 
 @strict
 class Lists:
-    """The section `ablations` or `students_2014`: which rows are trained, at which budgets; none
-    where it is empty.
-    """
+    """The section `ablations` or `students_2014`: rows and budgets, or none of either."""
 
     rows: Rows
     budgets: Budgets
@@ -133,23 +131,23 @@ def _check(space: dict[str, Range | float], where: str) -> None:
     check_space(space, where)
 
 
-def matrix(params: dict[str, Any], target: Target) -> Matrix:
-    """The section `students` (target mimic) or `hard`; for others that of their base with cells of
-    their own.
-    """
-    where = SECTION[target]
-    if target in BASE:
-        lists = (
-            teachers_2014(params)
-            if target == "teacher_2014"
-            else parse(Lists, params[where], where)
-        )
+def matrix(params: dict[str, Any], group: Group) -> Matrix:
+    """The section `students` or `hard`; for other groups that of their base with their own cells."""
+    where = GROUPS[group].section
+    base = GROUPS[group].base
+
+    # The lists of a group that shares the search and training of another.
+    if base is not None:
+        of_2014 = group == "teacher_2014"
+        lists = teachers_2014(params) if of_2014 else parse(Lists, params[where], where)
         if bool(lists.rows) != bool(lists.budgets):
             empty = "budgets" if lists.rows else "rows"
             raise ValueError(
                 f"params.yaml: {where}.{empty} is [] and the other list is not: fill both, or none"
             )
-        return replace(matrix(params, BASE[target]), rows=lists.rows, budgets=lists.budgets)
+        return replace(matrix(params, base), rows=lists.rows, budgets=lists.budgets)
+
+    # A section of its own.
     section = parse(Matrix, params[where], where)
     for name in ("rows", "budgets"):
         if not getattr(section, name):
@@ -161,21 +159,55 @@ def matrix(params: dict[str, Any], target: Target) -> Matrix:
     return section
 
 
+def cells(params: dict[str, Any], group: Group | None = None) -> Iterator[CellName]:
+    """Names of all cells that params.yaml lists, or of one group's: by group, row and budget."""
+    for each in GROUPS if group is None else (group,):
+        section = matrix(params, each)
+        teachers: list[CellName | None] = [None]
+        if each == "student_2014":
+            teachers = [*cells(params, "teacher_2014")] or teachers
+        for name, budget, teacher in product(section.rows, section.budgets, teachers):
+            yield CellName(each, name, budget, teacher)
+
+
+def cell_at(params: dict[str, Any], files: str) -> CellName:
+    """The cell whose files are at "students/conv2-180k" and the like.
+
+    One that is no longer listed belongs to the group that lists its row, else it is mimic or hard.
+
+    Raises:
+        ValueError: no cell can be there.
+    """
+    plain = CellName.from_files(files)
+    folder = GROUPS[plain.group].folder
+    same_row = [
+        name
+        for name in cells(params)
+        if name.row == plain.row and GROUPS[name.group].folder == folder
+    ]
+    for name in same_row:
+        if name.budget == plain.budget:
+            return name
+    return replace(plain, group=same_row[0].group) if same_row else plain
+
+
 def teachers_2014(params: dict[str, Any]) -> Teachers2014:
     """The section `teachers_2014`."""
     return parse(Teachers2014, params["teachers_2014"], "teachers_2014")
 
 
-def row(params: dict[str, Any], target: Target, name: str) -> RowSettings:
-    """One entry of the target's rows; a variant with what it has of the row of which it is one."""
-    where = ROWS[target]
-    if target == "ablation":
-        own = ablation(params, name)
-        base = row(params, "mimic", own.of)
-        space = {**base.space, **own.space}
-        if own.net is not None:
-            return RowSettings(own.net, own.boxes, None, space)
-        return RowSettings(base.net or own.of, own.boxes or base.boxes, base.ratios, space)
+def row(params: dict[str, Any], group: Group, name: str) -> RowSettings:
+    """One entry of the group's rows; for a variant with what it takes over from its base row."""
+    where = GROUPS[group].rows
+    if group == "ablation":
+        varied = ablation(params, name)
+        base = row(params, "mimic", varied.of)
+        space = {**base.space, **varied.space}
+        if varied.net is not None:
+            return RowSettings(varied.net, varied.boxes, None, space)
+        boxes = varied.boxes or base.boxes
+        return RowSettings(base.net or varied.of, boxes, base.ratios, space)
+
     entry = parse(RowSettings, _entry(params, where, name), f"{where}.{name}")
     _check(entry.space, f"{where}.{name}.space")
     return entry
@@ -189,9 +221,9 @@ def ablation(params: dict[str, Any], name: str) -> AblationRow:
     return entry
 
 
-def variant(params: dict[str, Any], target: Target, name: str) -> Variant:
-    """What a row does otherwise than the paper's; nothing unless it is an ablation."""
-    if target != "ablation":
+def variant(params: dict[str, Any], group: Group, name: str) -> Variant:
+    """How a row differs from the paper's nets; only an ablation does."""
+    if group != "ablation":
         return Variant()
     entry = ablation(params, name)
     return Variant(*(getattr(entry, field.name) for field in fields(Variant)))

@@ -1,6 +1,4 @@
-"""What one cell of students is: its net, its settings and its search; the part of that door that
-reads params.yaml.
-"""
+"""What one cell is: its net, its settings and its search, read from params.yaml."""
 
 from __future__ import annotations
 
@@ -14,7 +12,7 @@ from stages.nets.families import Plan, check_row, control_names, dropout_names
 from stages.search.space import Space
 from stages.settings import common
 from stages.settings.budgets import parse_budget
-from stages.settings.groups import FOLDER, ROWS, SECTION, Target
+from stages.settings.groups import GROUPS, CellName
 from stages.settings.inputs import Inputs
 from stages.settings.read import read_params
 from stages.settings.students import (
@@ -45,7 +43,7 @@ class Cell:
 
     Attributes:
         work: the cell's work folder.
-        target, name, budget: which cell it is.
+        name: which cell it is.
         family: of its nets.
         epochs: of the transfer set.
         ensemble: the nets that label while this cell's nets train, if any do.
@@ -53,9 +51,7 @@ class Cell:
     """
 
     work: Path
-    target: Target
-    name: str
-    budget: str
+    name: CellName
     family: str
     section: Matrix
     row: RowSettings
@@ -75,31 +71,16 @@ class Cell:
     keep: int = 0
 
     @property
-    def key(self) -> str:
-        """Name of the cell's files."""
-        return f"{self.name}-{self.budget}"
-
-    @property
-    def stage(self) -> str:
-        """Name of the stage."""
-        return SECTION[self.target]
-
-    @property
-    def folder(self) -> str:
-        """Where the cell's files are, under data/ and metrics/."""
-        return FOLDER[self.target]
-
-    @property
     def hard(self) -> bool:
         """Whether the targets are the true labels."""
-        return self.target in ("hard", "teacher_2014")
+        return self.name.hard
 
     @property
     def reads(self) -> list[Path]:
         """Data folders that are read."""
         if self.hard:
             return [self.prepared, self.augmented]
-        if self.target == "student_2014":
+        if self.name.group == "student_2014":
             return [self.prepared, self.augmented, self.ensemble]
         return [
             self.prepared,
@@ -122,7 +103,7 @@ class Cell:
     def curve(self, trial: int) -> str:
         """Under which name the curve of a trial grows, if `execution.log` wants one."""
         again = "-again" if self.work.name == AGAIN else ""
-        return f"{self.stage}/{self.key}/{trial:03d}{again}"
+        return f"{self.name.work}/{trial:03d}{again}"
 
     @property
     def again(self) -> Cell:
@@ -138,12 +119,13 @@ class Cell:
     def plan(self, values: dict[str, Any]) -> Plan:
         """Widths of the net with these hyperparameters (section 6.3)."""
         names = control_names(self.family)
-        boxes, ratios = self.row.boxes, self.row.ratios
+        boxes = self.row.boxes
+        ratios = self.row.ratios
         return plan(
             self.family,
-            parse_budget(self.budget),
+            parse_budget(self.name.budget),
             [values[name] for name in names],
-            None if boxes is None else boxes[self.budget],
+            None if boxes is None else boxes[self.name.budget],
             classes=self.classes,
             inputs=self.inputs,
             ratio_min=1.0 if ratios is None else ratios[0],
@@ -151,46 +133,47 @@ class Cell:
         )
 
 
-def set_up(
-    target: Target,
-    row: str,
-    budget: str,
-    teacher: str | None = None,
-    teacher_budget: str | None = None,
-) -> tuple[Cell, dict[str, Any], Space]:
+def set_up(name: CellName) -> tuple[Cell, dict[str, Any], Space]:
     """The cell with an empty work path, what its result depends on, and its search space.
 
-    Args:
-        teacher, teacher_budget: the cell of `teachers_2014` that a student of 2014 mimics.
+    Raises:
+        ValueError: params.yaml has no such cell, or one that cannot be trained; or a student of
+            2014 has no teacher.
     """
+    if name.group == "student_2014" and name.teacher is None:
+        raise ValueError(
+            "student_2014 mimics a cell of teacher_2014: say which with --teacher and "
+            "--teacher_budget"
+        )
+
+    # The sections of params.yaml.
     params = read_params()
-    section, entry, other = (
-        matrix(params, target),
-        row_of(params, target, row),
-        variant(params, target, row),
-    )
-    family = entry.net or row
-    check_row(f"params.yaml: {ROWS[target]}.{row}", family, budget, entry.boxes, entry.ratios)
-    searched, fixed = split_space(
-        cell_space(section, entry, dropout_names(family), control_names(family))
-    )
-    numerics, execution, images = (
-        common.numerics(params),
-        common.execution(params),
-        common.images(params),
-    )
+    section = matrix(params, name.group)
+    row = row_of(params, name.group, name.row)
+    varied = variant(params, name.group, name.row)
+
+    # Refuses rows whose boxes or ratios do not belong to their net.
+    family = row.net or name.row
+    where = f"params.yaml: {GROUPS[name.group].rows}.{name.row}"
+    check_row(where, family, name.budget, row.boxes, row.ratios)
+
+    space = cell_space(section, row, dropout_names(family), control_names(family))
+    searched, fixed = split_space(space)
+
+    # The cell.
+    numerics = common.numerics(params)
+    execution = common.execution(params)
+    images = common.images(params)
     seed = common.seed(params)
     prepared = PreparedManifest.read(PREPARED)
     augmented = TransferManifest.read(AUGMENTED)
     cell = Cell(
         Path(),
-        target,
-        row,
-        budget,
+        name,
         family,
         section,
-        entry,
-        other,
+        row,
+        varied,
         fixed,
         numerics,
         execution,
@@ -200,40 +183,34 @@ def set_up(
         classes=len(prepared.classes),
         inputs=prepared.inputs,
     )
-    if target == "teacher_2014":
+    if name.group == "teacher_2014":
         cell = replace(cell, keep=teachers_2014(params).members)
-    if target == "student_2014":
-        cell = replace(
-            cell, ensemble=Path("data") / FOLDER["teacher_2014"] / f"{teacher}-{teacher_budget}"
-        )
-    cell.plan(
-        {name: 1.0 for name in control_names(family)}
-    )  # refuses a box that cannot meet its budget
+    if name.teacher is not None:
+        cell = replace(cell, ensemble=Path("data") / name.teacher.files)
+
+    # Refuses a box that cannot meet its budget.
+    cell.plan({control: 1.0 for control in control_names(family)})
+
+    # What its result depends on; an ablation has the stream of its base: the same first points and
+    # seeds, so that trials are pairs.
     settings = {
         "seed": seed,
-        "cell": [target, row, budget],
+        "cell": [name.group, name.row, name.budget],
         "sweep": asdict(section.sweep),
         "training": asdict(section.training),
         "width_multiple": section.width_multiple,
         "space": {"searched": searched, "fixed": fixed},
-        "row": asdict(entry),
+        "row": asdict(row),
         "numerics": asdict(numerics),
     }
-    if (
-        target == "ablation"
-    ):  # the stream of its base: the same first points and seeds, so that trials are pairs
-        settings["stream"] = ["mimic", ablation(params, row).of, budget]
-        settings["variant"] = {
-            **asdict(other),
-            **({"mirror": images.mirror} if other.fresh else {}),
-        }
+    if name.group == "ablation":
+        mirror = {"mirror": images.mirror} if varied.fresh else {}
+        settings["stream"] = ["mimic", ablation(params, name.row).of, name.budget]
+        settings["variant"] = {**asdict(varied), **mirror}
     return cell, settings, Space.from_params(searched)
 
 
 def seed_of(settings: dict[str, Any]) -> int:
-    """Seed of a cell's search: each cell has its own stream of the root seed, a variant that of its
-    base.
-    """
-    return zlib.crc32(
-        "/".join([str(settings["seed"]), *settings.get("stream", settings["cell"])]).encode()
-    )
+    """Seed of a cell's search: each cell has its own stream of the root seed, a variant its base's."""
+    stream = settings.get("stream", settings["cell"])
+    return zlib.crc32("/".join([str(settings["seed"]), *stream]).encode())

@@ -56,10 +56,9 @@ def data_of(cell: Cell, device: torch.device) -> Stored | Fresh:
     """The images and targets of a cell."""
     if cell.variant.fresh:
         return Fresh(cell, device)
-    elif cell.target == "student_2014":
+    if cell.name.group == "student_2014":
         return LabelledOnce(cell, device)
-    else:
-        return Stored(cell, device)
+    return Stored(cell, device)
 
 
 def sharing(cell: Cell, device: torch.device) -> int:

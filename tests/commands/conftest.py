@@ -1,4 +1,4 @@
-"""Finished pocket runs with exported nets, made once for all tests of exports."""
+"""What tests of several commands share: finished runs with exported nets, and a repository."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from commands.pipeline import overview
 from stages import augment, ensemble, label, prepare, teachers
 from stages.runtime import entry
 from tests.helpers.exports import CELL, Run, export_all
+from tests.helpers.pipeline import VARIED
 from tests.helpers.pocket import run_cell
 from tests.pipeline.test_vectors import frames, write_digits
-from tools.pocket import write_params
+from tools.pocket import ROOT, write_params
 
 
 @pytest.fixture(scope="session")
@@ -78,3 +80,14 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         return (status, *capsys.readouterr())
 
     return start
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository without git, and with params.yaml of VARIED."""
+    monkeypatch.chdir(tmp_path)
+    overview.cache_and_remote.cache_clear()
+    shutil.copy(ROOT / "dvc.yaml", tmp_path)
+    (tmp_path / ".dvc").mkdir()
+    YAML().dump(VARIED, tmp_path / "params.yaml")
+    return tmp_path

@@ -22,7 +22,6 @@ from ruamel.yaml import YAML
 
 from commands import matrix
 from commands.pipeline.cells import costs
-from commands.pipeline.jobs import Command, Ended, Jobs, below_command
 from stages.runtime import engines
 from stages.runtime.engines import CHOSEN, chosen_gpus
 from stages.runtime.executors import DEVICES
@@ -53,7 +52,6 @@ NEEDS = {
     STUDENT: ["augment", TEACHER],
     "tabulate": CELLS,
 }
-KILLED = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
 
 
 @pytest.fixture
@@ -351,58 +349,6 @@ def test_asked_twice_it_kills(folder: Path) -> None:
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=10)
     assert process.returncode == 130 and not any(map(alive, processes(folder)))
-
-
-def job(name: str, code: str, *needed: str) -> Command:
-    return Command(name, (sys.executable, "-c", code), needs=frozenset(needed))
-
-
-def test_exit_statuses_and_what_is_left_behind(capfd: pytest.CaptureFixture[str]) -> None:
-    leave = f"import subprocess, sys; p = subprocess.Popen([{sys.executable!r}, '-c', 'import time; time.sleep(60)']);"
-    listed = [
-        job("good", "print('hello')"),
-        job("bad", "raise SystemExit(7)"),
-        job("killed", KILLED),
-        job("leaves", f"{leave} print(p.pid)"),
-        job("after", "", "bad", "elsewhere"),
-    ]
-    with Jobs(2, lambda lane: {**os.environ, "PYTHONPATH": str(ROOT)}) as jobs:
-        ended = [event for event in jobs.run(listed) if isinstance(event, Ended)]
-    assert {end.job.name: end.code for end in ended} == {
-        "good": 0,
-        "bad": 7,
-        "killed": 137,
-        "leaves": 0,
-        "after": None,
-    }
-    out, _ = capfd.readouterr()
-    assert "hello" in out
-    (left,) = (int(line) for line in out.splitlines() if line.isdigit())
-    until(lambda: not alive(left), 5)
-
-
-def test_jobs_that_need_each_other_are_refused() -> None:
-    with (
-        Jobs(1, lambda lane: os.environ) as jobs,
-        pytest.raises(ValueError, match="a needs what needs it"),
-    ):
-        list(jobs.run([job("a", "", "b"), job("b", "", "a")]))
-
-
-def test_without_a_list_of_processes_the_whole_group_is_asked(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr("commands.pipeline.jobs.PROCESSES", tmp_path)
-    assert below_command(os.getsid(0)) is None
-    with Jobs(1, lambda lane: {**os.environ, "PYTHONPATH": str(ROOT)}) as jobs:
-        next(
-            event
-            for event in jobs.run([job("long", "import time; time.sleep(60)")])
-            if event is not None
-        )
-        time.sleep(1)
-        before = time.monotonic()
-    assert time.monotonic() - before < 10 and not jobs.running
 
 
 # devices

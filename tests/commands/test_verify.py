@@ -1,5 +1,5 @@
 """verify on a finished pocket repository: silent when it is whole, and for each damage a line that
-mends it.
+fixes it.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from stages.store.shards import read_images, shard_path, write_images, write_log
 from stages.store.tensors import read_tensors, write_tensors
 from tests.helpers.pocket import ENVIRONMENT, copy_of_the_repository, dvc
 from tests.helpers.pocket import run_cell as cell
-from tools.pocket import write_params
+from tools.pocket import ROOT, write_params
 
 STAGES = ("prepare", "teachers", "ensemble", "augment", "label", "students@mlp2-60k")
 LAST = " && dvc repro"
-"""The end of a remedy that runs what comes after the mended stage; left out here, as it trains all
+"""The end of a remedy that runs what comes after the fixed stage; left out here, as it trains all
 the students.
 """
 SHARD, MEMBER = "data/logits/epoch-001.safetensors", "data/ensemble/member-00.safetensors"
@@ -42,8 +42,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_params(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        for door in (prepare, teachers, ensemble, augment, label):
-            door.main()
+        for stage in (prepare, teachers, ensemble, augment, label):
+            stage.main()
         cell("mimic", "mlp2", "60k")
     dvc(folder, "commit", "-f", *STAGES)
     return folder
@@ -133,7 +133,7 @@ def test_a_whole_repository_is_right_and_stays_as_it_is(
     assert lines[1].startswith("ensemble: 180 of 180 rows by 2 nets (fp32, ")
     assert lines[1].endswith("are equal byte for byte")
     assert (
-        lines[2].startswith("verify: nothing is wrong; checked ")
+        lines[2].startswith("verify: no problems found; checked ")
         and "180 rows through the ensemble" in lines[2]
     )
     count = len([path for path in (copied / ".dvc/cache/files/md5").rglob("*") if path.is_file()])
@@ -244,12 +244,13 @@ def test_damage_is_named_and_can_be_mended(
     name = str(places[name].relative_to(copied)) if name in places else name
     harm(copied)
     status, lines = check()
-    wrong = [line for line in lines if line.startswith("wrong: ")]
-    (line,) = (line for line in wrong if line.startswith(f"wrong: {name}: "))
+    wrong = [line for line in lines if line.startswith("problem: ")]
+    (line,) = (line for line in wrong if line.startswith(f"problem: {name}: "))
     assert status == 1 and said in line, lines
     assert len(wrong) == (2 if what == "swapped shards" else 1), lines
-    assert f"verify: {len(wrong)} wrong; " in lines[-1]
-    remedy = line.rsplit(" | to mend: ", 1)[1]
+    count = "1 problem" if len(wrong) == 1 else f"{len(wrong)} problems"
+    assert f"verify: {count} found; " in lines[-1]
+    remedy = line.rsplit(" | fix: ", 1)[1]
     assert "rm -rf" in remedy or "dvc " in remedy
     if mended:
         shell(copied, remedy.removesuffix(LAST))
@@ -265,17 +266,78 @@ def test_two_damages_are_mended_by_the_joint_line(copied: Path, check: Callable)
     overwrite(copied / MEMBER, flip)
     overwrite(copied / SHARD, cut)
     status, lines = check()
-    assert status == 1 and sum(line.startswith("wrong: ") for line in lines) == 3
+    assert status == 1 and sum(line.startswith("problem: ") for line in lines) == 3
     name = object_of(copied, MEMBER).relative_to(copied)
-    (object_line,) = (line for line in lines if line.startswith(f"wrong: {name}: "))
+    (object_line,) = (line for line in lines if line.startswith(f"problem: {name}: "))
     assert "data/ensemble (ensemble)" in object_line and "data/teachers (teachers)" in object_line
-    (file_line,) = (line for line in lines if line.startswith(f"wrong: {MEMBER}: "))
+    (file_line,) = (line for line in lines if line.startswith(f"problem: {MEMBER}: "))
     assert f"rm -rf {name} {MEMBER} && dvc repro" in file_line
-    (joint,) = (
-        line.removeprefix("to mend all: ") for line in lines if line.startswith("to mend all: ")
-    )
+    (joint,) = (line.removeprefix("fix all: ") for line in lines if line.startswith("fix all: "))
     shell(copied, joint)
     assert check()[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("files", "stage", "work"),
+    [
+        ("students/mlp2-60k", "students@mlp2-60k", "students/mlp2-60k"),
+        ("hard/conv2-180k", "hard@conv2-180k", "hard/conv2-180k"),
+        (
+            "students/conv2-dropout-60k",
+            "ablations@conv2-dropout-60k",
+            "ablations/conv2-dropout-60k",
+        ),
+        ("hard/cnn-2014-60k", "teachers_2014@cnn-2014-60k", "teachers_2014/cnn-2014-60k"),
+        (
+            "students/snn-2014-180k",
+            "students_2014@snn-2014-180k-cnn-2014-60k",
+            "students_2014/snn-2014-180k",
+        ),
+    ],
+)
+def test_a_cell_is_made_again_by_its_own_stage(
+    files: str,
+    stage: str,
+    work: str,
+    tmp_path: Path,
+    check: Callable,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also where it lies beside the cells of another stage; its work folder has to go."""
+    monkeypatch.chdir(tmp_path)
+    changes = {
+        "teachers_2014": {"rows": ["cnn-2014"], "budgets": ["60k"], "members": 2},
+        "students_2014": {"rows": ["snn-2014"], "budgets": ["180k"]},
+        "ablations": {"rows": ["conv2-dropout"], "budgets": ["60k"]},
+    }
+    write_params(tmp_path, changes)
+    path = Path("data") / files / "weights.safetensors"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"nothing")
+    (tmp_path / "work" / work).mkdir(parents=True)
+    status, lines = check("--only", "data")
+    assert status == 1 and lines[0].startswith(f"problem: {path}: ")
+    remedy = lines[0].rsplit(" | fix: ", 1)[1]
+    assert remedy == f"rm -rf work/{work} && dvc repro -f -s {stage} && dvc repro"
+    assert stage in stages_of(tmp_path), "DVC knows this stage"
+
+
+def stages_of(folder: Path) -> list[str]:
+    """Stages of dvc.yaml with these parameters."""
+    shutil.copy(ROOT / "dvc.yaml", folder)
+    return lock_outs(folder, {})[2]
+
+
+def test_a_cell_that_is_no_longer_listed_has_no_stage(
+    tmp_path: Path, check: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_params(tmp_path)
+    path = Path("data/students/mlp9-1k/weights.safetensors")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"nothing")
+    status, lines = check("--only", "data")
+    assert status == 1 and lines[0].endswith(f" | fix: rm -rf {path} && dvc repro")
 
 
 @pytest.mark.parametrize("harmed", ["logits", "ensemble"])
@@ -304,9 +366,9 @@ def test_logits_that_are_not_the_ensembles_are_noticed(
         assert sum(" of 60 rows (first: " in line for line in lines) == 3
         return
     said = "1 of 60 rows (first: 17) are not the ensemble's logits, by up to 0.01;"
-    assert lines[0].startswith(f"wrong: {SHARD}: {said}")
+    assert lines[0].startswith(f"problem: {SHARD}: {said}")
     assert lines[1].startswith("ensemble: 179 of 180 rows")
-    remedy = lines[0].rsplit(" | to mend: ", 1)[1]
+    remedy = lines[0].rsplit(" | fix: ", 1)[1]
     assert remedy.endswith(" && dvc repro -f -s label && dvc repro")
     shell(copied, remedy.removesuffix(LAST))
     status, lines = check()
@@ -337,7 +399,7 @@ def test_pairs_are_told_by_epoch_and_by_hash(
     stage = "label" if folder == "logits" else "augment"
     assert (
         status == 1
-        and lines[0].startswith(f"wrong: {path.relative_to(copied)}: ")
+        and lines[0].startswith(f"problem: {path.relative_to(copied)}: ")
         and said in lines[0]
     )
     assert f"rm -rf work/{stage} && dvc repro -f -s {stage} && dvc repro" in lines[0]
@@ -376,7 +438,7 @@ def test_images_are_made_again_from_their_draws(copied: Path, check: Callable) -
     status, lines = check("--only", "ensemble")
     assert (
         status == 1
-        and f"wrong: {shard_path(Path('data/augmented'), 2)}: the images made from its draws"
+        and f"problem: {shard_path(Path('data/augmented'), 2)}: the images made from its draws"
         in lines[0]
     )
 
@@ -410,7 +472,7 @@ def test_what_is_not_here_is_said(copied: Path, check: Callable) -> None:
     status, lines = check()
     assert status == 1
     assert any(
-        "wrong: data/logits: missing here and in the cache | to mend: dvc repro label" in line
+        "problem: data/logits: missing here and in the cache | fix: dvc repro label" in line
         for line in lines
     )
 
@@ -444,9 +506,9 @@ def test_a_remote_changes_the_remedy(copied: Path, check: Callable) -> None:
     dvc(copied, "remote", "add", "-d", "storage", str(copied / "storage"))
     dvc(copied, "push")
     _only_cached(copied, flip)
-    (line,) = (line for line in check()[1] if line.startswith("wrong: "))
+    (line,) = (line for line in check()[1] if line.startswith("problem: "))
     assert line.endswith("dvc pull data/logits")
-    shell(copied, line.rsplit(" | to mend: ", 1)[1])
+    shell(copied, line.rsplit(" | fix: ", 1)[1])
     assert check()[0] == 0
 
 

@@ -163,9 +163,10 @@ def judge_params(item: Any, params: dict[str, Any]) -> str:
     ]
     for target in ("mimic", "hard"):
         section = students.matrix(params, target)
-        pairs.append((section, params[groups.SECTION[target]]))
+        pairs.append((section, params[groups.GROUPS[target].section]))
         for name in section.rows:
-            pairs.append((students.row(params, target, name), params[groups.ROWS[target]][name]))
+            rows = params[groups.GROUPS[target].rows]
+            pairs.append((students.row(params, target, name), rows[name]))
         for word in (*section.rows, *section.budgets):
             assert (
                 word.isascii() and word.replace("-", "").replace("_", "").replace(".", "").isalnum()
@@ -291,17 +292,21 @@ def json_readers(root: Path) -> list[Reader]:
 
 def metrics(root: Path) -> list[Reader]:
     """The CSV and JSON of a cell, as tabulate and draw read them."""
+    name = groups.CellName("mimic", "conv2", "60k")
+    stem = root / name.files
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    table, facts, again = (Path(f"{stem}.{end}") for end in ("csv", "json", "retrained.csv"))
     row = {"validation_error": 0.5, "test_accuracy": 0.25, "params": 60000, "widths": [3, 4]}
     row["family"] = "conv2"
     lines = [{**row, "trial": i} for i in range(3)]
-    write_table(root / "conv2-60k.csv", lines, ("params", "widths", "family"))
-    write_json(root / "conv2-60k.json", {"test_accuracy": 0.25, "validation_accuracy": 0.5})
+    write_table(table, lines, ("params", "widths", "family"))
+    write_json(facts, {"test_accuracy": 0.25, "validation_accuracy": 0.5})
     runs = [TrialRow(k, {}, 1, 0.5, None, {"errors": [0.5]}) for k in range(3)]
     tested = {k: {"test_accuracy": 0.25, "test_sha256": "ab" * 32} for k in range(3)}
-    write_retrained(root / "conv2-60k.retrained.csv", runs, tested, ("epochs", "test_sha256"))
+    write_retrained(again, runs, tested, ("epochs", "test_sha256"))
 
     def read(path: Path) -> tuple[Any, ...]:
-        cell = read_cell(root, "conv2", "60k")
+        cell = read_cell(root, name)
         assert cell.family in ("conv2", "")  # empty where the name of the column is damaged
         return cell.test_accuracy, cell.params, cell.trials, cell.shown, cell.retrained
 
@@ -314,12 +319,14 @@ def metrics(root: Path) -> list[Reader]:
         )
         assert type(accuracy) in (int, float) and 0 <= accuracy <= 1 and params >= 0
         assert len(shown) and shown["validation_error"].notna().all()
-        for name in ("validation_error", "best_so_far", "test_accuracy"):
-            numbers = trials[name].dropna()
-            assert numbers.dtype.kind in "fi" and numbers.between(0, 1).all(), (name, list(numbers))
+        for column in ("validation_error", "best_so_far", "test_accuracy"):
+            numbers = trials[column].dropna()
+            assert numbers.dtype.kind in "fi" and numbers.between(0, 1).all(), (
+                column,
+                list(numbers),
+            )
         return "valid"
 
-    table, facts, again = (root / f"conv2-60k.{end}" for end in ("csv", "json", "retrained.csv"))
     sound = {path: path.read_bytes() for path in (table, facts, again)}
 
     def keeping(path: Path) -> Callable[[Random], Path]:

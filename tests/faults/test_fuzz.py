@@ -160,14 +160,14 @@ def test_every_key_with_every_wrong_value() -> None:
 def test_every_misspelt_key_is_refused_and_every_section_is_needed() -> None:
     params = copy.deepcopy(pocket_params())
     unlisted = [
-        params[groups.ROWS[target]][name]
+        params[groups.GROUPS[target].rows][name]
         for target in ("mimic", "hard")
-        for name in params[groups.ROWS[target]]
-        if name not in params[groups.SECTION[target]]["rows"]
+        for name in params[groups.GROUPS[target].rows]
+        if name not in params[groups.GROUPS[target].section]["rows"]
     ]
     passed_over = [id(holder) for row in unlisted for holder, _ in [(row, None), *places(row)]]
     for holder, key in places(params):
-        rows = any(holder is params[name] for name in groups.ROWS.values())
+        rows = any(holder is params[group.rows] for group in groups.GROUPS.values())
         boxes = key in ("60k", "180k")  # a budget that is not listed may be there
         if isinstance(holder, dict) and id(holder) not in passed_over and not rows and not boxes:
             value = holder.pop(key)

@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from functools import partial
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,10 @@ import pytest
 from ruamel.yaml import YAML
 
 from stages import assess, tabulate
-from stages.settings.groups import FOLDER, SECTION
+from stages.settings.budgets import parse_budget
+from stages.settings.groups import CellName
 from stages.settings.read import read_params
-from stages.settings.students import matrix
+from stages.settings.students import cells
 from stages.settings.students import row as row_settings
 from stages.store.predictions import fingerprint, write_test_logits
 from stages.store.prepared import write_split
@@ -100,15 +100,12 @@ def make(
     members = {i: logits(rng, labels, len(classes), 3.2) for i in range(2)}
     write_test_logits(folder / "data/ensemble/test.safetensors", {"members": members})
     params = read_params(folder / "params.yaml")
-    for target in SECTION:
-        section = matrix(params, target)
-        for row, budget in product(section.rows, section.budgets):
-            skill = SKILL.get(row, 2.4) - (target == "hard")
-            runs = again if target != "hard" else 0
-            net = partial(logits, rng, labels, len(classes), skill)
-            family = row_settings(params, target, row).net or row
-            place = (FOLDER[target], f"{row}-{budget}", family)
-            cell(folder, place, rng, net, labels, runs)
+    for name in cells(params):
+        skill = SKILL.get(name.row, 2.4) - (name.group == "hard")
+        runs = again if name.group != "hard" else 0
+        net = partial(logits, rng, labels, len(classes), skill)
+        family = row_settings(params, name.group, name.row).net or name.row
+        cell(folder, name, family, rng, net, labels, runs)
     teachers(folder / "metrics", rng)
     (folder / "metrics/environment.json").write_text(json.dumps([ENVIRONMENT]))
     accuracies = {"test_accuracy": 0.9, "validation_accuracy": 0.91, "params": 250_521}
@@ -138,7 +135,8 @@ def logits(rng: np.random.Generator, labels: np.ndarray, classes: int, skill: fl
 
 def cell(
     folder: Path,
-    place: tuple[str, str, str],
+    name: CellName,
+    family: str,
     rng: np.random.Generator,
     net: Callable[[], np.ndarray],
     labels: np.ndarray,
@@ -147,11 +145,11 @@ def cell(
     """A search of seven trials, the fifth of which failed, and retrained nets.
 
     Args:
-        place: the stage's folder, row and budget, and the family of the nets.
+        family: of the nets.
         net: gives the outputs of another net.
     """
-    stage, key, family = place
-    size = int(1000 * float(key.rsplit("-", 1)[1].removesuffix("k")))
+    size = parse_budget(name.budget)
+    stem = folder / "metrics" / name.files
     errors = np.round(rng.uniform(0.2, 0.6, 7), 4)
     errors[4] = np.nan
     best = sorted(np.flatnonzero(np.isfinite(errors)), key=lambda i: errors[i])[:5]
@@ -177,10 +175,10 @@ def cell(
         }
         for i in range(7)
     ]
-    write(folder / "metrics" / stage / f"{key}.csv", lines)
+    write(stem.with_name(f"{stem.name}.csv"), lines)
     accuracy = lines[best[0]]["test_accuracy"]
     facts = {"test_accuracy": accuracy, "validation_accuracy": 1 - errors[best[0]]}
-    (folder / "metrics" / stage / f"{key}.json").write_text(json.dumps(facts))
+    stem.with_name(f"{stem.name}.json").write_text(json.dumps(facts))
     retrained = {i: net() for i in range(runs)}
     again = {"validation_error": 0.4, "best_epoch": 3, "epochs": 10, "why": "end", "reason": ""}
     lines = [{"run": i, **again, **scores(outputs, labels)} for i, outputs in retrained.items()]
@@ -194,9 +192,9 @@ def cell(
         "reason",
         "test_sha256",
     ]
-    write(folder / "metrics" / stage / f"{key}.retrained.csv", lines, columns)
+    write(stem.with_name(f"{stem.name}.retrained.csv"), lines, columns)
     write_test_logits(
-        folder / "data" / stage / key / "test.safetensors", {"trials": nets, "retrained": retrained}
+        folder / "data" / name.files / "test.safetensors", {"trials": nets, "retrained": retrained}
     )
 
 

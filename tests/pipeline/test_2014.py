@@ -20,6 +20,7 @@ from stages.nets.student import described_student
 from stages.report.paper import printed_rows
 from stages.report.tables import architecture_2014, markdown2, table2
 from stages.settings import whole
+from stages.settings.groups import CellName
 from stages.store.manifest import read_manifest
 from stages.store.prepared import read_test
 from stages.store.shards import read_images, read_logits
@@ -88,7 +89,7 @@ def test_the_student_learns_from_that_ensemble(
     assert len(list((work / "labels").glob("epoch-*.safetensors"))) == 3
     assert not (work / "retrained/labels").exists()
     monkeypatch.chdir(finished)
-    own = set_up("student_2014", "snn-2014", "180k", "cnn-2014", "60k")[0]
+    own = set_up(CellName(*STUDENT[:3], CellName("teacher_2014", "cnn-2014", "60k")))[0]
     arrays, header = read_images(finished / "data/augmented", 1)
     stored = read_logits(work / "labels", 1, header["images_sha256"])
     fresh = LabelledOnce(replace(own, work=finished / "elsewhere"), CPU)
@@ -168,6 +169,11 @@ BAD: list[tuple[dict[str, Any], str]] = [
         "teachers_2014.rows has conv2",
     ),
 ]
+
+
+def test_a_student_without_its_teacher_is_refused_in_one_line() -> None:
+    with pytest.raises(ValueError, match="say which with --teacher and --teacher_budget"):
+        set_up(CellName(*STUDENT[:3]))
 
 
 @pytest.mark.parametrize(("changes", "words"), BAD, ids=[words[:30] for _, words in BAD])

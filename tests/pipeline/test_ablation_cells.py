@@ -16,6 +16,7 @@ from stages import assess, tabulate
 from stages.fit.evaluate import logits
 from stages.nets.teacher import described_teacher
 from stages.settings import common, transfer
+from stages.settings.groups import CellName
 from stages.settings.read import read_params
 from stages.store.prepared import read_train
 from stages.store.shards import first_members, read_images, read_logits, shard_path
@@ -23,7 +24,7 @@ from stages.store.tensors import read_tensors
 from stages.transfer import augmented as augment_epochs
 from stages.transfer.epochs import EpochsJob
 from stages.transfer.members import load_members
-from stages.trials import cell as students_cell
+from stages.trials.cell import Cell, set_up
 from stages.trials.student_data import Fresh, Stored, feed
 from tests.helpers.pocket import run_cell as cell
 from tests.helpers.pocket import run_to_labels, table
@@ -68,8 +69,8 @@ def here(labelled: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return labelled
 
 
-def made(row: str) -> students_cell.Cell:
-    return students_cell.set_up("ablation", row, "60k")[0]
+def made(row: str) -> Cell:
+    return set_up(CellName("ablation", row, "60k"))[0]
 
 
 def test_labels_of_the_first_members_are_theirs(here: Path) -> None:

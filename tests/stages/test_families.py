@@ -54,7 +54,7 @@ def best(folder: Path, rows: list[str]) -> str:
 
 def test_the_family_is_read_from_the_tables(finished: Path) -> None:
     cells = read_cells(finished / "metrics", read_params(finished / "params.yaml"), "mimic")
-    assert families(cells) == NETS
+    assert families(cells.values()) == NETS
 
 
 def test_outputs_are_those_of_the_best_with_and_without_convolution(finished: Path) -> None:

@@ -11,6 +11,7 @@ from matplotlib.colors import to_hex
 
 from stages.report.figures.style import PAGE_GREY, VARIANT_COLORS, VERDICT_COLORS
 from stages.report.page.text import DASH, SPACE, counted, fixed, signed
+from stages.settings.groups import CellName
 
 Row = dict[str, Any]
 
@@ -165,7 +166,7 @@ def again(frame: pd.DataFrame) -> Row:
         failed = f" ({entry.failed} failed)" if entry.failed else ""
         lines.append(
             {
-                "name": f"{entry.target} {entry.row} {entry.budget}",
+                "name": CellName(entry.target, entry.row, entry.budget).words,
                 "runs": f"{entry.runs}{failed}",
                 "text": f"{fixed(entry.mean_pct)}{spread}" if entry.runs else DASH,
                 "best": fixed(entry.best_of_sweep_pct),

@@ -19,6 +19,7 @@ from stages.report.page.searches import hyperparameters
 from stages.report.page.text import SPACE, brief, counted, drawn, fixed, percent, whole
 from stages.report.paper import label, paper_values
 from stages.settings.budgets import parse_budget
+from stages.settings.groups import CellName
 
 HARD = "hard"
 ENSEMBLE = "ensemble"
@@ -27,8 +28,7 @@ PAPER = "paper"
 DOTTED = {"color": MUTED, "dash": "dot", "width": 1.6}
 """The line of an ensemble."""
 
-Cells = Mapping[tuple[str, str, str], CellResult]
-"""Target, row, budget -> cell."""
+Cells = Mapping[CellName, CellResult]
 Form = Mapping[str, tuple[str, str]]
 """Row -> colour and symbol."""
 
@@ -87,6 +87,7 @@ def figure1(
 
     Args:
         numbers: metrics/figure1.csv.
+        cells: those of the figure.
         families: row -> the family of its nets.
         ensemble: its test accuracy, a fraction.
         members: of the ensemble.
@@ -108,8 +109,9 @@ def figure1(
     for entry in hard.itertuples():
         at = centre.get(entry.budget, entry.params)
         sizes.append(at)
-        words = [hover(entry, cells["hard", entry.row, entry.budget], " on hard labels")] * 3
-        ids = [f"hard {entry.row} {entry.budget}"] * 3
+        name = CellName("hard", entry.row, entry.budget)
+        words = [hover(entry, cells[name], " on hard labels")] * 3
+        ids = [name.words] * 3
         data += short(HARD, at, entry.best, form[entry.row][0], words, customdata=ids)
     if len(hard):
         keys.append(key(HARD, "trained on hard labels (best trial)", INK))
@@ -133,12 +135,16 @@ def _student(
     row = part["row"].iloc[0]
     color, symbol = form
     x = [centre[budget] for budget in part["budget"]]
+    names = [CellName("mimic", row, budget) for budget in part["budget"]]
 
     data = []
     for edge in ("best", "fifth"):
         line = {"color": color, "dash": "5px,4px", "width": 1.1}
         data.append(series(row, x, part[edge], (), mode="lines", line=line, opacity=0.75))
 
+    words = [
+        hover(entry, cells[name], "") for entry, name in zip(part.itertuples(), names, strict=True)
+    ]
     marker = {
         "color": color,
         "symbol": symbol,
@@ -150,11 +156,11 @@ def _student(
             row,
             x,
             part["mean"],
-            [hover(entry, cells["mimic", row, entry.budget], "") for entry in part.itertuples()],
+            words,
             mode="lines+markers",
             marker=marker,
             line={"color": color, "width": 2.2},
-            customdata=[f"mimic {row} {budget}" for budget in part["budget"]],
+            customdata=[name.words for name in names],
         )
     )
     return data

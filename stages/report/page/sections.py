@@ -14,13 +14,12 @@ from stages.report.page import charts, claims, confusion, images, summary, table
 from stages.report.page import searches as search_charts
 from stages.report.page.figure1 import chosen, figure1
 from stages.report.page.text import counted, percent, whole
+from stages.settings.groups import CellName
 
 CARDS = 24
 """Test images that are shown with what nets believe of them."""
-TEACHERS = ("teachers", "", "")
-
-Key = tuple[str, str, str]
-"""Target, row, budget."""
+TEACHERS = "teachers"
+"""Name of the teachers' search, as a cell's words are that of its own."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,6 @@ class PageSettings:
         training: examples of the training split.
         samples: rows of the picture of augmented images.
         sections: those of params.yaml that are shown.
-        stages: target -> its stage, as params.yaml and metrics/environment.json call it.
     """
 
     data: str
@@ -59,7 +57,6 @@ class PageSettings:
     training: int
     samples: int
     sections: Mapping[str, Any]
-    stages: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -94,8 +91,9 @@ class PageData:
 
     Attributes:
         settings: what params.yaml says.
-        cells: the teachers' search under TEACHERS, then all cells.
-        logs: hyperparameters that each search draws on a log scale.
+        teachers: their search.
+        cells: all cells.
+        logs: name of a search -> hyperparameters that it draws on a log scale.
         accuracy: of the ensemble on the test images, a fraction.
         tables: of metrics/, by name.
         claims, environment: what these files say.
@@ -103,8 +101,9 @@ class PageData:
     """
 
     settings: PageSettings
-    cells: Mapping[Key, CellResult]
-    logs: Mapping[Key, set[str]]
+    teachers: CellResult
+    cells: Mapping[CellName, CellResult]
+    logs: Mapping[str, set[str]]
     accuracy: float
     tables: Mapping[str, pd.DataFrame]
     claims: Mapping[str, Any]
@@ -114,35 +113,30 @@ class PageData:
     @property
     def mimic(self) -> list[CellResult]:
         """The mimic cells."""
-        return [cell for (target, _, _), cell in self.cells.items() if target == "mimic"]
+        return [cell for name, cell in self.cells.items() if name.group == "mimic"]
 
     @property
-    def best(self) -> Key:
+    def searches(self) -> dict[str, CellResult]:
+        """Every search by its name: the teachers', then those of all cells."""
+        return {TEACHERS: self.teachers, **{name.words: cell for name, cell in self.cells.items()}}
+
+    @property
+    def best(self) -> CellName:
         """The mimic cell of lowest validation error."""
         cell = summary.best(self.mimic)
-        return "mimic", cell.row, cell.budget
+        return CellName("mimic", cell.row, cell.budget)
 
     @property
     def families(self) -> dict[str, str]:
         """Row -> the family of its nets, of mimic nets and of nets on hard labels."""
         return families(
-            cell for (target, _, _), cell in self.cells.items() if target in ("mimic", "hard")
+            cell for name, cell in self.cells.items() if name.group in ("mimic", "hard")
         )
 
     @property
     def current(self) -> list[str]:
         """This run's stages, as metrics/environment.json names them."""
-        cells = [
-            f"{self.settings.stages[target]}@{row}-{budget}"
-            for target, row, budget in self.cells
-            if row
-        ]
-        return ["teachers", "label", *cells]
-
-
-def name_of(key: Key) -> str:
-    """mimic conv3 180k."""
-    return " ".join(filter(None, key))
+        return ["teachers", "label", *(name.recorded for name in self.cells)]
 
 
 def head(data: PageData) -> PagePart:
@@ -163,7 +157,7 @@ def head(data: PageData) -> PagePart:
             "vectors": vectors,
             "images": count,
             "class_count": len(data.examples.classes),
-            "cell_count": len(data.cells) - 1,
+            "cell_count": len(data.cells),
             "best": summary.named(data.cells[data.best]),
             "summary": sentences,
             "provenance": summary.provenance(data.environment, data.current),
@@ -178,20 +172,21 @@ def first_figure(data: PageData) -> PagePart:
         ValueError: its numbers are of other cells than those of params.yaml.
     """
     numbers = data.tables["figure1"]
-    cells = {key: cell for key, cell in data.cells.items() if key[0] in ("mimic", "hard")}
+    cells = {name: cell for name, cell in data.cells.items() if name.group in ("mimic", "hard")}
 
-    listed = set(zip(numbers["target"], numbers["row"], numbers["budget"], strict=True))
-    differing = sorted(listed ^ set(cells))
+    columns = zip(numbers["target"], numbers["row"], numbers["budget"], strict=True)
+    listed = {CellName(*line) for line in columns}
+    differing = sorted(name.words for name in listed ^ set(cells))
     if differing:
         raise ValueError(
-            "metrics/figure1.csv and params.yaml differ in the cell "
-            f"{name_of(differing[0])}: run 'dvc repro tabulate'"
+            f"metrics/figure1.csv and params.yaml differ in the cell {differing[0]}: "
+            "run 'dvc repro tabulate'"
         )
 
     chart = figure1(numbers, cells, data.families, data.accuracy, data.settings.members)
     return PagePart(
         {
-            "cells": [{"name": name_of(key), "facts": chosen(cell)} for key, cell in cells.items()],
+            "cells": [{"name": name.words, "facts": chosen(cell)} for name, cell in cells.items()],
             "cell_first": list(cells).index(data.best),
             "numbers": tables.numbers(numbers),
         },
@@ -227,19 +222,19 @@ def searches(data: PageData) -> PagePart:
     """Every search, and charts with one variant a search."""
     drawn: dict[str, list[Any]] = {"course": [], "importance": [], "parallel": []}
     shown = []
-    for key, cell in data.cells.items():
+    for name, cell in data.searches.items():
         trials = cell.trials
         rhos = search_charts.importance(trials)
         drawn["course"].append(search_charts.course(trials))
         drawn["importance"].append(search_charts.importance_chart(rhos) if rhos else None)
-        drawn["parallel"].append(search_charts.parallel(trials, data.logs[key]))
+        drawn["parallel"].append(search_charts.parallel(trials, data.logs[name]))
 
         best = cell.shown.iloc[0]
         done = len(search_charts.finished(trials))
         columns, lines = search_charts.trial_lines(trials)
         shown.append(
             {
-                "name": name_of(key),
+                "name": name,
                 "head": columns,
                 "lines": lines,
                 "trials": whole(len(lines)),
@@ -254,7 +249,7 @@ def searches(data: PageData) -> PagePart:
         )
 
     rhos_of_all = search_charts.rho_lines(
-        [(name_of(key), cell.trials) for key, cell in data.cells.items()]
+        [(name, cell.trials) for name, cell in data.searches.items()]
     )
     values = {"searches": shown, "rhos": rhos_of_all, "fewest": search_charts.FEWEST}
     return PagePart(values, drawn)
@@ -270,8 +265,8 @@ def outputs(data: PageData) -> PagePart:
     curves = data.tables["calibration"]
     confused = data.tables["confusion"]
     fidelity = data.tables["fidelity"]
-    keys = zip(fidelity["target"], fidelity["row"], fidelity["budget"], strict=True)
-    fidelity = fidelity.assign(net=[name_of(key) for key in keys])
+    columns = zip(fidelity["target"], fidelity["row"], fidelity["budget"], strict=True)
+    fidelity = fidelity.assign(net=[" ".join(filter(None, line)) for line in columns])
 
     calibrated = list(dict.fromkeys(curves["net"]))
     unknown = [net for net in calibrated if net not in set(fidelity["net"])]
@@ -297,7 +292,7 @@ def outputs(data: PageData) -> PagePart:
         )
 
     # Charts of fidelity and calibration.
-    best = name_of(data.best)
+    best = data.best.words
     students = fidelity[fidelity["target"].isin(["mimic", "hard"])]
     agreement, divergence = charts.fidelity(students, data.families)
     in_order = fidelity.set_index("net").loc[calibrated].reset_index()
@@ -340,9 +335,9 @@ def pictures(data: PageData) -> PagePart:
 def provenance(data: PageData) -> PagePart:
     """Cost, environment, parameters."""
     settings = data.settings
-    stages: dict[str, list[CellResult]] = {}
-    for (target, _, _), cell in data.cells.items():
-        stages.setdefault(settings.stages.get(target, target), []).append(cell)
+    stages = {"teachers": [data.teachers]}
+    for name, cell in data.cells.items():
+        stages.setdefault(name.stage, []).append(cell)
     return PagePart(
         {
             "cost": tables.cost(stages, settings.training),

@@ -12,6 +12,7 @@ from stages.report.cells import CellResult
 from stages.report.page.text import DASH, fixed, percent, signed, whole
 from stages.report.paper import paper_values
 from stages.report.tables import millions, printed_accuracies
+from stages.settings.groups import CellName
 
 Row = dict[str, Any]
 
@@ -160,7 +161,7 @@ def numbers(frame: pd.DataFrame) -> Row:
     ]
     lines = [
         [
-            f"{e.target} {e.row} {e.budget}",
+            CellName(e.target, e.row, e.budget).words,
             whole(e.params),
             whole(e.trials_shown),
             percent2(e.mean),

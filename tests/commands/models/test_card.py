@@ -141,9 +141,9 @@ def test_cards_say_on_what_a_net_was_trained(
 
 def test_cards_of_variants_and_of_the_nets_of_2014(copied: Path, run: Run, tmp_path: Path) -> None:
     listed = {
-        "ablations.rows": ["conv2-weight-decay"],
-        "students_2014.rows": ["snn-2014"],
-        "teachers_2014.rows": ["cnn-2014"],
+        "ablations": {"rows": ["conv2-weight-decay"], "budgets": ["60k"]},
+        "students_2014": {"rows": ["snn-2014"], "budgets": ["60k"]},
+        "teachers_2014": {"rows": ["cnn-2014"], "budgets": ["60k"], "members": 2},
     }
     write_params(copied, listed)
     words = {

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from commands.sizing import cost
+from stages.settings.groups import CellName
 from tools.pocket import ROOT
 
 
@@ -123,9 +124,9 @@ def test_one_process_at_a_time_has_one_column_of_hours() -> None:
 
 
 def test_the_largest_cell_is_named() -> None:
-    part = cost.Part(
-        "students conv", tuple(cost.Work(f"students {n}", n, 5, 100, 2) for n in (7, 9, 8))
-    )
+    name = CellName("hard", "a", "1M")
+    works = tuple(cost.Work(f"students {n}", n, 5, 100, 2, cell=name) for n in (7, 9, 8))
+    part = cost.Part("students conv", works)
     assert f"largest cell: students 9, {9 * 6 * 200:.2e} FLOP in 2 trials" in cost.lines(
         [part], 0, "fp32", [CORE]
     )

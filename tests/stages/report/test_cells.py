@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from stages.report.cells import families, read_cell, read_cells, read_ensemble, read_sweep
+from stages.settings.groups import CellName
 from tools.pocket import pocket_params
 
 HEAD = "trial,validation_error,best_so_far,test_accuracy,params,widths,reason\n"
+A = CellName("hard", "a", "1M")
 
 
 def write_sweep(stem: Path, lines: list[str], accuracy: float = 0.5) -> None:
@@ -28,47 +30,48 @@ def write_sweep(stem: Path, lines: list[str], accuracy: float = 0.5) -> None:
 def test_shown_are_the_five_best_by_validation_error(tmp_path: Path) -> None:
     errors = ["0.30", "0.20", "", "0.10", "0.20", "0.40", "0.25", "0.20"]
     lines = [f"{i},{e},0.1,{0.9 - i / 100},{1000 + i},3 4," for i, e in enumerate(errors)]
-    write_sweep(tmp_path / "conv1-1M", lines, 0.87)
-    found = read_cell(tmp_path, "conv1", "1M")
+    name = CellName("mimic", "conv1", "1M")
+    write_sweep(tmp_path / name.files, lines, 0.87)
+    found = read_cell(tmp_path, name)
     assert list(found.shown["trial"]) == [3, 1, 4, 7, 6], "ties go to the earlier trial"
     assert found.params == 1003 and found.test_accuracy == 0.87
     assert (found.row, found.budget, len(found.trials)) == ("conv1", "1M", 8)
 
 
 def test_ties_go_to_the_earlier_trial_whatever_the_order_of_lines(tmp_path: Path) -> None:
-    write_sweep(tmp_path / "a-1M", [f"{i},0.5,0.5,0.4,{i},1," for i in (4, 2, 6, 0, 1, 3, 5)])
-    assert list(read_cell(tmp_path, "a", "1M").shown["trial"]) == [0, 1, 2, 3, 4]
+    write_sweep(tmp_path / A.files, [f"{i},0.5,0.5,0.4,{i},1," for i in (4, 2, 6, 0, 1, 3, 5)])
+    assert list(read_cell(tmp_path, A).shown["trial"]) == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("count", range(1, 7))
 def test_failed_trials_are_never_shown(tmp_path: Path, count: int) -> None:
     failed = ["0,,,,500,1,loss is nan"]
     write_sweep(
-        tmp_path / "a-1M", failed + [f"{i + 1},0.{i + 1},0.1,0.5,7,1," for i in range(count)]
+        tmp_path / A.files, failed + [f"{i + 1},0.{i + 1},0.1,0.5,7,1," for i in range(count)]
     )
-    assert list(read_cell(tmp_path, "a", "1M").shown["trial"]) == list(range(1, min(count, 5) + 1))
+    assert list(read_cell(tmp_path, A).shown["trial"]) == list(range(1, min(count, 5) + 1))
 
 
 def test_missing_and_damaged_cells(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"a-1M\.csv not found: run 'dvc repro'"):
-        read_cell(tmp_path, "a", "1M")
-    write_sweep(tmp_path / "a-1M", ["0,0.1,0.1,0.5,7,1,"])
-    table, metrics = tmp_path / "a-1M.csv", tmp_path / "a-1M.json"
-    read_cell(tmp_path, "a", "1M")
+        read_cell(tmp_path, A)
+    write_sweep(tmp_path / A.files, ["0,0.1,0.1,0.5,7,1,"])
+    table, metrics = (tmp_path / f"{A.files}.{end}" for end in ("csv", "json"))
+    read_cell(tmp_path, A)
     whole = metrics.read_text()
     for text in ("", "{", "{}", "[]", "3"):
         metrics.write_text(text)
         with pytest.raises(ValueError, match=r"a-1M\.json is damaged"):
-            read_cell(tmp_path, "a", "1M")
+            read_cell(tmp_path, A)
     metrics.write_text(whole)
     without = HEAD.replace("params,", "")
     for text in ("", "x,y\n1,2\n", HEAD + 'a,"', HEAD.replace("trial,", ""), without):
         table.write_text(text)
         with pytest.raises(ValueError, match=r"a-1M\.csv or .* is damaged"):
-            read_cell(tmp_path, "a", "1M")
+            read_cell(tmp_path, A)
     metrics.unlink()
     with pytest.raises(FileNotFoundError, match=r"a-1M\.json"):
-        read_cell(tmp_path, "a", "1M")
+        read_cell(tmp_path, A)
 
 
 def test_budgets_with_a_point_keep_their_name(tmp_path: Path) -> None:
@@ -119,7 +122,7 @@ def write_family(stem: Path, families: list[str]) -> None:
 def test_the_trial_table_says_the_family(tmp_path: Path) -> None:
     """Whatever the row is called, and whatever params.yaml says now."""
     write_family(tmp_path / "students/narrow-60k", ["mlp2", "mlp2"])
-    (cell,) = read_cells(tmp_path, listed("narrow"), "mimic")
+    (cell,) = read_cells(tmp_path, listed("narrow"), "mimic").values()
     assert (cell.row, cell.budget, cell.family) == ("narrow", "60k", "mlp2")
     assert families([cell, replace(cell, family="conv1")]) == {"narrow": "mlp2"}
 
@@ -128,7 +131,7 @@ def test_tables_of_earlier_versions_take_the_family_from_params(tmp_path: Path) 
     for row in ("narrow", "conv1", "odd"):
         write_sweep(tmp_path / f"students/{row}-60k", ["0,0.1,0.1,0.5,7,1,"])
     cells = read_cells(tmp_path, listed("narrow", "conv1"), "mimic")
-    assert families(cells) == {"narrow": "conv2", "conv1": "conv1"}
+    assert families(cells.values()) == {"narrow": "conv2", "conv1": "conv1"}
     words = "odd-60k.csv has no column 'family'.* net 'odd'.*dvc repro --force students@odd-60k"
     with pytest.raises(ValueError, match=words):
         read_cells(tmp_path, listed("odd"), "mimic")
@@ -136,7 +139,7 @@ def test_tables_of_earlier_versions_take_the_family_from_params(tmp_path: Path) 
 
 @pytest.mark.parametrize("names", [["conv2", "mlp2"], ["conv9", "conv9"], ["", ""]])
 def test_a_damaged_family_is_one_line(tmp_path: Path, names: list[str]) -> None:
-    write_family(tmp_path / "a-1M", names)
+    write_family(tmp_path / A.files, names)
     with pytest.raises(ValueError, match=r"a-1M\.csv is damaged \(column family says") as caught:
-        read_cell(tmp_path, "a", "1M")
+        read_cell(tmp_path, A)
     assert "\n" not in str(caught.value)

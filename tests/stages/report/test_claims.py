@@ -9,26 +9,29 @@ import pytest
 
 from stages.report import claims, verdicts
 from stages.report.statistics import joint_bootstrap
+from stages.settings.groups import CellName
 
 BUDGETS = ("1M", "10M")
 LEVEL = 0.95
 
 
-def accuracies() -> dict[claims.Key, float]:
+Key = CellName | None
+"""A cell; None is the ensemble."""
+
+
+def accuracies() -> dict[Key, float]:
     """Of a world in which every claim of the paper is true."""
-    found: dict[claims.Key, float] = {claims.ENSEMBLE: 0.97}
+    found: dict[Key, float] = {None: 0.97}
     for step, budget in enumerate(BUDGETS):
         for row, share in zip(claims.MLPS, (0.40, 0.50, 0.48, 0.42, 0.38), strict=True):
-            found["mimic", row, budget] = share + 0.03 * step
+            found[mimic(row, budget)] = share + 0.03 * step
         for row, share in zip(claims.CONVS, (0.60, 0.70, 0.80, 0.90), strict=True):
-            found["mimic", row, budget] = share + 0.03 * step
-            found["hard", row, "10M"] = share - 0.05
+            found[mimic(row, budget)] = share + 0.03 * step
+            found[CellName("hard", row, "10M")] = share - 0.05
     return found
 
 
-def hits(
-    shares: dict[claims.Key, float], images: int = 4000, seed: int = 1
-) -> dict[claims.Key, np.ndarray]:
+def hits(shares: dict[Key, float], images: int = 4000, seed: int = 1) -> dict[Key, np.ndarray]:
     """One run each; an easy image is easy for every net, as in life."""
     rng = np.random.default_rng(seed)
     hard = rng.random(images)
@@ -37,19 +40,18 @@ def hits(
     }
 
 
-def judge(
-    nets: dict[claims.Key, np.ndarray], ceiling: float = 0.56, tolerance: float = 0.005
-) -> dict:
+def judge(nets: dict[Key, np.ndarray], ceiling: float = 0.56, tolerance: float = 0.005) -> dict:
     """Verdicts by id."""
     samples = joint_bootstrap(list(nets.values()), 1000, np.random.default_rng(2))
     quantities = {
         key: claims.Quantity(float(own.mean()), samples[:, i])
         for i, (key, own) in enumerate(nets.items())
     }
-    budgets = tuple(b for b in BUDGETS if any(key[2] == b for key in nets if key[0] == "mimic"))
-    found = verdicts.judge(
-        claims.claims(claims.Run(quantities, budgets, tolerance, ceiling)), LEVEL
-    )
+    ensemble = quantities.pop(None, None)
+    mimics = {name.budget for name in quantities if name.group == "mimic"}
+    budgets = tuple(budget for budget in BUDGETS if budget in mimics)
+    run = claims.Run(quantities, budgets, tolerance, ceiling, ensemble)
+    found = verdicts.judge(claims.claims(run), LEVEL)
     return {each.claim.id: each for each in found}
 
 
@@ -83,7 +85,7 @@ def test_the_effects_of_the_papers_own_tables() -> None:
     )
 
 
-def swapped(nets: dict, *pairs: tuple[claims.Key, claims.Key]) -> dict:
+def swapped(nets: dict, *pairs: tuple[Key, Key]) -> dict:
     """The same nets with the hits of each pair exchanged."""
     other = dict(nets)
     for a, b in pairs:
@@ -91,8 +93,8 @@ def swapped(nets: dict, *pairs: tuple[claims.Key, claims.Key]) -> dict:
     return other
 
 
-def mimic(row: str, budget: str) -> claims.Key:
-    return ("mimic", row, budget)
+def mimic(row: str, budget: str) -> CellName:
+    return CellName("mimic", row, budget)
 
 
 TURNED = {
@@ -104,8 +106,8 @@ TURNED = {
         (mimic("mlp3", "1M"), mimic("mlp5", "1M")),
     ],
     "depth_beats_size": [(mimic("conv1", "10M"), mimic("conv2", "1M"))],
-    "compression_gap": [(mimic("conv2", "10M"), ("hard", "conv2", "10M"))],
-    "below_ensemble": [(mimic("conv4", "10M"), claims.ENSEMBLE)],
+    "compression_gap": [(mimic("conv2", "10M"), CellName("hard", "conv2", "10M"))],
+    "below_ensemble": [(mimic("conv4", "10M"), None)],
     "mlp_ceiling": [(mimic("mlp1", "10M"), mimic("conv1", "10M"))],
 }
 
@@ -162,7 +164,7 @@ def test_what_is_missing_is_not_tested() -> None:
     nets = {
         key: net
         for key, net in hits(accuracies()).items()
-        if key[1] in ("mlp2", "conv1") and key[2] == "1M"
+        if key and key.row in ("mlp2", "conv1") and key.budget == "1M"
     }
     found = judge(nets)
     assert (
@@ -248,23 +250,24 @@ def test_json_and_markdown() -> None:
 def test_only_the_papers_rows_with_nets_of_their_depth_are_compared() -> None:
     """As docs/statistics.md says; a row that is called like a convolutional one is none."""
     shares = {
-        ("mimic", "conv1", "1M"): 0.6,
-        ("mimic", "conv2", "1M"): 0.1,
-        ("mimic", "narrow", "1M"): 0.1,
-        ("mimic", "conv-like", "1M"): 0.9,
-        ("mimic", "mlp2", "1M"): 0.4,
-        claims.ENSEMBLE: 0.8,
+        mimic("conv1", "1M"): 0.6,
+        mimic("conv2", "1M"): 0.1,
+        mimic("narrow", "1M"): 0.1,
+        mimic("conv-like", "1M"): 0.9,
+        mimic("mlp2", "1M"): 0.4,
     }
-    families = {key: key[1] for key in shares if key != claims.ENSEMBLE}
+    families = {name: name.row for name in shares}
     families |= {
-        ("mimic", "conv2", "1M"): "mlp2",
-        ("mimic", "narrow", "1M"): "conv2",
-        ("mimic", "conv-like", "1M"): "mlp2",
+        mimic("conv2", "1M"): "mlp2",
+        mimic("narrow", "1M"): "conv2",
+        mimic("conv-like", "1M"): "mlp2",
     }
-    quantities = {key: claims.Quantity(share, np.array([share])) for key, share in shares.items()}
+    quantities = {name: claims.Quantity(share, np.array([share])) for name, share in shares.items()}
+    ensemble = claims.Quantity(0.8, np.array([0.8]))
     kept = claims.of_the_papers_rows(quantities, families)
-    assert [key[1] for key in kept] == ["conv1", "mlp2", ""]
-    found = {each.id: each for each in claims.claims(claims.Run(kept, ("1M",), 0.005, None))}
+    assert [name.row for name in kept] == ["conv1", "mlp2"]
+    run = claims.Run(kept, ("1M",), 0.005, None, ensemble)
+    found = {each.id: each for each in claims.claims(run)}
     assert [each.name for each in found["conv_gap"].comparisons] == ["conv1 over mlp2 at 1M"]
     assert not found["depth_order"].comparisons
     assert found["below_ensemble"].effects[""].value == pytest.approx(0.2)

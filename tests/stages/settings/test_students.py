@@ -14,15 +14,13 @@ from tests.helpers.params import changed
 
 
 @pytest.mark.parametrize("target", ["mimic", "hard"])
-def test_students_are_planned_with_their_sections_multiple(target: students.Target) -> None:
-    params = changed(f"{groups.SECTION[target]}/width_multiple", 8)
+def test_students_are_planned_with_their_sections_multiple(target: groups.Group) -> None:
+    params = changed(f"{groups.GROUPS[target].section}/width_multiple", 8)
     section, entry = students.matrix(params, target), students.row(params, target, "conv2")
     numerics, execution = common.numerics(params), common.execution(params)
     cell = Cell(
         Path(),
-        target,
-        "conv2",
-        "180k",
+        groups.CellName(target, "conv2", "180k"),
         "conv2",
         section,
         entry,

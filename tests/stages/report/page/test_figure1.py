@@ -9,19 +9,20 @@ from stages.report.figures.style import REACH
 from stages.report.page.figure1 import figure1, with_paper
 from stages.report.paper import paper_values
 from stages.settings.budgets import parse_budget
+from stages.settings.groups import CellName
 from tests.helpers.page_parts import cell, validated
 
 
 def test_figure_1_has_every_cell_and_the_papers() -> None:
     cells = {
-        ("mimic", row, budget): cell(row, budget, 0.2, 0.7, size)
+        CellName("mimic", row, budget): cell(row, budget, 0.2, 0.7, size)
         for row in ("mlp2", "conv1")
         for budget, size in (("1M", 1_010_000), ("10M", 9_990_000))
     }
-    cells["hard", "conv1", "10M"] = cell("conv1", "10M", 0.3, 0.6, 9_990_000)
+    cells[CellName("hard", "conv1", "10M")] = cell("conv1", "10M", 0.3, 0.6, 9_990_000)
     lines = [
-        (row, budget, each.params, 1, 0.7, 0.71, 0.69, target)
-        for (target, row, budget), each in cells.items()
+        (name.row, name.budget, each.params, 1, 0.7, 0.71, 0.69, name.group)
+        for name, each in cells.items()
     ]
     names = ["row", "budget", "params", "trials_shown", "mean", "best", "fifth", "target"]
     nets = {"mlp2": "mlp2", "conv1": "conv1"}
