@@ -71,6 +71,12 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
 class Plan:
     """Widths of one student and what they cost.
 
+    >>> net = Plan("mlp2", (20, 10), None, 61780, 0.03, Inputs.images(32), 10)
+    >>> [(layer.kind, layer.inputs, layer.outputs) for layer in net.layers]
+    [('fc', 3072, 20), ('fc', 20, 10), ('out', 10, 10)]
+    >>> Plan.from_json(net.to_json()) == net
+    True
+
     Attributes:
         family: a key of `FAMILIES`.
         widths: the optimised ones in order; filters per convolution, then for MLPs and nets with

@@ -66,6 +66,11 @@ def chain(
 ) -> tuple[Layer, ...]:
     """Layers of a net: convolutions and pools, then a bottleneck, hidden layers and the output.
 
+    >>> images = Inputs.images(32)
+    >>> net = chain("cp", [8], [16], kernel=5, pool=2, bottleneck=None, classes=10, inputs=images)
+    >>> [(layer.kind, layer.outputs, layer.params) for layer in net]
+    [('conv', 8, 608), ('pool', 8, 0), ('fc', 16, 32784), ('out', 10, 170)]
+
     Args:
         layout: a `c` per convolution (stride 1, same size) and a `p` per max-pool, in order.
         convs: filters of each convolution, as many as `layout` has `c`.
