@@ -77,6 +77,7 @@ def reported_logits(name: CellName, cell: CellResult, labels: np.ndarray) -> lis
 
     best = cell.shown.iloc[0]
     hashes = {("trials", int(best["trial"])): best["test_sha256"]}
+
     again = cell.retrained.dropna(subset=["test_accuracy"])
     for run, sha256 in zip(again["run"], again["test_sha256"], strict=True):
         hashes["retrained", int(run)] = sha256
@@ -91,6 +92,7 @@ def reported_logits(name: CellName, cell: CellResult, labels: np.ndarray) -> lis
                 f"'dvc repro --force {name.dvc}'"
             )
         logits.append(net)
+
     return logits
 
 
@@ -105,10 +107,13 @@ def resampled(
     """
     hits = [*(net.hits for net in nets), ensemble_hits[None]]
     rng = np.random.default_rng((seed, zlib.crc32(b"assess")))
+
     samples = joint_bootstrap(hits, settings.resamples, rng)
+
     *of_cells, of_ensemble = (
         claims.Quantity(float(each.mean()), samples[:, i]) for i, each in enumerate(hits)
     )
+
     return {net.name: each for net, each in zip(nets, of_cells, strict=True)}, of_ensemble
 
 
@@ -121,8 +126,10 @@ def judged(
     """The verdict on each claim."""
     budgets = {name.budget for name in accuracies if name.group == "mimic"}
     ceiling = None if settings.mlp_ceiling_pct is None else settings.mlp_ceiling_pct / 100
+
     run = claims.Run(
-        claims.of_the_papers_rows(accuracies, {net.name: net.cell.family for net in nets}),
+        accuracies,
+        {net.name: net.cell.family for net in nets},
         tuple(sorted(budgets, key=parse_budget)),
         settings.tolerance_pct / 100,
         ceiling,
@@ -142,6 +149,7 @@ def varied(
             entry = params["ablation_rows"][name.row]
             base = accuracies[CellName("mimic", of, name.budget)]
             pairs.append(ablations.Pair(name.row, of, name.budget, entry, accuracy, base))
+
     return pairs
 
 
@@ -154,6 +162,7 @@ def fidelities(
     single teacher by validation error.
     """
     ensemble = mean_logits(members)
+
     lines = []
     for net in nets:
         name = net.name
@@ -182,10 +191,12 @@ def drawn_outputs(nets: list[ReportedNet], members: dict[int, np.ndarray]) -> di
         ]
         if not mimic:
             continue
+
         best = min(mimic, key=lambda net: net.cell.shown["validation_error"].iloc[0])
         shown[best.name.words] = best.logits
         twin = replace(best.name, group="hard")
         shown.update({net.name.words: net.logits for net in nets if net.name == twin})
+
     return shown
 
 
@@ -198,6 +209,7 @@ def claims_caption(
     cell = "net a cell" if runs == [1] else "nets a cell"
     over = "test images only, not seeds" if runs == [1] else "test images and seeds"
     level = f"{100 * settings.level:g}\u00a0%"
+
     return (
         f"**Claims of the paper** ({where}). {images:,} test images, {seeds} {cell}, "
         f"{level} intervals from {settings.resamples:,} resamples of {over}; "
@@ -269,6 +281,7 @@ def main() -> None:
             "calibration.csv": calibrations.round(6).to_csv(index=False),
         },
     )
+
     print(claims_md.split("\n\nEffects")[0])
 
 

@@ -42,11 +42,13 @@ def searches(cells: Mapping[CellName, CellResult]) -> dict[str, dict[str, pd.Dat
     """Trial tables of all searches: panel -> line -> table."""
     teachers = read_sweep(METRICS / "teachers")[0]
     depth = teacher_depth(teachers["widths"].dropna().iloc[0])
+
     panels = {"teachers": {depth: teachers}}
     for name, cell in cells.items():
         heading = f"{name.group.removesuffix('_2014')} {name.row}"
         panel = panels.setdefault(name.row if name.group == "ablation" else heading, {})
         panel[name.budget] = cell.trials
+
     return panels
 
 
@@ -54,6 +56,7 @@ def assessed(families: Mapping[str, str], where: str) -> dict[str, Figure]:
     """The figures of what assess wrote, by name."""
     fidelity = pd.read_csv(METRICS / "fidelity.csv").fillna({"row": "", "budget": ""})
     curves = pd.read_csv(METRICS / "calibration.csv")
+
     # a class may be called NA, or 01
     words = {"true": str, "predicted": str}
     confusion = pd.read_csv(METRICS / "confusion.csv", dtype=words, keep_default_na=False)
@@ -63,6 +66,7 @@ def assessed(families: Mapping[str, str], where: str) -> dict[str, Figure]:
     calibrated = fidelity.set_index("net").loc[list(dict.fromkeys(curves.net))].reset_index()
     students = fidelity[fidelity.target.isin(["mimic", "hard"])]
     classes = list(dict.fromkeys(confusion.true))
+
     return {
         "claims": claims(json.loads((METRICS / "claims.json").read_text()), where),
         "fidelity": outputs.fidelity(students, families, where),
@@ -110,6 +114,7 @@ def main() -> None:
         ),
         "ablations.png": varied(params, of_rows, where),
     }
+
     figures |= {f"{name}.png": figure for name, figure in assessed(of_rows, where).items()}
 
     write_all(figures)

@@ -64,6 +64,7 @@ def log_scales(params: dict[str, Any]) -> dict[str, set[str]]:
     for name in cells(params):
         section = matrix(params, name.group)
         spaces[name.words] = {**section.space, **row(params, name.group, name.row).space}
+
     return {
         search: {name for name, item in space.items() if isinstance(item, Range) and item.log}
         for search, space in spaces.items()
@@ -78,6 +79,7 @@ def student_outputs(cell: CellResult) -> np.ndarray:
     """
     name = CellName("mimic", cell.row, cell.budget)
     path = DATA / name.files / "test.safetensors"
+
     trial = cell.shown.iloc[0]
     logits = read_test_logits(path).get("trials", {}).get(int(trial["trial"]))
     if logits is None or fingerprint(logits) != trial["test_sha256"]:
@@ -85,6 +87,7 @@ def student_outputs(cell: CellResult) -> np.ndarray:
             f"{path} does not match {METRICS / name.files}.csv: take both from the same run, "
             f"with 'dvc checkout {path.parent}' or 'dvc pull {path.parent}'"
         )
+
     return logits
 
 
@@ -105,6 +108,7 @@ def ensemble_outputs(shape: tuple[int, int], student: np.ndarray) -> np.ndarray:
             f"{path} has no outputs for the {shape[0]} test images and {shape[1]} classes of "
             "data/prepared: run 'dvc repro --force ensemble'"
         )
+
     return mean_logits(members)
 
 
@@ -125,9 +129,12 @@ def read_examples(top: CellResult) -> PageExamples:
     """
     inputs, labels, header = read_test(DATA / "prepared")
     classes = header["classes"]
+
     student = student_outputs(top)
     logits = ensemble_outputs((len(labels), len(classes)), student)
+
     originals, views = read_samples()
+
     return PageExamples(
         inputs=inputs,
         labels=labels,
@@ -174,6 +181,7 @@ def main() -> None:
     """Run the stage."""
     page = compose(read(read_params()))
     text = render(page.values, page.charts)
+
     tables = [read_markdown(METRICS, name) for name in ("table1", "table2")]
 
     write_text(OUT, text)

@@ -52,6 +52,7 @@ def figure1_numbers(cells: list[CellResult]) -> pd.DataFrame:
                 "fifth": shown.iloc[-1],
             }
         )
+
     return pd.DataFrame(rows)
 
 
@@ -101,6 +102,7 @@ def main() -> None:
     mimic = groups["mimic"]
     hard = groups["hard"]
     earlier = groups["teacher_2014"]
+
     teachers, best_teacher = read_sweep(METRICS / "teachers")
     of_ensemble = read_ensemble(METRICS / "ensemble.json")
 
@@ -109,6 +111,7 @@ def main() -> None:
     accuracies = nested(
         [*mimicking, *groups["ablation"]], [*hard, *earlier], best_teacher, of_ensemble
     )
+
     first = table1(hard, teachers, of_ensemble, members, settings.comparable, earlier)
     second = table2(mimicking, settings.comparable)
 
@@ -143,6 +146,7 @@ def main() -> None:
         print(
             f"tabulate: Figure 1 wants {REPORTED_TRIALS} trials a cell, the fewest here are {fewest}"
         )
+
     print(f"tabulate: Table 1, Table 2 and the numbers of Figure 1 in {METRICS}/")
 
 

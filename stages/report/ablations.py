@@ -114,6 +114,7 @@ def table(pairs: Sequence[Pair], level: float) -> pd.DataFrame:
         what = described(pair.entry)
         name = (pair.row, pair.of, pair.budget, what)
         lines.append((*name, measure, number, *points, float(f"{p:.3g}"), verdict))
+
     return pd.DataFrame(lines, columns=COLUMNS).astype({"number": "Int64"})
 
 
@@ -134,6 +135,7 @@ def sentence(line: Any) -> str:
         WORSE: f"is worse by {-line.difference_pct:.2f} points",
         OPEN: f"makes no difference that this run could show ({line.difference_pct:+.2f} points)",
     }[line.verdict]
+
     return (
         f"With {line.what} {line.of} at {line.budget} {change}: {per_cent(line.accuracy_pct)} "
         f"instead of {per_cent(line.base_pct)}, "
@@ -158,6 +160,7 @@ def to_markdown(frame: pd.DataFrame, caption: str) -> str:
         "p",
         "Verdict",
     ]
+
     lines = [
         [
             line.row,
@@ -171,5 +174,6 @@ def to_markdown(frame: pd.DataFrame, caption: str) -> str:
         ]
         for line in frame.itertuples()
     ]
+
     sentences = "\n".join(f"- {sentence(line)}" for line in frame.itertuples())
     return f"{markdown(caption, head, lines, words=3)}\n{sentences}\n"

@@ -119,12 +119,14 @@ def _family(stem: Path, trials: pd.DataFrame) -> str:
     """What the column `family` says; empty where there is no such column."""
     if "family" not in trials:
         return ""
+
     names = [str(name) for name in trials["family"].unique()]
     if len(names) != 1 or names[0] not in FAMILIES:
         raise ValueError(
             f"{stem.parent / stem.name}.csv is damaged (column family says {', '.join(names)}, "
             f"allowed is one of {', '.join(FAMILIES)}): run 'dvc repro --force'"
         )
+
     return names[0]
 
 
@@ -146,6 +148,7 @@ def read_retrained(stem: Path) -> pd.DataFrame:
             raise ValueError("column run does not count from 0")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{path} is damaged ({error}): run 'dvc repro --force'") from error
+
     return frame
 
 
@@ -158,6 +161,7 @@ def read_sweep(stem: Path) -> tuple[pd.DataFrame, dict[str, float]]:
     """
     table = stem.parent / f"{stem.name}.csv"
     metrics = stem.parent / f"{stem.name}.json"
+
     for path in (table, metrics):
         if not path.is_file():
             raise FileNotFoundError(f"{path} not found: run 'dvc repro' to have this cell trained")
@@ -170,6 +174,7 @@ def read_sweep(stem: Path) -> tuple[pd.DataFrame, dict[str, float]]:
         raise ValueError(
             f"{table} or {metrics} is damaged ({error}): run 'dvc repro --force'"
         ) from error
+
     return frame, facts
 
 
@@ -192,6 +197,7 @@ def read_ensemble(path: Path) -> dict[str, float]:
         raise ValueError(
             f"{path} is damaged ({error}): run 'dvc repro --force ensemble'"
         ) from error
+
     return facts
 
 

@@ -2,20 +2,25 @@
 
 A claim holds if every one of its comparisons does: a difference of accuracies that lies above a
 bound, which is 0 except for `params_monotone`. What has no cells in a run is not compared, and a
-claim without a comparison is not tested. Only the paper's own rows are compared.
+claim without a comparison is not tested.
+
+Claims about nets with or without convolution, about budgets, labels and the ensemble count every
+row of mimic nets, whatever its name: the family of its nets says whether they have convolution.
+Claims about particular depths (`depth_order`, `mlp_best_depth`, `depth_beats_size`) count the
+paper's rows only. Ablations and the nets of 2014 count in none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from itertools import pairwise
 
 import numpy as np
 
-from stages.report.paper import of_the_paper, paper_values
-from stages.settings.groups import CellName, Group
+from stages.report.paper import convolutions, of_the_paper, paper_values, printed_rows
+from stages.settings.groups import CellName
 
 MLPS = ("mlp1", "mlp2", "mlp3", "mlp4", "mlp5")
 CONVS = ("conv1", "conv2", "conv3", "conv4")
@@ -24,7 +29,7 @@ CONVS = ("conv1", "conv2", "conv3", "conv4")
 
 @dataclass(frozen=True)
 class Quantity:
-    """An accuracy or a difference of accuracies (fractions), with bootstrap samples (resamples,)."""
+    """An accuracy or a difference of two (fractions), with bootstrap samples (resamples,)."""
 
     value: float
     samples: np.ndarray
@@ -53,28 +58,13 @@ def smallest(quantities: Sequence[Quantity]) -> Quantity:
     return reduce(smaller, quantities)
 
 
-def of_the_papers_rows(
-    accuracies: Mapping[CellName, Quantity], families: Mapping[CellName, str]
-) -> dict[CellName, Quantity]:
-    """The accuracies that claims compare: those of rows that are the paper's.
-
-    Args:
-        accuracies: of each cell's nets.
-        families: of each cell's nets, keys of FAMILIES.
-    """
-    return {
-        name: accuracy
-        for name, accuracy in accuracies.items()
-        if of_the_paper(name.row, families[name])
-    }
-
-
 @dataclass(frozen=True)
 class Run:
     """What was tested.
 
     Attributes:
         accuracies: of each cell's nets.
+        families: of each cell's nets, keys of FAMILIES.
         budgets: of the mimic nets, smallest first.
         tolerance, ceiling: fractions, `assess.tolerance_pct` and `assess.mlp_ceiling_pct`; the
             ceiling is None if there is none.
@@ -82,26 +72,63 @@ class Run:
     """
 
     accuracies: Mapping[CellName, Quantity]
+    families: Mapping[CellName, str]
     budgets: tuple[str, ...]
     tolerance: float
     ceiling: float | None
     ensemble: Quantity | None = None
 
-    def has(self, row: str, budget: str, group: Group = "mimic") -> bool:
-        """Whether there is this cell."""
-        return CellName(group, row, budget) in self.accuracies
+    def has_convolution(self, name: CellName) -> bool:
+        """Whether a cell's nets have convolutional layers."""
+        return convolutions(self.families[name]) > 0
 
-    def of(self, row: str, budget: str, group: Group = "mimic") -> Quantity:
-        """Accuracy of a cell."""
-        return self.accuracies[CellName(group, row, budget)]
+    def is_printed(self, name: CellName) -> bool:
+        """Whether a cell's row is the paper's: it has its name, and nets of its depth."""
+        return of_the_paper(name.row, self.families[name])
 
-    def mimics(self, rows: Sequence[str]) -> list[CellName]:
-        """The mimic cells of some rows."""
-        return [name for name in self.accuracies if name.group == "mimic" and name.row in rows]
+    def are_the_same(self, name: CellName, other: CellName) -> bool:
+        """Whether two cells of one row have the same nets, or both the paper's nets of that row."""
+        same_family = self.families[name] == self.families[other]
+        return same_family or (self.is_printed(name) and self.is_printed(other))
 
-    def some(self, rows: Sequence[str], budget: str) -> list[str]:
-        """Those of the rows that have this budget."""
-        return [row for row in rows if self.has(row, budget)]
+    def mimics(self, budget: str | None = None, convolution: bool | None = None) -> list[CellName]:
+        """The cells of mimic nets, of rows of any name.
+
+        Args:
+            budget: only those of this budget.
+            convolution: only nets with convolution, or only nets without.
+        """
+        return [
+            name
+            for name in self.accuracies
+            if name.group == "mimic"
+            and budget in (None, name.budget)
+            and convolution in (None, self.has_convolution(name))
+        ]
+
+    def in_order(self, names: Sequence[CellName]) -> list[CellName]:
+        """Cells of the paper's rows as the paper lists them, then those of other rows as before."""
+        order = (*MLPS, *CONVS)
+
+        def place(name: CellName) -> int:
+            listed = name.row in order and self.is_printed(name)
+            return order.index(name.row) if listed else len(order)
+
+        return sorted(names, key=place)
+
+    def row_name(self, name: CellName) -> str:
+        """A cell's row: "narrow", or "conv2 (conv3)" if its nets are not the paper's `conv2`."""
+        misleading = name.row in printed_rows() and not self.is_printed(name)
+        return f"{name.row} ({self.families[name]})" if misleading else name.row
+
+    def printed(self, rows: Sequence[str], budget: str) -> list[str]:
+        """Those of the paper's rows that have mimic nets of this budget."""
+        cells = {name.row for name in self.mimics(budget) if self.is_printed(name)}
+        return [row for row in rows if row in cells]
+
+    def of(self, row: str, budget: str) -> Quantity:
+        """Accuracy of a row's mimic nets."""
+        return self.accuracies[CellName("mimic", row, budget)]
 
 
 @dataclass(frozen=True)
@@ -139,17 +166,22 @@ def _conv_gap(run: Run) -> Claim:
     )
 
     for budget in run.budgets:
-        convs = run.some(CONVS, budget)
-        mlps = run.some(MLPS, budget)
+        convs = run.in_order(run.mimics(budget, convolution=True))
+        mlps = run.in_order(run.mimics(budget, convolution=False))
         claim.comparisons.extend(
-            Comparison(f"{conv} over {mlp} at {budget}", run.of(conv, budget) - run.of(mlp, budget))
+            Comparison(
+                f"{run.row_name(conv)} over {run.row_name(mlp)} at {budget}",
+                run.accuracies[conv] - run.accuracies[mlp],
+            )
             for conv in convs
             for mlp in mlps
         )
+
         if convs and mlps:
-            weakest = smallest([run.of(conv, budget) for conv in convs])
-            best = largest([run.of(mlp, budget) for mlp in mlps])
+            weakest = smallest([run.accuracies[conv] for conv in convs])
+            best = largest([run.accuracies[mlp] for mlp in mlps])
             claim.effects[budget] = weakest - best
+
     return claim
 
 
@@ -165,11 +197,12 @@ def _depth_order(run: Run) -> Claim:
             Comparison(
                 f"{deep} over {flat} at {budget}", run.of(deep, budget) - run.of(flat, budget)
             )
-            for flat, deep in pairwise(run.some(CONVS, budget))
+            for flat, deep in pairwise(run.printed(CONVS, budget))
         ]
         if steps:
             claim.comparisons.extend(steps)
             claim.effects[budget] = smallest([step.difference for step in steps])
+
     return claim
 
 
@@ -180,16 +213,22 @@ def _params_monotone(run: Run) -> Claim:
         "largest budget over the smallest",
     )
 
-    for row in (*MLPS, *CONVS):
-        budgets = [budget for budget in run.budgets if run.has(row, budget)]
+    for listed in dict.fromkeys(name.row for name in run.in_order(run.mimics())):
+        cells = [CellName("mimic", listed, budget) for budget in run.budgets]
+        known = [name for name in cells if name in run.accuracies]
+        row = run.row_name(known[0])
         claim.comparisons.extend(
             Comparison(
-                f"{row}, {more} over {less}", run.of(row, more) - run.of(row, less), -run.tolerance
+                f"{row}, {more.budget} over {less.budget}",
+                run.accuracies[more] - run.accuracies[less],
+                -run.tolerance,
             )
-            for less, more in pairwise(budgets)
+            for less, more in pairwise(known)
         )
-        if len(budgets) > 1:
-            claim.effects[row] = run.of(row, budgets[-1]) - run.of(row, budgets[0])
+
+        if len(known) > 1:
+            claim.effects[row] = run.accuracies[known[-1]] - run.accuracies[known[0]]
+
     return claim
 
 
@@ -201,8 +240,9 @@ def _mlp_best_depth(run: Run) -> Claim:
     )
 
     for budget in run.budgets:
-        middle = [run.of(row, budget) for row in run.some(("mlp2", "mlp3"), budget)]
-        others = run.some(("mlp1", "mlp4", "mlp5"), budget)
+        middle = [run.of(row, budget) for row in run.printed(("mlp2", "mlp3"), budget)]
+        others = run.printed(("mlp1", "mlp4", "mlp5"), budget)
+
         if middle and others:
             claim.comparisons.extend(
                 Comparison(
@@ -212,6 +252,7 @@ def _mlp_best_depth(run: Run) -> Claim:
             )
             best_other = largest([run.of(row, budget) for row in others])
             claim.effects[budget] = largest(middle) - best_other
+
     return claim
 
 
@@ -224,10 +265,11 @@ def _depth_beats_size(run: Run) -> Claim:
 
     low = run.budgets[0]
     high = run.budgets[-1]
-    if low != high and run.has("conv2", low) and run.has("conv1", high):
+    if low != high and run.printed(["conv2"], low) and run.printed(["conv1"], high):
         difference = run.of("conv2", low) - run.of("conv1", high)
         claim.comparisons.append(Comparison(f"conv2 at {low} over conv1 at {high}", difference))
         claim.effects[""] = difference
+
     return claim
 
 
@@ -239,12 +281,18 @@ def _compression_gap(run: Run) -> Claim:
     )
 
     for name, hard in run.accuracies.items():
-        row = name.row
-        budget = name.budget
-        if name.group == "hard" and row in (*MLPS, *CONVS) and run.has(row, budget):
-            difference = run.of(row, budget) - hard
-            claim.comparisons.append(Comparison(f"{row} at {budget}, mimic over hard", difference))
-            claim.effects[f"{row} {budget}"] = difference
+        mimic = replace(name, group="mimic")
+        if name.group != "hard" or mimic not in run.accuracies:
+            continue
+
+        if run.are_the_same(name, mimic):
+            row = run.row_name(name)
+            difference = run.accuracies[mimic] - hard
+            claim.comparisons.append(
+                Comparison(f"{row} at {name.budget}, mimic over hard", difference)
+            )
+            claim.effects[f"{row} {name.budget}"] = difference
+
     return claim
 
 
@@ -255,16 +303,19 @@ def _below_ensemble(run: Run) -> Claim:
         "ensemble over the best mimic net",
     )
 
-    cells = run.mimics((*MLPS, *CONVS))
+    cells = run.mimics()
     ensemble = run.ensemble
+
     if ensemble is not None and cells:
         claim.comparisons.extend(
             Comparison(
-                f"ensemble over {name.row} at {name.budget}", ensemble - run.accuracies[name]
+                f"ensemble over {run.row_name(name)} at {name.budget}",
+                ensemble - run.accuracies[name],
             )
             for name in cells
         )
         claim.effects[""] = ensemble - largest([run.accuracies[name] for name in cells])
+
     return claim
 
 
@@ -282,17 +333,19 @@ def _mlp_ceiling(run: Run) -> Claim:
         f"{100 * run.ceiling:g}\u00a0% over the best net without convolution",
     )
 
-    cells = run.mimics(MLPS)
+    cells = run.mimics(convolution=False)
     ceiling = Quantity(run.ceiling, np.array(run.ceiling))
     claim.comparisons.extend(
         Comparison(
-            f"{name.row} at {name.budget} below {100 * run.ceiling:g}\u00a0%",
+            f"{run.row_name(name)} at {name.budget} below {100 * run.ceiling:g}\u00a0%",
             ceiling - run.accuracies[name],
         )
         for name in cells
     )
+
     if cells:
         claim.effects[""] = ceiling - largest([run.accuracies[name] for name in cells])
+
     return claim
 
 
@@ -334,7 +387,8 @@ def paper_effects() -> dict[str, dict[str, float]]:
         if model.startswith("Ensemble of 16"):
             ensemble = accuracy
 
-    run = Run(accuracies, tuple(printed["table2"]["budgets"]), 0.0, 0.75, ensemble)
+    families = {name: name.row for name in accuracies}
+    run = Run(accuracies, families, tuple(printed["table2"]["budgets"]), 0.0, 0.75, ensemble)
     return {
         claim.id: {key: round(100 * effect.value, 4) for key, effect in claim.effects.items()}
         for claim in claims(run)

@@ -106,6 +106,7 @@ def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int =
         abs(accuracy - confidence) * count
         for confidence, accuracy, count in _reliability(values, labels, bins)
     ]
+
     return sum(gaps) / len(values)
 
 
@@ -131,6 +132,7 @@ def _reliability(
     right = probabilities.argmax(axis=1) == labels
     which = np.searchsorted(np.arange(1, bins) / bins, confidence, side="left")
     groups = [which == k for k in np.unique(which)]
+
     return [(float(confidence[g].mean()), float(right[g].mean()), int(g.sum())) for g in groups]
 
 
@@ -160,6 +162,7 @@ def _logits(values: np.ndarray, name: str) -> np.ndarray:
         raise ValueError(
             f"{name} of {bad} among {len(array)} images are not finite: nothing can be measured"
         )
+
     return array
 
 

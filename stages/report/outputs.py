@@ -30,6 +30,7 @@ def to_markdown(table: pd.DataFrame, caption: str) -> str:
         numbers = ["" if pd.isna(value) else form.format(value) for value, form in forms]
         shares = [per_cent(100 * share) for share in (entry.accuracy, entry.agreement)]
         lines.append([name, size, *shares, *numbers, per_cent(100 * entry.ece)])
+
     return markdown(caption, head, lines)
 
 

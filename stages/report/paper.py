@@ -19,7 +19,7 @@ def paper_values() -> dict[str, Any]:
 
 
 def printed_rows() -> dict[str, Any]:
-    """Row -> label and accuracies by budget, as Table 2 prints them; its last line is `snn-2014`."""
+    """Row -> label and accuracies by budget, as in Table 2; its last line is `snn-2014`."""
     table = paper_values()["table2"]
     last = table["reference_row"]
     reference = {"label": last["label"], "accuracy": {BUDGET_2014: last["accuracy"]}}
@@ -50,7 +50,7 @@ def of_the_paper(row: str, family: str) -> bool:
 
 
 def label(row: str, family: str) -> str:
-    """What figures call a row: Table 2's words for its depth if it is the paper's, else its name."""
+    """A row in figures: Table 2's words for its depth if it is the paper's, else its name."""
     printed = paper_values()["table2"]["rows"]
     if row not in printed or not of_the_paper(row, family):
         return row

@@ -101,17 +101,21 @@ def to_markdown(frame: pd.DataFrame, bias: tuple[float, float, float] | None, ca
         spread = "" if np.isnan(entry.low_pct) else f" [{entry.low_pct:.2f}, {entry.high_pct:.2f}]"
         means = ["", ""]
         difference = ""
+
         if entry.runs:
             means = [f"{per_cent(entry.mean_pct)}{spread}", per_cent(entry.iqm_pct)]
             difference = f"{entry.difference_pct:+.2f}"
+
         best = per_cent(entry.best_of_sweep_pct)
         lines.append([entry.target, entry.row, entry.budget, runs, *means, best, difference])
 
     if bias is None:
         return f"{markdown(caption, head, lines, words=3)}\nNo run of a retrained net succeeded.\n"
+
     sentence = (
         "Retrained nets less the best of their sweep: interquartile mean "
         f"{bias[0]:+.2f} points, 95\u00a0% interval [{bias[1]:+.2f}, {bias[2]:+.2f}], "
         "runs resampled within their cell."
     )
+
     return f"{markdown(caption, head, lines, words=3)}\n{sentence}\n"

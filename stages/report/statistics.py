@@ -63,6 +63,7 @@ def joint_bootstrap(
             drawn = rng.integers(total, size=(resamples, total - 1))
             runs = np.take_along_axis(runs, drawn, axis=1)
         means.append(runs.mean(axis=1) / n)
+
     return np.stack(means, axis=1)
 
 
@@ -82,6 +83,7 @@ def _checked(nets: Sequence[np.ndarray]) -> np.ndarray:
         raise ValueError(
             f"hits are on {sizes} images: all nets need the same number, at most {EXACT}"
         )
+
     return np.concatenate(nets).T.astype(np.float32)
 
 
@@ -136,6 +138,7 @@ def holm(p: Sequence[float]) -> list[float]:
     stepped = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1))
     adjusted = np.empty_like(values)
     adjusted[order] = np.minimum(stepped, 1)
+
     return adjusted.tolist()
 
 

@@ -30,6 +30,7 @@ def teacher_architecture(widths: str) -> str:
             return f"{c1}c-mp-{fc}fc³"
         case [fc]:
             return f"{fc}fc³"
+
     raise ValueError(
         f"a teacher has the widths {widths!r}, allowed are 4, 2 or 1: run 'dvc repro teachers'"
     )
@@ -66,6 +67,7 @@ def architecture(family: str) -> str:
     layers = [{"c": "c", "p": "mp"}[letter] for letter in net.layout]
     if net.bottleneck:
         layers.append("lfc")
+
     return "-".join([*layers, *["fc"] * net.hidden])
 
 
@@ -109,6 +111,7 @@ def table1(
     best = best.sort_values(["validation_error", "trial"], kind="stable").head(len(ORDINALS))
     layout = teacher_layout(best["widths"].iloc[0])
     of_images = layout == LAYOUTS[4]
+
     kind = "Teacher CNN" if of_images else "Teacher"
     for ordinal, (_, entry) in zip(ORDINALS, best.iterrows(), strict=False):
         name = f"{kind} {ordinal}"
@@ -132,6 +135,7 @@ def table1(
         params = scores["ensemble_params"]
         rows.append((name, shape, params, scores["ensemble_test_accuracy"], at))
 
+    # Accuracies in per cent.
     lines = [
         (name, shape, int(params), 100 * accuracy, at["test_accuracy_pct"] if at else None)
         for name, shape, params, accuracy, at in rows
@@ -154,11 +158,13 @@ def table2(cells: list[CellResult], comparable: bool) -> pd.DataFrame:
             value is empty where the paper has no such row or budget.
     """
     printed = printed_rows()
+
     lines = []
     for cell in cells:
         label = printed[cell.row]["label"] if of_the_paper(cell.row, cell.family) else cell.row
         paper = printed_accuracies(cell.row, label).get(cell.budget)
         lines.append((cell.row, label, cell.budget, cell.params, 100 * cell.test_accuracy, paper))
+
     columns = ["row", "label", "budget", "params", "accuracy_pct", "paper_pct"]
     return _difference(pd.DataFrame(lines, columns=columns), comparable)
 
@@ -209,6 +215,7 @@ def markdown1(frame: pd.DataFrame, caption: str, comparable: bool) -> str:
         if comparable:
             line.append(_signed(entry.difference_pct))
         lines.append(line)
+
     return markdown(caption, head, lines, words=2)
 
 
@@ -229,6 +236,7 @@ def markdown2(frame: pd.DataFrame, caption: str, comparable: bool) -> str:
         head.append(budget)
         if budget in shared:
             head += [f"paper {budget}", *(["difference"] if comparable else [])]
+
     if not shared:
         head.append("paper, 1M to 31.6M (CIFAR-10)")
 
@@ -238,15 +246,19 @@ def markdown2(frame: pd.DataFrame, caption: str, comparable: bool) -> str:
         label = group["label"].iloc[0]
         line = [label]
         by_budget = group.set_index("budget")
+
         for budget in budgets:
             entry = by_budget.reindex([budget]).iloc[0]
             line.append(per_cent(entry.accuracy_pct))
             if budget in shared:
                 line.append(per_cent(entry.paper_pct))
                 line += [_signed(entry.difference_pct)] if comparable else []
+
         if not shared:
             line.append(_range(printed_accuracies(str(row), label)))
+
         lines.append(line)
+
     return markdown(caption, head, lines)
 
 

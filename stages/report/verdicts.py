@@ -139,6 +139,7 @@ def to_markdown(answers: dict[str, Any], caption: str) -> str:
         "Effects: differences of test accuracy in percentage points, positive where they speak "
         "for the claim."
     )
+
     return (
         markdown(caption, head, judged, words=2) + "\n" + markdown(note, second, effects, words=2)
     )
@@ -163,6 +164,7 @@ def _effect_lines(entry: dict[str, Any]) -> list[list[str]]:
         measured = "" if here is None else _interval(here)
         printed = "" if paper is None else f"{paper:+.2f}"
         lines.append(["" if i else entry["effect"], key, measured, printed])
+
     return lines
 
 

@@ -1,4 +1,4 @@
-"""A run whose rows are named by the user: what has convolution is said by the nets, not the names."""
+"""A run whose rows the user named: the nets and not the names say what has convolution."""
 
 from __future__ import annotations
 
@@ -85,11 +85,13 @@ def test_colours_are_those_of_the_nets(finished: Path) -> None:
     assert to_hex(names["narrow"]) != to_hex(colors["narrow"]), "another family, another colour"
 
 
-def test_claims_compare_the_papers_rows(finished: Path) -> None:
+def test_claims_count_rows_by_their_nets(finished: Path) -> None:
     claims = json.loads((finished / "metrics/claims.json").read_text())["claims"]
-    assert claims["conv_gap"]["comparisons"] == 1, "conv1 over mlp1"
-    assert claims["compression_gap"]["comparisons"] == 0
-    assert claims["below_ensemble"]["comparisons"] == 2
+    assert claims["conv_gap"]["comparisons"] == 4, "conv1 and narrow over mlp1 and conv-like"
+    assert list(claims["compression_gap"]["effects"]) == ["narrow 60k"]
+    assert claims["below_ensemble"]["comparisons"] == 4
+    assert claims["mlp_ceiling"]["comparisons"] == 2
+    assert claims["depth_order"]["comparisons"] == 0, "conv1 is the only row of the paper's depths"
 
 
 def test_table_1_takes_layers_from_the_net(finished: Path) -> None:

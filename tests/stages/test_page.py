@@ -1,6 +1,4 @@
-"""The report page as a file: same bytes, nothing from elsewhere, clear errors; and in a browser:
-drawn and usable.
-"""
+"""The report page: same bytes, nothing from elsewhere, clear errors; in a browser, usable."""
 
 from __future__ import annotations
 
@@ -134,10 +132,9 @@ def test_nothing_is_loaded_from_elsewhere(images: Path) -> None:
 
 
 def test_names_are_text_and_never_markup(images: Path, vectors: Path) -> None:
-    """A page with nasty names has the elements that one with harmless names has, and no event
-    handler.
-    """
-    reader, other = Reader(read(images)), Reader(read(vectors))
+    """A page with nasty names has the elements of one with harmless names, and no event handler."""
+    reader = Reader(read(images))
+    other = Reader(read(vectors))
     kinds = {tag for tag, _ in reader.elements}
     assert (
         kinds <= {tag for tag, _ in other.elements} | {"small", "th", "svg", "circle"}
@@ -173,9 +170,7 @@ def test_every_chart_is_one_that_plotly_knows(kind: str, request: pytest.Fixture
 
 
 def test_captions_say_which_trials_they_show(images: Path) -> None:
-    """The numbers of Table 2 are no points of Figure 1's solid lines, nor are its hard labels
-    means.
-    """
+    """Table 2's numbers are not points of Figure 1's solid lines, nor are its hard labels means."""
     text = read(images)
     assert "the best of them, which is what Table 2 shows" in text
     assert "trained on the true labels, the best trial alone and not a mean" in text
@@ -490,7 +485,8 @@ OVERLAPS = """() => {
   const found = [];
   for (const plot of document.querySelectorAll('.drawing'))
     for (const kind of ['.xtick text', '.ytick text', '.annotation-text']) {
-      const boxes = [...plot.querySelectorAll(kind)].map((text) => [text.textContent, text.getBoundingClientRect()]);
+      const texts = [...plot.querySelectorAll(kind)];
+      const boxes = texts.map((text) => [text.textContent, text.getBoundingClientRect()]);
       boxes.forEach(([one, a], i) => boxes.slice(i + 1).forEach(([two, b]) => {
         if (a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1)
           found.push(`${plot.id}: ${one} / ${two}`);
@@ -649,7 +645,8 @@ FAINT = """() => {
     const net = each.matches('.belief') && getComputedStyle(each).getPropertyValue('--net');
     const back = net ? net.trim().slice(1).match(/../g).map((part) => parseInt(part, 16)) : behind(each);
     const [high, low] = [light(rgb(getComputedStyle(each).color)), light(back)].sort((a, b) => b - a);
-    if ((high + 0.05) / (low + 0.05) < 4.5) found.add(`${each.tagName}.${each.className}: ${each.textContent}`);
+    const words = `${each.tagName}.${each.className}: ${each.textContent}`;
+    if ((high + 0.05) / (low + 0.05) < 4.5) found.add(words);
   }
   return [...found];
 }"""
@@ -673,7 +670,8 @@ def test_the_keyboard_reaches_everything(browser: Any, images: Path) -> None:
     )
     assert opened.js("getComputedStyle(document.activeElement).outlineWidth") == "3px"
     shown = "document.querySelectorAll('#chart-figure1 .scatterlayer .trace').length"
-    before, ticks = opened.js(shown), tab.locator("#chart-figure1 .xtick text").count()
+    before = opened.js(shown)
+    ticks = tab.locator("#chart-figure1 .xtick text").count()
     tab.keyboard.press("Space")
     assert opened.js(f"{switch}.getAttribute('aria-pressed')") == "true"
     assert opened.js(shown) == before + 9 + 2 * 4 + 1, (

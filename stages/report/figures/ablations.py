@@ -31,6 +31,7 @@ def ablations(
     """
     series = dict(list(frame.groupby("measure", sort=False)))
     heights = [max(1.6, 0.9 + 0.24 * len(frame)), *([2.6] if series else [])]
+
     figure = plt.figure(figsize=(8.2, sum(heights)), layout="constrained")
     figure.suptitle(f"Variants of mimic nets: {where}", fontsize=9, x=0.01, ha="left")
     rows = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
@@ -40,8 +41,10 @@ def ablations(
         grid = rows[1].subplots(1, max(2, len(series)), squeeze=False)[0]
         for axes in grid[len(series) :]:
             axes.set_visible(False)
+
         for axes, (measure, group) in zip(grid, series.items(), strict=False):
             _lines(axes, measure, group, wholes[measure], families)
+
     seaborn.despine(figure)
     return figure
 
@@ -73,6 +76,7 @@ def _forest(axes: Axes, frame: pd.DataFrame) -> None:
     names = [f"{line.row} {line.budget}" for line in frame.itertuples()]
     axes.set_yticks(range(len(frame)), names, fontsize=7.5)
     axes.set_ylim(len(frame) - 0.4, -0.6)
+
     axes.set_xlabel("test accuracy over that of the base, points", fontsize=8)
     axes.tick_params(axis="x", labelsize=7.5)
     axes.grid(axis="x", color="0.92", lw=0.8)
@@ -88,18 +92,22 @@ def _lines(
             *zip(part["number"], part["accuracy_pct"], strict=True),
             (whole, part["base_pct"].iloc[0]),
         ]
+
         x, y = np.array(sorted(points), dtype=float).T
         name = f"{label(of, families[of])}, {budget}"
         axes.plot(x, y / 100, marker="o", ms=4, color=colors[of], label=name)
 
     ticks = sorted({*group["number"], whole})
+
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticklabels([f"{tick}" for tick in ticks])
+
     axes.set_xlabel(f"{measure} (log scale)", fontsize=8)
     axes.set_ylabel("test accuracy", fontsize=8)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=1))
+
     axes.tick_params(labelsize=7.5)
     axes.grid(axis="y", color="0.92", lw=0.8)
     axes.legend(fontsize=7, frameon=False)

@@ -58,6 +58,7 @@ def claims(answers: dict[str, Any], where: str) -> Figure:
 
     for axes in grid.flat[len(entries) :]:
         axes.set_visible(False)
+
     for axes, entry in zip(grid.flat, entries, strict=False):
         _forest(axes, entry)
 
@@ -67,6 +68,7 @@ def claims(answers: dict[str, Any], where: str) -> Figure:
     figure.legend(keys, words, loc="outside lower left", ncols=2, frameon=False, fontsize=8)
     title = f"The paper's claims in percentage points; right of the line is in favour: {where}"
     figure.suptitle(f"{title}, {answers['images']} test images", fontsize=9, x=0.01, ha="left")
+
     return figure
 
 
@@ -79,6 +81,7 @@ def _forest(axes: Axes, entry: dict[str, Any]) -> None:
         raise ValueError(
             f"claims: got the verdict {verdict!r}, allowed are {', '.join(VERDICT_COLORS)}"
         )
+
     color = VERDICT_COLORS[verdict]
 
     # The statement and the verdict, which is all of a claim that was not tested.
@@ -107,6 +110,7 @@ def _forest(axes: Axes, entry: dict[str, Any]) -> None:
             axes.plot([value], [y], "o", ms=4.5, color=color, label="this run", zorder=3)
         if key in paper:
             axes.plot([paper[key]], [y], label="paper", **PAPER)
+
     axes.set_yticks(range(len(keys)), [_name(key, effects, paper) for key in keys], fontsize=7)
 
     axes.set(ylim=(len(keys) - 0.4, -0.6), xmargin=0.07)

@@ -62,6 +62,7 @@ def _students(
     """A solid line a row, dashed ones at its best and last trials."""
     rows = list(dict.fromkeys(mimic.row))
     markers = row_markers(rows)
+
     for row in reversed(rows):
         part = mimic[mimic.row == row]
         x = centre[part.budget].to_numpy()
@@ -75,6 +76,7 @@ def _students(
             color=colors[row],
             zorder=3,
         )
+
         for edge in ("best", "fifth"):
             axes.plot(x, part[edge], ls=(0, (4, 3)), lw=0.9, color=colors[row], alpha=0.8, zorder=2)
 

@@ -59,6 +59,7 @@ def confusions(table: pd.DataFrame, classes: list[str], where: str) -> Figure:
     names = few and [
         (name if len(name) <= 16 else f"{name[:15]}…").replace("$", r"\$") for name in classes
     ]
+
     form: dict[str, Any] = {
         "norm": PowerNorm(0.5, 0, 1),
         "cmap": SHARE_COLORS,
@@ -73,15 +74,18 @@ def confusions(table: pd.DataFrame, classes: list[str], where: str) -> Figure:
     # A matrix a net; classes are named at the outer panels.
     for axes in grid.flat[len(nets) :]:
         axes.set_visible(False)
+
     for i, (axes, net) in enumerate(zip(grid.flat, nets, strict=False)):
         share, accuracy = _row_shares(table[table["net"] == net], classes)
         marks = np.where(np.eye(len(share)), np.char.mod("%.0f", 100 * share), "")
+
         ticks = {
             "xticklabels": i + columns >= len(nets) and names,
             "yticklabels": i % columns == 0 and names,
         }
         seaborn.heatmap(share, ax=axes, annot=marks if few else None, **ticks, **form)
-        # names beside the last line find room there
+
+        # Names below the last line do not narrow the panels of the others.
         axes.xaxis.set_in_layout(i // columns == lines - 1)
         axes.tick_params(labelsize=6.5, length=0, pad=2)
         axes.yaxis.set_tick_params(rotation=0)
@@ -99,10 +103,13 @@ def confusions(table: pd.DataFrame, classes: list[str], where: str) -> Figure:
         pad=0.015,
     )
     bar.ax.tick_params(labelsize=7)
+
     figure.supxlabel("predicted class", fontsize=9)
     figure.supylabel("true class", fontsize=9)
+
     title = f"Confusions on the test set, with accuracy: {where}"
     figure.suptitle(title, fontsize=9, x=0.01, ha="left")
+
     return figure
 
 
@@ -148,8 +155,10 @@ def calibration(curves: pd.DataFrame, facts: pd.DataFrame, where: str) -> Figure
         part = curves[curves["net"] == fact.net]
         x = part.confidence
         y = part.accuracy
+
         area = 130 * part["count"] / curves["count"].max()
         words = f"{fact.net}\nECE {100 * fact.ece:.1f} %, NLL {fact.nll:.2f}"
+
         axes.plot(x, y, color=color, marker=marker, ms=2, lw=1.3, label=words)
         axes.scatter(x, y, area, color=color, marker=marker, ec="white", lw=0.4, zorder=3)
 
@@ -157,10 +166,12 @@ def calibration(curves: pd.DataFrame, facts: pd.DataFrame, where: str) -> Figure
     axes.set(xlim=(-0.02, 1.03), ylim=(-0.02, 1.03), aspect="equal", ylabel="test accuracy")
     axes.set_xlabel("confidence (marker area: test images in the bin)")
     percent_axes(axes)
+
     axes.set_title(f"Confidence and accuracy: {where}", loc="left", fontsize=10)
     axes.legend(
         loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False, fontsize=7.5, markerscale=3
     )
+
     return figure
 
 
@@ -216,11 +227,14 @@ def fidelity(table: pd.DataFrame, families: Mapping[str, str], where: str) -> Fi
     ]
     keys.append(Line2D([], [], color="0.3", marker="o", mfc="white", mew=1.3, ls=""))
     keys.append(Line2D([], [], color="0.5", ls=":"))
+
     words = [label(row, families[row]) for row in reversed(rows)]
     words += ["trained on hard labels", "agreement = accuracy"]
+
     figure.legend(keys, words, loc="outside right center", frameon=False, fontsize=8)
     title = f"How far the students copy the ensemble: {where}"
     figure.suptitle(title, fontsize=10, x=0.01, ha="left")
+
     return figure
 
 
@@ -238,6 +252,7 @@ def _students(
         form: dict[str, Any] = {"lw": 1.0}
         if target == "hard":
             form = {"mfc": "white", "ls": "", "mew": 1.3, "zorder": 4}
+
         axes.plot(
             part[x],
             part[y],

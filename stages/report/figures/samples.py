@@ -34,9 +34,11 @@ def augmentation(originals: np.ndarray, views: np.ndarray, where: str) -> Figure
     grid[0, 0].set_title("original", fontsize=8)
     for j in range(epochs):
         grid[0, j + 1].set_title(f"epoch {j + 1}", fontsize=8)
+
     figure.suptitle(
         f"Augmented views, stored for all students: {where}", fontsize=9, x=0.01, ha="left"
     )
+
     return figure
 
 
@@ -62,4 +64,5 @@ def _vectors(vectors: np.ndarray, where: str) -> Figure:
     figure.colorbar(shown, ax=grid[0].tolist(), label="standardised")
     title = f"Training vectors, standardised, the same in every epoch: {where}"
     figure.suptitle(title, fontsize=9, x=0.01, ha="left")
+
     return figure

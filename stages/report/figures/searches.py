@@ -29,6 +29,7 @@ def sweeps(tables: dict[str, dict[str, pd.DataFrame]], where: str) -> Figure:
 
     for axes in grid.flat[len(tables) :]:
         axes.set_visible(False)
+
     for axes, (title, group) in zip(grid.flat, tables.items(), strict=False):
         _panel(axes, title, group)
 
@@ -37,6 +38,7 @@ def sweeps(tables: dict[str, dict[str, pd.DataFrame]], where: str) -> Figure:
     title = f"Search: every trial (dots) and the best so far (line). {where}"
     figure.suptitle(title, fontsize=9, x=0.01, ha="left")
     seaborn.despine(figure)
+
     return figure
 
 
@@ -53,5 +55,6 @@ def _panel(axes: Axes, title: str, group: dict[str, pd.DataFrame]) -> None:
     locator.set_params(integer=True)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
     axes.tick_params(labelsize=7)
+
     if len(group) > 1:
         axes.legend(fontsize=6.5, frameon=False)

@@ -74,6 +74,7 @@ def row_colors(rows: Sequence[str], families: Mapping[str, str]) -> dict[str, Co
             names = [row for row in group if bool(convolutions(nets[row])) == convolutional]
             shades = seaborn.color_palette(palette, len(names) + 2)[2:]
             colors |= zip(names, shades, strict=True)
+
     return {row: colors[row] for row in rows}
 
 

@@ -51,6 +51,7 @@ def layout(height: int, x: dict[str, Any], y: dict[str, Any], **more: Any) -> di
         "align": "left",
         "font": {"family": FONT, "color": INK},
     }
+
     return {
         "height": height,
         "margin": {"l": 50, "r": 16, "t": 16, "b": 44},
@@ -76,9 +77,11 @@ def series(
         text: is shown on hovering, one for all points or one each; empty for none.
     """
     hover: dict[str, Any] = {"hoverinfo": "skip"}
+
     words = text if isinstance(text, str) else list(text)
     if words:
         hover = {"hovertemplate": "%{text}<extra></extra>", "text": words}
+
     return {"type": "scatter", "legendgroup": group, "x": list(x), "y": list(y), **hover, **form}
 
 
@@ -89,8 +92,10 @@ def styles(rows: Sequence[str], families: Mapping[str, str]) -> dict[str, tuple[
         families: row -> the family of its nets.
     """
     names = list(dict.fromkeys(rows))
+
     colors = row_colors(names, families)
     markers = row_markers(names)
+
     return {row: (readable(colors[row]), MARKERS[markers[row]]) for row in names}
 
 
@@ -118,7 +123,7 @@ def fidelity(table: pd.DataFrame, families: Mapping[str, str]) -> tuple[Chart, C
             (fractions), kl (nats).
         families: row -> the family of its nets.
     """
-    # Rows look as in Figure 1.
+    # The form of rows, as in Figure 1.
     form = styles(table["row"], families)
     legend = _rows_legend(table, form, families)
 
@@ -126,6 +131,7 @@ def fidelity(table: pd.DataFrame, families: Mapping[str, str]) -> tuple[Chart, C
     share = {"tickformat": ".0%"}
     both = pd.concat([table["accuracy"], table["agreement"]]).dropna()
     diagonal = _diagonal([both.min(), both.max()])
+
     agreement = {
         "data": [diagonal, *_students(table, "accuracy", "agreement", form)],
         "legend": legend,
@@ -136,19 +142,23 @@ def fidelity(table: pd.DataFrame, families: Mapping[str, str]) -> tuple[Chart, C
 
     # Both scales of the divergence are logarithmic.
     sizes = table.groupby("budget", sort=False)["params"].median()
+
     parameters = axis(
         "number of parameters (log scale)",
         type="log",
         tickvals=list(sizes),
         ticktext=[drawn(name) for name in sizes.index],
     )
+
     marks = [m * 10.0**power for power in range(-6, 4) for m in (1, 2, 5)]
+
     nats = axis(
         "KL divergence, nats (log scale)",
         type="log",
         tickvals=marks,
         ticktext=[f"{mark:g}" for mark in marks],
     )
+
     divergence = {
         "data": _students(table, "params", "kl", form),
         "legend": legend,
@@ -166,12 +176,14 @@ def _students(
         part = part[part[y] > 0].sort_values("params", kind="stable")
         color, symbol = form[row]
         hard = target == "hard"
+
         marker = {
             "color": color,
             "symbol": f"{symbol}-open" if hard else symbol,
             "size": 10,
             "line": {"width": 2, "color": color} if hard else {"width": 0},
         }
+
         data.append(
             series(
                 HARD if hard else row,
@@ -183,6 +195,7 @@ def _students(
                 line={"color": color},
             )
         )
+
     return data
 
 
@@ -205,8 +218,10 @@ def _rows_legend(
 ) -> list[dict[str, Any]]:
     mimic = list(dict.fromkeys(table[table["target"] == "mimic"]["row"]))
     keys = [key(row, label(row, families[row]), *form[row]) for row in mimic]
+
     if (table["target"] == "hard").any():
         keys.append(key(HARD, "trained on hard labels", MUTED, "circle", open=True, line=False))
+
     return keys
 
 
@@ -224,18 +239,21 @@ def calibration(curves: pd.DataFrame, facts: pd.DataFrame) -> Chart:
     """
     # A line a net, with markers whose area grows with the number of images.
     most = curves["count"].max()
+
     data = [_diagonal([0, 1])]
     keys = []
     for i, (fact, color) in enumerate(zip(facts.itertuples(), net_colors(len(facts)), strict=True)):
         part = curves[(curves["net"] == fact.net) & (curves["count"] > 0)].sort_values("confidence")
         shade = readable(to_hex(color))
         symbol = SYMBOLS[i % len(SYMBOLS)]
+
         marker = {
             "color": shade,
             "symbol": symbol,
             "size": list(5 + 13 * (part["count"] / most) ** 0.5),
             "line": {"color": "white", "width": 1},
         }
+
         data.append(
             series(
                 fact.net,
@@ -247,9 +265,11 @@ def calibration(curves: pd.DataFrame, facts: pd.DataFrame) -> Chart:
                 line={"color": shade, "width": 1.5},
             )
         )
+
         name = f"{fact.net}: ECE {percent(fact.ece)}, NLL {fixed(fact.nll)}"
         keys.append(key(fact.net, name, shade, symbol))
 
+    # The axes.
     share = {"tickformat": ".0%", "range": [-0.03, 1.04], "dtick": 0.2}
     form = layout(440, axis("confidence of the net", **share), axis("test accuracy", **share))
     return {"data": data, "layout": form, "legend": keys}
@@ -257,6 +277,7 @@ def calibration(curves: pd.DataFrame, facts: pd.DataFrame) -> Chart:
 
 def _bins(net: str, part: pd.DataFrame) -> list[str]:
     """What stands beside the points of a reliability diagram."""
+
     bins = part.rename(columns={"count": "images"})  # a tuple's own count is a method
     return [
         f"<b>{drawn(net)}</b><br>confidence {percent(each.confidence)}"
@@ -278,6 +299,7 @@ def varied(
     charts = {}
     for measure, part in frame[frame["measure"] != ""].groupby("measure", sort=False):
         form = styles(sorted(set(part["of"])), families)
+
         data = []
         keys = []
         for (of, budget), lines in part.groupby(["of", "budget"], sort=False):
@@ -293,8 +315,10 @@ def varied(
             tickvals=ticks,
             ticktext=[str(tick) for tick in ticks],
         )
+
         shown = layout(320, sizes, axis("test accuracy", ticksuffix=f"{SPACE}%"))
         charts[str(measure)] = {"data": data, "layout": shown, "legend": keys}
+
     return charts
 
 
@@ -312,6 +336,7 @@ def _variants(
         f"<br>{fixed(share)}{SPACE}%"
         for number, share, name in points
     ]
+
     x, y, _ = zip(*points, strict=True)
     marker = {"color": color, "symbol": symbol, "size": 9}
     return series(group, x, y, words, mode="lines+markers", marker=marker, line={"color": color})

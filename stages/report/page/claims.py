@@ -25,19 +25,24 @@ def scale_of(values: Sequence[float], zero: bool = True) -> dict[str, Any]:
     known = [value for value in values if value is not None and np.isfinite(value)]
     if zero:
         known.append(0.0)
+
     low, high = (min(known), max(known)) if known else (0.0, 1.0)
+
     margin = 0.06 * (high - low) or 1.0
     low -= margin
     high += margin
 
     step = _step((high - low) / 5)
     marks = np.arange(np.ceil(low / step), np.floor(high / step) + 1) * step
+
     write = signed if zero else fixed
     digits = 0 if step >= 1 else 1
+
     ticks = [
         {"at": _place(mark, low, high), "text": write(mark, digits) if mark else "0"}
         for mark in marks
     ]
+
     return {"low": low, "high": high, "ticks": ticks}
 
 
@@ -67,14 +72,17 @@ def bar(
         others: values beside it: the paper's, or the best of a sweep.
     """
     ends = (scale["low"], scale["high"])
+
     values = {
         "value": value,
         "low": low,
         "high": high,
         "zero": 0.0 if ends[0] < 0 < ends[1] else None,
     }
+
     places = {name: _place(each, *ends) for name, each in values.items()}
     beside = [_place(other, *ends) for other in others]
+
     return {**places, "others": [place for place in beside if place is not None]}
 
 
@@ -111,6 +119,7 @@ def _claim(number: int, entry: Mapping[str, Any]) -> Row:
     # One scale for this run's values and the paper's.
     effects = entry["effects"]
     paper = entry["paper"]
+
     values = [value for effect in effects.values() for value in effect.values()]
     scale = scale_of([*values, *paper.values()])
 
@@ -118,6 +127,7 @@ def _claim(number: int, entry: Mapping[str, Any]) -> Row:
     lines = []
     for key, effect in effects.items():
         ends = _ends(effect)
+
         lines.append(
             {
                 "name": key or "all",
@@ -131,6 +141,7 @@ def _claim(number: int, entry: Mapping[str, Any]) -> Row:
     weakest = entry["weakest"]
     near = weakest and f"{weakest['name']}, {interval(*_ends(weakest), digits=1)}"
     rest = {key: value for key, value in paper.items() if key not in effects}
+
     return {
         "number": number,
         "statement": entry["statement"],
@@ -164,6 +175,7 @@ def again(frame: pd.DataFrame) -> Row:
         ends = (entry.low_pct, entry.high_pct)
         spread = "" if pd.isna(ends[0]) else f" [{fixed(ends[0], 1)}, {fixed(ends[1], 1)}]"
         failed = f" ({entry.failed} failed)" if entry.failed else ""
+
         lines.append(
             {
                 "name": CellName(entry.target, entry.row, entry.budget).words,
@@ -183,9 +195,11 @@ def again(frame: pd.DataFrame) -> Row:
 def variants(frame: pd.DataFrame) -> Row:
     """Ablations: `scale` and `lines` with bars of the difference to the base."""
     scale = scale_of([*frame["low_pct"], *frame["high_pct"]])
+
     lines = []
     for entry in frame.itertuples():
         difference = (entry.difference_pct, entry.low_pct, entry.high_pct)
+
         lines.append(
             {
                 "name": f"{entry.row} {entry.budget}",
@@ -198,4 +212,5 @@ def variants(frame: pd.DataFrame) -> Row:
                 "bar": bar(scale, *difference),
             }
         )
+
     return {"scale": scale, "lines": lines}

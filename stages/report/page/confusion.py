@@ -38,6 +38,7 @@ def of_net(table: pd.DataFrame, net: str, classes: list[str]) -> pd.DataFrame:
             f"metrics/confusion.csv has the class {unknown[0]!r}, which data/prepared has not: "
             "run 'dvc repro --force assess'"
         )
+
     return part.assign(true=part["true"].map(index), predicted=part["predicted"].map(index))
 
 
@@ -49,9 +50,11 @@ def accuracy(lines: pd.DataFrame) -> float:
 def frequent(lines: pd.DataFrame, classes: list[str]) -> list[list[str]]:
     """The most frequent mistakes: true and predicted class, images, share of the true class."""
     totals = lines.groupby("true")["count"].sum()
+
     wrong = lines[(lines["true"] != lines["predicted"]) & (lines["count"] > 0)]
     ordered = wrong.sort_values(["count", "true", "predicted"], ascending=[False, True, True])
     most = ordered.head(FREQUENT)
+
     return [
         [
             shortened(classes[true]),
@@ -72,6 +75,7 @@ def matrix(lines: pd.DataFrame, classes: list[str]) -> Chart | None:
         return None
 
     few = len(classes) <= FEW_CLASSES
+
     counts = np.zeros((len(classes), len(classes)), np.int64)
     np.add.at(counts, (lines["true"], lines["predicted"]), lines["count"])
     with np.errstate(invalid="ignore"):
@@ -91,9 +95,11 @@ def matrix(lines: pd.DataFrame, classes: list[str]) -> Chart | None:
     }
     x = axis("predicted class", tickangle=-90 if longest > 3 else 0, **form)
     y = axis("true class", autorange="reversed", **form)
+
     shown = layout(460 if few else 560, x, y)
     shown["font"] = {**shown["font"], "color": MUTED}
     shown["margin"] = {**shown["margin"], "r": BAR_PX}
+
     heat = _heat(names, share, _words(counts, share), few)
     return {"data": [heat], "layout": shown, "legend": [], "min_width": least}
 
@@ -113,6 +119,7 @@ def _words(counts: np.ndarray, share: np.ndarray) -> list[list[str]]:
 def _heat(names: list[str], share: np.ndarray, words: list[list[str]], few: bool) -> dict[str, Any]:
     """The cells as Plotly draws them."""
     colors = seaborn.color_palette(SHARE_COLORS, as_cmap=True)(np.linspace(0, 1, 11))
+
     heat: dict[str, Any] = {
         "type": "heatmap",
         "x": names,
@@ -133,12 +140,14 @@ def _heat(names: list[str], share: np.ndarray, words: list[list[str]], few: bool
             "title": {"text": "share", "font": {"size": 12}},
         },
     }
+
     if few:
         heat |= {
             "text": [[_mark(each) for each in line] for line in share],
             "texttemplate": "%{text}",
             "textfont": {"size": 11},
         }
+
     return heat
 
 

@@ -37,6 +37,7 @@ def chosen(cell: CellResult) -> list[tuple[str, str]]:
     """What a cell is, name and value as text: its trials, and the best trial's hyperparameters."""
     best = cell.shown.iloc[0]
     failed = int(cell.trials["validation_error"].isna().sum())
+
     facts = [
         ("test accuracy", percent(best["test_accuracy"], 2)),
         ("validation error", percent(best["validation_error"], 2)),
@@ -55,8 +56,9 @@ def chosen(cell: CellResult) -> list[tuple[str, str]]:
 
 
 def widths(trial: Any) -> str:
-    """The widths of a trial as the search chose them, and the dependent one that fills the budget."""
+    """A trial's widths as the search chose them, and the dependent one that fills the budget."""
     searched = str(trial["widths"]).replace(" ", ", ")
+
     dependent = trial.get("dependent")
     if dependent is None or pd.isna(dependent):
         return searched
@@ -67,6 +69,7 @@ def hover(entry: Any, cell: CellResult, where: str) -> str:
     """What stands beside a point."""
     name = drawn(label(entry.row, cell.family))
     trials = counted(entry.trials_shown, "best trial")
+
     lines = [
         f"<b>{name}, {drawn(entry.budget)}</b>{where}",
         f"mean of the {trials}: {percent(entry.mean, 2)}",
@@ -96,10 +99,10 @@ def figure1(
     hard = numbers[numbers["target"] == "hard"]
     form = styles([*mimic["row"], *hard["row"]], families)
     centre = mimic.groupby("budget", sort=False)["params"].median()
-    data: list[dict[str, Any]] = []
-    keys: list[dict[str, Any]] = []
 
     # Solid and dashed lines of the mimic nets.
+    data: list[dict[str, Any]] = []
+    keys: list[dict[str, Any]] = []
     for row in dict.fromkeys(mimic["row"]):
         data += _student(mimic[mimic["row"] == row], cells, centre, form[row])
         keys.append(key(row, label(row, families[row]), *form[row]))
@@ -109,10 +112,13 @@ def figure1(
     for entry in hard.itertuples():
         at = centre.get(entry.budget, entry.params)
         sizes.append(at)
+
         name = CellName("hard", entry.row, entry.budget)
         words = [hover(entry, cells[name], " on hard labels")] * 3
         ids = [name.words] * 3
+
         data += short(HARD, at, entry.best, form[entry.row][0], words, customdata=ids)
+
     if len(hard):
         keys.append(key(HARD, "trained on hard labels (best trial)", INK))
 
@@ -122,8 +128,10 @@ def figure1(
     data.append(series(ENSEMBLE, ends, [ensemble] * 2, words, mode="lines", line=DOTTED))
     keys.append(key(ENSEMBLE, f"ensemble of {members} (teacher)", MUTED, dash="dot"))
 
+    # The axes.
     x = axis("number of parameters (log scale)", type="log", tickangle=0, **ticks(dict(centre)))
     x["range"] = [math.log10(end) for end in ends]
+
     shown = layout(520, x, axis("test accuracy", tickformat=".0%"))
     return with_paper({"data": data, "layout": shown, "legend": keys}, dict(centre), form)
 
@@ -137,20 +145,24 @@ def _student(
     x = [centre[budget] for budget in part["budget"]]
     names = [CellName("mimic", row, budget) for budget in part["budget"]]
 
+    # Dashed lines, without a text beside them.
     data = []
     for edge in ("best", "fifth"):
         line = {"color": color, "dash": "5px,4px", "width": 1.1}
         data.append(series(row, x, part[edge], (), mode="lines", line=line, opacity=0.75))
 
+    # The solid line.
     words = [
         hover(entry, cells[name], "") for entry, name in zip(part.itertuples(), names, strict=True)
     ]
+
     marker = {
         "color": color,
         "symbol": symbol,
         "size": 11,
         "line": {"color": "white", "width": 1},
     }
+
     data.append(
         series(
             row,
@@ -163,6 +175,7 @@ def _student(
             customdata=[name.words for name in names],
         )
     )
+
     return data
 
 
@@ -172,6 +185,7 @@ def short(
     """A short line in a row's colour with a black core."""
     ends = [x / REACH, x, x * REACH]
     level = [y] * 3
+
     broad = series(
         group, ends, level, words, mode="lines", line={"color": color, "width": 6}, **form
     )
@@ -201,6 +215,7 @@ def with_paper(chart: Chart, centre: dict[str, float], form: Form) -> Chart:
     places = {
         budget: centre.get(budget, parse_budget(budget)) for budget in printed["table2"]["budgets"]
     }
+
     rows = list(printed["table2"]["rows"])
     form = {**styles(rows, {row: row for row in rows}), **form}
     lines = [*_table2(printed, places, form), *_table1(printed, places, form)]
@@ -210,10 +225,12 @@ def with_paper(chart: Chart, centre: dict[str, float], form: Form) -> Chart:
         "xaxis.range": [math.log10(end) for end in reach([*centre.values(), *places.values()])],
         **{f"xaxis.{name}": value for name, value in ticks(every).items()},
     }
+
     off = {
         "xaxis.range": chart["layout"]["xaxis"]["range"],
         **{f"xaxis.{name}": value for name, value in ticks(centre).items()},
     }
+
     return {
         **chart,
         "data": chart["data"] + lines,
@@ -233,12 +250,14 @@ def _table2(
             f"<b>{name}, {budget}</b><br>the paper, CIFAR-10: {fixed(percents, 1)}{SPACE}%"
             for budget, percents in entry["accuracy"].items()
         ]
+
         marker = {
             "color": color,
             "symbol": f"{symbol}-open",
             "size": 9,
             "line": {"width": 1.5, "color": color},
         }
+
         lines.append(
             series(
                 PAPER,
@@ -250,6 +269,7 @@ def _table2(
                 line={"color": color, "dash": "dot", "width": 1.6},
             )
         )
+
     return lines
 
 
@@ -262,12 +282,15 @@ def _table1(
         name = entry["model"]
         y = entry["test_accuracy_pct"]
         row = f"conv{name[0]}" if name.endswith("conv. layer") else ""
+
         shown = drawn(label(row, row) if row else name)
         words = [f"<b>{shown}</b><br>the paper, CIFAR-10: {fixed(y)}{SPACE}%"] * 3
+
         if row:
             lines += short(PAPER, places["10M"], y / 100, form[row][0], words)
         elif name.startswith("Ensemble of 16"):
             ends = list(places.values())[:: len(places) - 1]
             level = [y / 100] * 2
             lines.append(series(PAPER, ends, level, words[:2], mode="lines", line=DOTTED))
+
     return lines

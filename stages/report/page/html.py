@@ -51,6 +51,7 @@ def render(values: Mapping[str, Any], charts: Mapping[str, Any]) -> str:
         )
 
     template = environment().get_template("report.html.j2")
+
     return template.render(
         **values,
         charts=charts,

@@ -48,6 +48,7 @@ def picture(example: np.ndarray, most: float = 1.0) -> np.ndarray:
     pixels = np.ascontiguousarray(example)
     if sides == example.shape[:2]:
         return pixels
+
     return np.asarray(Image.fromarray(pixels).resize(sides[::-1], Image.Resampling.BOX))
 
 
@@ -69,6 +70,7 @@ def samples(originals: np.ndarray, views: np.ndarray) -> list[dict[str, Any]]:
     """
     vectors = originals.dtype == np.float32
     most = range_of(originals)
+
     return [
         {
             "number": i + 1,
@@ -95,6 +97,7 @@ def mistaken(
 
     wrong = student.argmax(1) != labels
     right = ensemble.argmax(1) == labels
+
     alone = [int(i) for i in surest if wrong[i] and right[i]]
     both = [int(i) for i in surest if wrong[i] and not right[i]]
 
@@ -136,10 +139,12 @@ def gallery(
         nets: logits (n, classes) of the ensemble and of the student.
     """
     most = range_of(images[list(numbers)]) if len(numbers) else 1.0
+
     cards = []
     for number in numbers:
         # What both nets believe of the image, a line a class.
         ensemble, student = (softmax(np.asarray(net[number], np.float64)) for net in nets)
+
         true = int(labels[number])
         lines = [
             {
@@ -151,6 +156,7 @@ def gallery(
             for c in beliefs(ensemble, student, true)
         ]
 
+        # The card.
         cards.append(
             {
                 "number": number,
@@ -160,6 +166,7 @@ def gallery(
                 "lines": lines,
             }
         )
+
     return cards
 
 

@@ -70,10 +70,12 @@ def read_table(folder: Path, name: str) -> pd.DataFrame:
 
         for column in frame.columns.difference(WORDS):
             frame[column] = pd.to_numeric(frame[column].replace("", None))
+
         if "number" in frame:
             frame["number"] = frame["number"].astype("Int64")
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path} is damaged ({error}): run 'dvc repro --force'") from error
+
     return frame
 
 
@@ -98,10 +100,12 @@ def read_claims(folder: Path) -> dict[str, Any]:
         answers = json.loads(path.read_text(encoding="utf-8"))
         if not 0 < answers["level"] < 1:
             raise ValueError(f"level is {answers['level']}, allowed is between 0 and 1")
+
         for entry in answers["claims"].values():
             _check_claim(entry)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path} is damaged ({error}): run 'dvc repro --force assess'") from error
+
     return answers
 
 
@@ -109,6 +113,7 @@ def _check_claim(entry: dict[str, Any]) -> None:
     points = [*entry["effects"].values(), *filter(None, [entry["weakest"]])]
     numbers = [point[f"{name}_pct"] for point in points for name in ("value", "low", "high")]
     numbers += entry["paper"].values()
+
     if not all(isinstance(number, int | float) for number in numbers):
         raise ValueError("an effect is no number")
 
@@ -134,6 +139,7 @@ def read_environment(folder: Path) -> list[dict[str, Any]]:
         raise ValueError(
             f"{path} is damaged ({error}): delete it and run 'dvc repro --force label'"
         ) from error
+
     return entries
 
 

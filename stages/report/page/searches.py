@@ -56,6 +56,7 @@ def importance(trials: pd.DataFrame) -> dict[str, float]:
         rows = done[[name, "validation_error"]].dropna()
         if len(rows) == len(done):
             rhos[name] = float(spearmanr(rows[name], rows["validation_error"]).statistic)
+
     return dict(sorted(rhos.items(), key=lambda entry: -abs(entry[1])))
 
 
@@ -70,6 +71,7 @@ def importance_chart(rhos: dict[str, float]) -> Chart:
         f"<b>{drawn(name)}</b><br>rho {signed(value)}"
         for name, value in zip(names, values, strict=True)
     ]
+
     bar = {
         "type": "bar",
         "orientation": "h",
@@ -95,12 +97,15 @@ def course(trials: pd.DataFrame) -> Chart:
         f"<b>trial {trial + 1}</b><br>validation error {percent(error, 2)}"
         for trial, error in zip(done["trial"], done["validation_error"], strict=True)
     ]
+
     dots = {
         "mode": "markers",
         "marker": {"color": MUTED, "size": 8 if len(done) <= CROWD else 5, "opacity": 0.8},
     }
+
     best = trials.dropna(subset=["best_so_far"])
     line = {"mode": "lines", "line": {"color": BLUE, "width": 2.2, "shape": "hv"}}
+
     data = [
         series("trial", done["trial"] + 1, done["validation_error"], words, **dots),
         series("best", best["trial"] + 1, best["best_so_far"], (), **line),
@@ -109,7 +114,9 @@ def course(trials: pd.DataFrame) -> Chart:
     count: dict[str, Any] = {"range": [0.4, len(trials) + 0.6], "tickformat": "d"}
     if len(trials) <= 10:
         count["dtick"] = 1
+
     form = layout(280, axis("trial", **count), axis("validation error", tickformat=".3~p"))
+
     keys = [
         key("trial", "each trial", MUTED, "circle", line=False),
         key("best", "best so far", BLUE),
@@ -133,6 +140,7 @@ def parallel(trials: pd.DataFrame, logs: Collection[str]) -> Chart | None:
 
     columns = {name: done[name].to_numpy(float) for name in names}
     columns["error"] = done["validation_error"].to_numpy(float)
+
     places = np.stack([_unit(values, name in logs) for name, values in columns.items()], axis=1)
 
     # The better a trial is, the later and the darker it is drawn.
@@ -151,10 +159,13 @@ def parallel(trials: pd.DataFrame, logs: Collection[str]) -> Chart | None:
             *(f"{drawn(name)}: {brief(columns[name][i])}" for name in names),
             f"validation error: {percent(trial['validation_error'], 2)}",
         ]
+
         color = ORANGE if best else readable(shades[int(100 * ranks[i])], 2.0)
         group = "best" if best else "others"
         form = _line(color, best, len(done) > CROWD)
+
         data.append(series(group, range(len(columns)), places[i], "<br>".join(words), **form))
+
     return {
         "data": data,
         "layout": _axes(columns, logs),
@@ -165,9 +176,10 @@ def parallel(trials: pd.DataFrame, logs: Collection[str]) -> Chart | None:
 
 def _line(color: str, best: bool, crowded: bool) -> dict[str, Any]:
     """The form of one trial's line: the best stands out, and many trials are drawn fainter."""
-    size, width, opacity = (3, 1, 0.35) if crowded else (5, 1.3, 0.75)
-    if best:
-        size, width, opacity = (7, 3, 1)
+    size = 7 if best else 3 if crowded else 5
+    width = 3 if best else 1 if crowded else 1.3
+    opacity = 1 if best else 0.35 if crowded else 0.75
+
     return {
         "line": {"color": color, "width": width},
         "mode": "lines+markers",
@@ -185,12 +197,13 @@ def _unit(values: np.ndarray, log: bool) -> np.ndarray:
 
 def _axes(columns: dict[str, np.ndarray], logs: Collection[str]) -> dict[str, Any]:
     """One vertical line a column, its name below and both of its ends beside it."""
+    # Names, the validation error's apart.
     names = [
         f"{LONG.sub('_<br>', drawn(name))}{'<br>(log)' if name in logs else ''}"
         for name in list(columns)[:-1]
     ]
 
-    # Vertical lines, and the ends of their scales.
+    # Vertical lines.
     lines = [
         {
             "type": "line",
@@ -203,6 +216,8 @@ def _axes(columns: dict[str, np.ndarray], logs: Collection[str]) -> dict[str, An
         }
         for i, color in enumerate([*[GRID] * len(names), INK])
     ]
+
+    # The ends of their scales.
     notes = []
     for i, (name, values) in enumerate(columns.items()):
         for end, y, anchor in ((values.max(), 1.0, "bottom"), (values.min(), 0.0, "top")):
@@ -219,6 +234,7 @@ def _axes(columns: dict[str, np.ndarray], logs: Collection[str]) -> dict[str, An
                 }
             )
 
+    # The axes, without lines of their own.
     bare = {"ticks": "", "showgrid": False, "showline": False}
     across = axis(
         "",
@@ -230,6 +246,7 @@ def _axes(columns: dict[str, np.ndarray], logs: Collection[str]) -> dict[str, An
         **bare,
     )
     up = axis("", range=[-0.12, 1.12], showticklabels=False, **bare)
+
     form = layout(330, across, up, shapes=lines, annotations=notes)
     return form | {"margin": {"l": 16, "r": 16, "t": 10, "b": 50}}
 
@@ -237,10 +254,13 @@ def _axes(columns: dict[str, np.ndarray], logs: Collection[str]) -> dict[str, An
 def sparkline(trials: pd.DataFrame) -> dict[str, Any]:
     """The best so far as points in a box of 100 by 20, and its first and last value in words."""
     best = trials["best_so_far"].dropna().to_numpy(float)
+
     across = np.linspace(2, 98, len(best) + 1)
     down = 18 - 16 * _unit(best, False)
+
     steps = zip(across, across[1:], down, strict=False)
     points = " ".join(f"{left:.1f},{y:.1f} {right:.1f},{y:.1f}" for left, right, y in steps)
+
     return {
         "points": points,
         "words": f"best validation error from {percent(best[0])} to {percent(best[-1])}",
@@ -265,10 +285,13 @@ def trial_lines(trials: pd.DataFrame) -> tuple[list[str], list[list[str]]]:
     for trial in trials.to_dict("records"):
         reasons = [str(trial[name]) for name in ("why", "reason") if pd.notna(trial.get(name))]
         shares = [percent(trial[name], 2) for name in ("validation_error", "test_accuracy")]
+
         widths = "" if pd.isna(trial["widths"]) else str(trial["widths"])
         size = [whole(trial["params"]), widths, whole(trial.get("epochs"))]
         values = [brief(trial[name]) if pd.notna(trial[name]) else "" for name in names]
+
         lines.append([whole(trial["trial"] + 1), *shares, *size, *values, " ".join(reasons)])
+
     return head, lines
 
 
@@ -283,4 +306,5 @@ def rho_lines(searches: Sequence[tuple[str, pd.DataFrame]]) -> tuple[list[str], 
         [name, whole(count), *(signed(rhos[each]) if each in rhos else "" for each in names)]
         for name, count, rhos in known
     ]
+
     return ["search", "trials", *names], lines

@@ -144,10 +144,12 @@ def head(data: PageData) -> PagePart:
     settings = data.settings
     vectors = data.examples.vectors
     count = len(data.examples.labels)
+
     tested = counted(count, "test vector" if vectors else "test image")
     sentences = summary.summary(
         settings.data, tested, settings.members, data.accuracy, data.mimic, data.claims
     )
+
     return PagePart(
         {
             "title": settings.data,
@@ -199,11 +201,13 @@ def judged(data: PageData) -> PagePart:
     settings = data.settings
     varied = data.tables["ablations"]
     again = data.tables["retrained"]
+
     wholes = {
         "transfer epochs": settings.epochs,
         "members of the ensemble": settings.members,
     }
     series = charts.varied(varied, wholes, data.families)
+
     return PagePart(
         {
             "table1": tables.first(data.tables["table1"], settings.comparable),
@@ -222,15 +226,19 @@ def searches(data: PageData) -> PagePart:
     """Every search, and charts with one variant a search."""
     drawn: dict[str, list[Any]] = {"course": [], "importance": [], "parallel": []}
     shown = []
+
     for name, cell in data.searches.items():
+        # Its charts.
         trials = cell.trials
         rhos = search_charts.importance(trials)
         drawn["course"].append(search_charts.course(trials))
         drawn["importance"].append(search_charts.importance_chart(rhos) if rhos else None)
         drawn["parallel"].append(search_charts.parallel(trials, data.logs[name]))
 
+        # Its trials, and the best of them.
         best = cell.shown.iloc[0]
         done = len(search_charts.finished(trials))
+
         columns, lines = search_charts.trial_lines(trials)
         shown.append(
             {
@@ -251,6 +259,7 @@ def searches(data: PageData) -> PagePart:
     rhos_of_all = search_charts.rho_lines(
         [(name, cell.trials) for name, cell in data.searches.items()]
     )
+
     values = {"searches": shown, "rhos": rhos_of_all, "fewest": search_charts.FEWEST}
     return PagePart(values, drawn)
 
@@ -265,6 +274,7 @@ def outputs(data: PageData) -> PagePart:
     curves = data.tables["calibration"]
     confused = data.tables["confusion"]
     fidelity = data.tables["fidelity"]
+
     columns = zip(fidelity["target"], fidelity["row"], fidelity["budget"], strict=True)
     fidelity = fidelity.assign(net=[" ".join(filter(None, line)) for line in columns])
 
@@ -280,6 +290,7 @@ def outputs(data: PageData) -> PagePart:
     nets = list(dict.fromkeys(confused["net"]))
     classes = data.examples.classes
     shown = []
+
     for net in nets:
         lines = confusion.of_net(confused, net, classes)
         shown.append(
@@ -293,9 +304,12 @@ def outputs(data: PageData) -> PagePart:
 
     # Charts of fidelity and calibration.
     best = data.best.words
+
     students = fidelity[fidelity["target"].isin(["mimic", "hard"])]
+
     agreement, divergence = charts.fidelity(students, data.families)
     in_order = fidelity.set_index("net").loc[calibrated].reset_index()
+
     return PagePart(
         {
             "fidelity": tables.fidelity(fidelity),
@@ -321,6 +335,7 @@ def pictures(data: PageData) -> PagePart:
 
     count = data.settings.samples
     wrong = (shown.student.argmax(1) != shown.labels).sum()
+
     return PagePart(
         {
             "samples": images.samples(shown.originals[:count], shown.views[:count]),
@@ -335,9 +350,11 @@ def pictures(data: PageData) -> PagePart:
 def provenance(data: PageData) -> PagePart:
     """Cost, environment, parameters."""
     settings = data.settings
+
     stages = {"teachers": [data.teachers]}
     for name, cell in data.cells.items():
         stages.setdefault(name.stage, []).append(cell)
+
     return PagePart(
         {
             "cost": tables.cost(stages, settings.training),
@@ -378,6 +395,8 @@ def merged(parts: Iterable[PagePart]) -> PagePart:
             raise ValueError(
                 f"two sections of the page give {min(twice)!r}: rename one in stages/report/page/sections.py"
             )
+
         values.update(part.values)
         drawn.update(part.charts)
+
     return PagePart(values, drawn)

@@ -58,6 +58,7 @@ def summary(
         f"{whole(top.params)} parameters, reaches {percent(top.test_accuracy, 2)}, "
         f"{_apart(top.test_accuracy, ensemble)} the ensemble."
     )
+
     return [first, _convolution(mimic), _claims(answers)]
 
 
@@ -89,6 +90,7 @@ def _convolution(mimic: Sequence[CellResult]) -> str:
 
     conv = best(with_it)
     plain = best(without)
+
     gap = _apart(conv.test_accuracy, plain.test_accuracy)
     return (
         f"Of {cells}, the best one with convolution ({named(conv)}, "
@@ -101,17 +103,20 @@ def _claims(answers: Mapping[str, Any]) -> str:
     """How many of the paper's claims hold, and how many do not."""
     entries = list(answers["claims"].values())
     number = Counter(entry["verdict"] for entry in entries)
+
     forms = (
         (HOLDS, "holds", "hold"),
         (FAILS, "does not hold", "do not hold"),
         (OPEN, "is undecided at this scale", "are undecided at this scale"),
         (UNTESTED, "was not tested", "were not tested"),
     )
+
     parts = [
         f"{spelled(number[verdict])} {one if number[verdict] == 1 else many}"
         for verdict, one, many in forms
         if number[verdict]
     ]
+
     level = percent(answers["level"], 0)
     return (
         f"Of the paper’s {spelled(len(entries))} claims {listed(parts)} "
@@ -131,10 +136,12 @@ def provenance(entries: Sequence[Mapping[str, Any]], current: Sequence[str]) -> 
         if entry.get("commit") and set(entry.get("stages", [])) & set(current):
             commit = entry["commit"][:10]
             commits[commit] = commits.get(commit, False) or bool(entry.get("changed"))
+
     if not commits:
         return ""
 
     names = [
         f"{commit}{' with local changes' if changed else ''}" for commit, changed in commits.items()
     ]
+
     return f"{'commit' if len(names) == 1 else 'commits'} {listed(names)}"

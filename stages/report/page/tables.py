@@ -28,6 +28,7 @@ def first(frame: pd.DataFrame, comparable: bool) -> Row:
         if comparable:
             numbers.append(signed(entry.difference_pct))
         lines.append([entry.model, *numbers, millions(entry.params), entry.architecture])
+
     return {"head": head, "lines": lines, "last": len(head) - 1}
 
 
@@ -42,6 +43,7 @@ def second(frame: pd.DataFrame, comparable: bool) -> Row:
         row: printed_accuracies(str(row), group["label"].iloc[0])
         for row, group in frame.groupby("row", sort=False)
     }
+
     of_rows = [budget for accuracies in printed.values() for budget in accuracies]
     paper = list(dict.fromkeys([*paper_values()["table2"]["budgets"], *of_rows]))
 
@@ -55,6 +57,7 @@ def second(frame: pd.DataFrame, comparable: bool) -> Row:
                 "paper": [fixed(printed[row].get(budget), 1) for budget in paper],
             }
         )
+
     return {"budgets": budgets, "paper": paper, "lines": lines}
 
 
@@ -78,16 +81,20 @@ def cost(stages: Mapping[str, Sequence[CellResult]], examples: int) -> list[list
         stages: stage -> its cells; the teachers are one.
         examples: of the training split.
     """
+
     lines = []
     for stage, cells in stages.items():
         trials = pd.concat([cell.trials for cell in cells], ignore_index=True)
         runs = [cell.retrained for cell in cells]
         again = sum(run["epochs"].sum() for run in runs if "epochs" in run)
         epochs = trials["epochs"].sum() + again
+
         failed = int(trials["validation_error"].isna().sum())
+
         counts = [len(cells), len(trials), failed, sum(map(len, runs)), epochs]
         passed = f"{epochs * examples / 1e6:,.2f} million"
         lines.append([stage, *map(whole, counts), passed])
+
     return lines
 
 
@@ -108,6 +115,7 @@ def environments(entries: Sequence[Mapping[str, Any]], current: Sequence[str]) -
 def _facts(entry: Mapping[str, Any]) -> list[tuple[str, str]]:
     changed = ", with changes to code or parameters" if entry.get("changed") else ""
     commit = f"{entry['commit']}{changed}" if entry.get("commit") else "not known"
+
     facts = {"commit": commit}
     facts |= {
         name: _text(value)
@@ -118,6 +126,7 @@ def _facts(entry: Mapping[str, Any]) -> list[tuple[str, str]]:
     # A switch for GPUs; "no" alone reads as results that vary.
     if entry.get("device") == "cpu" and entry.get("deterministic_algorithms") is False:
         facts["deterministic_algorithms"] = "no (a CPU needs none)"
+
     return list(facts.items())
 
 
@@ -129,6 +138,7 @@ def _text(value: Any) -> str:
             return "yes" if value else "no"
         case Mapping():
             return ", ".join(f"{name} {entry}" for name, entry in value.items())
+
     return str(value)
 
 
@@ -144,6 +154,7 @@ def _flat(path: str, value: Any) -> list[tuple[str, str]]:
     if isinstance(value, Mapping) and set(value) >= {"low", "high"}:
         more = [name for name in ("log", "integer") if value.get(name)]
         return [(path, ", ".join([f"{value['low']} to {value['high']}", *more]))]
+
     if isinstance(value, Mapping) and value:
         return [line for name, entry in value.items() for line in _flat(f"{path}.{name}", entry)]
     return [(path, value if isinstance(value, str) else json.dumps(value))]
@@ -159,6 +170,7 @@ def numbers(frame: pd.DataFrame) -> Row:
         "Best by validation",
         "Fifth, or last of fewer",
     ]
+
     lines = [
         [
             CellName(e.target, e.row, e.budget).words,
@@ -170,6 +182,7 @@ def numbers(frame: pd.DataFrame) -> Row:
         ]
         for e in frame.itertuples()
     ]
+
     return {"head": head, "lines": lines, "words": 1}
 
 
@@ -185,6 +198,7 @@ def fidelity(frame: pd.DataFrame) -> Row:
         "NLL, nats",
         "ECE",
     ]
+
     lines = [
         [
             e.net,
@@ -198,6 +212,7 @@ def fidelity(frame: pd.DataFrame) -> Row:
         ]
         for e in frame.itertuples()
     ]
+
     return {"head": head, "lines": lines, "words": 1}
 
 
@@ -208,6 +223,7 @@ def calibration(frame: pd.DataFrame) -> Row:
         [e.net, percent2(e.confidence), percent2(e.accuracy), whole(e.images)]
         for e in bins.itertuples()
     ]
+
     return {
         "head": ["Net", "Mean confidence", "Accuracy", "Test images"],
         "lines": lines,

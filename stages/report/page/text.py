@@ -104,6 +104,7 @@ def _rounded(value: Any) -> Any:
             return float(f"{value:.6g}") if math.isfinite(value) else None
         case np.integer():
             return int(value)
+
     return value
 
 

@@ -53,7 +53,8 @@ def params(**changes: Any) -> dict[str, Any]:
 def test_a_variant_has_everything_else_of_its_base() -> None:
     found = params()
     whole.check(found)
-    base, section = students.row(found, "mimic", "conv1"), students.matrix(found, "ablation")
+    base = students.row(found, "mimic", "conv1")
+    section = students.matrix(found, "ablation")
     assert section.sweep == students.matrix(found, "mimic").sweep and section.rows == tuple(ROWS)
     entry = students.row(found, "ablation", "b")
     assert (entry.net, entry.boxes, entry.ratios) == ("conv1", base.boxes, base.ratios)
@@ -131,7 +132,8 @@ def test_distillation_by_hand() -> None:
     )
     labels = torch.tensor([0, 3, 1, 2, 2])
     targets = torch.from_numpy(with_labels(logits.numpy(), labels.numpy()))
-    p, q = (logits / 3).softmax(1), (outputs / 3).softmax(1)
+    p = (logits / 3).softmax(1)
+    q = (outputs / 3).softmax(1)
     soft = (p * (p.log() - q.log())).sum(1).mean()
     hard = -outputs.log_softmax(1)[range(5), labels].mean()
     torch.testing.assert_close(
@@ -179,10 +181,8 @@ def pair(
     row: str, difference: float, entry: dict[str, Any], noise: float = 0.005
 ) -> ablations.Pair:
     draws = np.random.default_rng(len(row)).normal(0, noise, (2, 2000))
-    base, other = (
-        Quantity(0.7, 0.7 + draws[0]),
-        Quantity(0.7 + difference, 0.7 + difference + draws[1]),
-    )
+    base = Quantity(0.7, 0.7 + draws[0])
+    other = Quantity(0.7 + difference, 0.7 + difference + draws[1])
     return ablations.Pair(row, "conv2", "60k", {"of": "conv2", **entry}, other, base)
 
 

@@ -1,6 +1,4 @@
-"""The claims and their verdicts: on the paper's own numbers, on made-up nets, and with the data
-turned round.
-"""
+"""Claims and verdicts: on the paper's own numbers, on made-up nets, and turned round."""
 
 from __future__ import annotations
 
@@ -40,8 +38,17 @@ def hits(shares: dict[Key, float], images: int = 4000, seed: int = 1) -> dict[Ke
     }
 
 
-def judge(nets: dict[Key, np.ndarray], ceiling: float = 0.56, tolerance: float = 0.005) -> dict:
-    """Verdicts by id."""
+def judge(
+    nets: dict[Key, np.ndarray],
+    ceiling: float = 0.56,
+    tolerance: float = 0.005,
+    families: dict[str, str] | None = None,
+) -> dict:
+    """Verdicts by id.
+
+    Args:
+        families: row -> the family of its nets, of rows that have no family's name.
+    """
     samples = joint_bootstrap(list(nets.values()), 1000, np.random.default_rng(2))
     quantities = {
         key: claims.Quantity(float(own.mean()), samples[:, i])
@@ -50,7 +57,8 @@ def judge(nets: dict[Key, np.ndarray], ceiling: float = 0.56, tolerance: float =
     ensemble = quantities.pop(None, None)
     mimics = {name.budget for name in quantities if name.group == "mimic"}
     budgets = tuple(budget for budget in BUDGETS if budget in mimics)
-    run = claims.Run(quantities, budgets, tolerance, ceiling, ensemble)
+    known = {name: (families or {}).get(name.row, name.row) for name in quantities}
+    run = claims.Run(quantities, known, budgets, tolerance, ceiling, ensemble)
     found = verdicts.judge(claims.claims(run), LEVEL)
     return {each.claim.id: each for each in found}
 
@@ -191,10 +199,9 @@ def test_a_fall_within_the_tolerance_is_no_fall() -> None:
 
 
 def test_claims_about_equal_nets_rarely_hold() -> None:
-    """Two nets of the same accuracy: "conv1 beats mlp1" holds in at most 5 % of worlds, and fails
-    in as few.
-    """
-    rng, found = np.random.default_rng(4), []
+    """Of equal nets "conv1 beats mlp1" holds in at most 5 % of worlds, and fails in as few."""
+    rng = np.random.default_rng(4)
+    found = []
     for _ in range(300):
         nets = {mimic(row, "1M"): rng.random((1, 300)) < 0.6 for row in ("conv1", "mlp1")}
         samples = joint_bootstrap(list(nets.values()), 200, rng)
@@ -210,9 +217,7 @@ def test_claims_about_equal_nets_rarely_hold() -> None:
 
 
 def test_many_claims_need_better_evidence_than_one() -> None:
-    """A p-value of about 0.01 is enough for one claim and its contrary, and not for one of
-    eight.
-    """
+    """A p-value of about 0.01 is enough for one claim and its contrary, not for one of eight."""
     draws = np.random.default_rng(5).normal(0, 1, 4000)
 
     def claim(name: str, value: float) -> claims.Claim:
@@ -247,27 +252,99 @@ def test_json_and_markdown() -> None:
     assert {line.count("|") for line in lines} == {5, 6}
 
 
-def test_only_the_papers_rows_with_nets_of_their_depth_are_compared() -> None:
-    """As docs/statistics.md says; a row that is called like a convolutional one is none."""
-    shares = {
-        mimic("conv1", "1M"): 0.6,
-        mimic("conv2", "1M"): 0.1,
-        mimic("narrow", "1M"): 0.1,
-        mimic("conv-like", "1M"): 0.9,
-        mimic("mlp2", "1M"): 0.4,
-    }
-    families = {name: name.row for name in shares}
-    families |= {
-        mimic("conv2", "1M"): "mlp2",
-        mimic("narrow", "1M"): "conv2",
-        mimic("conv-like", "1M"): "mlp2",
-    }
+def compared(
+    shares: dict[CellName, float],
+    families: dict[CellName, str],
+    budgets: tuple[str, ...] = ("1M",),
+) -> dict[str, claims.Claim]:
+    """Claims by id, of accuracies without uncertainty; the ceiling is 0.75, the ensemble's 0.8."""
     quantities = {name: claims.Quantity(share, np.array([share])) for name, share in shares.items()}
     ensemble = claims.Quantity(0.8, np.array([0.8]))
-    kept = claims.of_the_papers_rows(quantities, families)
-    assert [name.row for name in kept] == ["conv1", "mlp2"]
-    run = claims.Run(kept, ("1M",), 0.005, None, ensemble)
-    found = {each.id: each for each in claims.claims(run)}
-    assert [each.name for each in found["conv_gap"].comparisons] == ["conv1 over mlp2 at 1M"]
-    assert not found["depth_order"].comparisons
-    assert found["below_ensemble"].effects[""].value == pytest.approx(0.2)
+    run = claims.Run(quantities, families, budgets, 0.005, 0.75, ensemble)
+    return {each.id: each for each in claims.claims(run)}
+
+
+def names(claim: claims.Claim) -> list[str]:
+    """What a claim compares."""
+    return [each.name for each in claim.comparisons]
+
+
+def test_a_row_of_any_name_counts_by_its_nets() -> None:
+    """As docs/statistics.md says: `narrow` has convolution, and `conv-like` has none."""
+    families = {
+        mimic("conv-like", "1M"): "mlp2",
+        mimic("narrow", "1M"): "conv2",
+        mimic("mlp2", "1M"): "mlp2",
+        mimic("conv1", "1M"): "conv1-plain",
+        mimic("conv2", "1M"): "mlp1",
+    }
+    shares = dict(zip(families, (0.5, 0.55, 0.4, 0.6, 0.3), strict=True))
+    claim = compared(shares, families)
+
+    assert names(claim["conv_gap"]) == [
+        "conv1 over mlp2 at 1M",
+        "conv1 over conv-like at 1M",
+        "conv1 over conv2 (mlp1) at 1M",
+        "narrow over mlp2 at 1M",
+        "narrow over conv-like at 1M",
+        "narrow over conv2 (mlp1) at 1M",
+    ]
+    assert claim["conv_gap"].effects["1M"].value == pytest.approx(0.05), "narrow over conv-like"
+    assert len(claim["below_ensemble"].comparisons) == 5
+    assert claim["below_ensemble"].effects[""].value == pytest.approx(0.2)
+    assert len(claim["mlp_ceiling"].comparisons) == 3
+    assert claim["mlp_ceiling"].effects[""].value == pytest.approx(0.25)
+    assert not claim["depth_order"].comparisons, "conv2 is none here"
+    assert not claim["mlp_best_depth"].comparisons, "mlp1 is not there by its name"
+
+
+def test_rows_of_any_name_count_over_budgets_and_labels() -> None:
+    """A name of the paper with other nets is told from the paper's own, whose values are beside."""
+    families = {
+        mimic("conv2", "1M"): "conv3",
+        mimic("conv2", "10M"): "conv3",
+        mimic("narrow", "1M"): "conv2",
+        mimic("narrow", "10M"): "conv2",
+        mimic("conv1", "1M"): "conv1",
+        CellName("hard", "conv2", "1M"): "conv3",
+        CellName("hard", "narrow", "1M"): "conv2",
+        CellName("hard", "narrow", "10M"): "conv1",
+        CellName("hard", "conv1", "1M"): "conv1-plain",
+    }
+    shares = dict(zip(families, (0.7, 0.6, 0.5, 0.6, 0.4, 0.6, 0.5, 0.5, 0.3), strict=True))
+    claim = compared(shares, families, BUDGETS)
+
+    grown = {key: effect.value for key, effect in claim["params_monotone"].effects.items()}
+    assert grown == pytest.approx({"conv2 (conv3)": -0.1, "narrow": 0.1})
+    mimicking = {key: effect.value for key, effect in claim["compression_gap"].effects.items()}
+    assert mimicking == pytest.approx({"conv2 (conv3) 1M": 0.1, "narrow 1M": 0.0, "conv1 1M": 0.1})
+    assert not claim["depth_beats_size"].comparisons
+
+
+def test_variants_and_the_nets_of_2014_do_not_count() -> None:
+    teacher = CellName("teacher_2014", "cnn-2014", "1M")
+    families = {
+        mimic("mlp1", "1M"): "mlp1",
+        mimic("conv1", "1M"): "conv1",
+        CellName("hard", "conv1", "1M"): "conv1",
+        CellName("ablation", "conv1-dropout", "1M"): "conv1",
+        CellName("ablation", "conv1-dropout", "10M"): "conv1",
+        teacher: "cnn-2014",
+        CellName("student_2014", "snn-2014", "1M", teacher): "snn-2014",
+        CellName("student_2014", "cnn-2014", "1M", teacher): "cnn-2014",
+    }
+    claim = compared(dict.fromkeys(families, 0.5), families)
+    counts = {name: len(each.comparisons) for name, each in claim.items() if each.comparisons}
+    assert counts == {"conv_gap": 1, "compression_gap": 1, "below_ensemble": 2, "mlp_ceiling": 1}
+
+
+@pytest.mark.parametrize(
+    ("row", "family", "share", "turned"),
+    [("narrow", "conv2", 0.30, "conv_gap"), ("conv-like", "mlp2", 0.60, "mlp_ceiling")],
+)
+def test_a_further_row_turns_a_claim(row: str, family: str, share: float, turned: str) -> None:
+    """One bad net with convolution, or one good net without, is enough."""
+    nets = hits({**accuracies(), mimic(row, "10M"): share})
+    verdict = {name: each.verdict for name, each in judge(nets, families={row: family}).items()}
+    assert verdict.pop(turned) == verdicts.FAILS
+    assert set(verdict.values()) == {verdicts.HOLDS}

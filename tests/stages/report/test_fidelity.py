@@ -66,7 +66,8 @@ def test_against_the_reference(
 
 def test_by_hand() -> None:
     """Two images: probabilities 3/4 and 1/4, reference 1/2 and 1/2."""
-    net, even = np.log([[3.0, 1.0], [1.0, 3.0]]), np.zeros((2, 2))
+    net = np.log([[3.0, 1.0], [1.0, 3.0]])
+    even = np.zeros((2, 2))
     found = measure(net, np.array([0, 0]), even)
     assert found.accuracy == 0.5
     assert found.nll == pytest.approx((math.log(4 / 3) + math.log(4)) / 2)
@@ -92,7 +93,8 @@ def test_kl_is_never_negative(logits: np.ndarray, labels: np.ndarray) -> None:
 def test_a_constant_changes_only_the_logits_distance(
     logits: np.ndarray, labels: np.ndarray, reference: np.ndarray
 ) -> None:
-    before, after = measure(logits, labels, reference), measure(logits + 10.0, labels, reference)
+    before = measure(logits, labels, reference)
+    after = measure(logits + 10.0, labels, reference)
     assert astuple(after)[:5] == pytest.approx(astuple(before)[:5], rel=1e-9)
     shift = 10 * 2 * np.mean((logits - reference).sum(axis=1)) + 100 * CLASSES
     assert after.logit_l2 == pytest.approx(before.logit_l2 + shift)
@@ -100,7 +102,8 @@ def test_a_constant_changes_only_the_logits_distance(
 
 def test_far_logits_stay_finite() -> None:
     """Probabilities that round to 0: the divergence is still the difference of logits."""
-    net, other = np.array([[0.0, 2000.0]]), np.array([[2000.0, 0.0]])
+    net = np.array([[0.0, 2000.0]])
+    other = np.array([[2000.0, 0.0]])
     found = measure(net, np.array([0]), other)
     assert found.nll == 2000 and found.kl == 2000 and found.logit_l2 == 2 * 2000.0**2
     assert found.ece == 1 and found.accuracy == 0
@@ -125,9 +128,7 @@ def test_measures_are_plain_and_frozen(logits: np.ndarray, labels: np.ndarray) -
 
 
 def confident(shares: list[float], right: list[float], each: int) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities of four classes, `each` images of each share for class 0, and labels right in
-    that part.
-    """
+    """Four classes, `each` images of each share for class 0, and labels right in that part."""
     rows = [[share, *[(1 - share) / 3] * 3] for share in shares]
     truth = [[0] * round(part * each) + [1] * (each - round(part * each)) for part in right]
     return np.repeat(rows, each, axis=0), np.concatenate(truth)
@@ -144,15 +145,14 @@ def test_always_sure_and_wrong_is_one() -> None:
 
 
 def test_gaps_are_weighted_by_images() -> None:
-    first, second = confident([0.9], [0.5], 30), confident([0.5], [0.6], 10)
+    first = confident([0.9], [0.5], 30)
+    second = confident([0.5], [0.6], 10)
     probabilities, labels = (np.concatenate(both) for both in zip(first, second, strict=True))
     assert calibration_error(probabilities, labels) == pytest.approx(0.75 * 0.4 + 0.25 * 0.1)
 
 
 def test_gaps_within_a_bin_cancel() -> None:
-    """0.81 and 0.85 share one of 15 bins and not one of 20; one is too sure by 0.21, the other too
-    unsure by 0.15.
-    """
+    """0.81 and 0.85 share one of 15 bins, not of 20: too sure by 0.21 and too unsure by 0.15."""
     pair = confident([0.81, 0.85], [0.6, 1.0], 100)
     assert calibration_error(*pair, bins=15) == pytest.approx(0.03)
     assert calibration_error(*pair, bins=20) == pytest.approx(0.03), (
@@ -165,10 +165,9 @@ def test_gaps_within_a_bin_cancel() -> None:
 
 @pytest.mark.parametrize("k", range(5, 15))
 def test_bins_hold_their_upper_end(k: int) -> None:
-    """k / 15 is with what lies below it and apart from what lies above; the gaps there have
-    opposite signs.
-    """
-    edge, right = k / 15, [1.0, 0.0]
+    """k / 15 is in a bin with what lies below it; the gaps below and above have opposite signs."""
+    edge = k / 15
+    right = [1.0, 0.0]
     below = confident([edge - 0.01, edge], right, 4)
     above = confident([edge, edge + 0.01], right, 4)
     assert calibration_error(*below) == pytest.approx(abs(0.5 - (edge - 0.005)))
@@ -236,7 +235,8 @@ ENTRIES: list[Callable[[np.ndarray, np.ndarray], object]] = [
     calibration_error,
     curve,
 ]
-THIRDS, RIGHT = np.full((4, 3), 1 / 3), np.array([0, 1, 2, 0])
+THIRDS = np.full((4, 3), 1 / 3)
+RIGHT = np.array([0, 1, 2, 0])
 
 
 @pytest.mark.parametrize("entry", ENTRIES)

@@ -1,6 +1,4 @@
-"""Retrained nets beside the best of their sweeps: means, intervals and the selection bias, on
-numbers known by hand.
-"""
+"""Retrained nets: means, intervals and the selection bias, on numbers known by hand."""
 
 from __future__ import annotations
 
@@ -35,7 +33,8 @@ def test_means_and_intervals() -> None:
     assert list(frame.index) == [("mimic", "conv1"), ("hard", "conv1")], (
         "what was not trained again has no line"
     )
-    first, second = frame.loc[("mimic", "conv1")], frame.loc[("hard", "conv1")]
+    first = frame.loc[("mimic", "conv1")]
+    second = frame.loc[("hard", "conv1")]
     assert (first.runs, first.failed, second.runs, second.failed) == (3, 0, 1, 1)
     assert (first.mean_pct, first.best_of_sweep_pct, first.difference_pct) == pytest.approx(
         (72, 80, -8)

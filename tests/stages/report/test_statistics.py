@@ -1,6 +1,4 @@
-"""report.statistics: resampled accuracies beside closed forms and scipy, p-values beside exact
-tests, Holm by hand.
-"""
+"""Resampled accuracies beside closed forms and scipy, p-values beside exact tests, Holm by hand."""
 
 from __future__ import annotations
 
@@ -54,7 +52,8 @@ def assert_variance(samples: np.ndarray, expected: float) -> None:
 
 def test_mean_and_variance_of_one_net() -> None:
     hits = net(0.7, 300)
-    p, samples = hits.mean(), draw([hits])[:, 0]
+    p = hits.mean()
+    samples = draw([hits])[:, 0]
     variance = p * (1 - p) / 300
     assert samples.mean() == pytest.approx(p, abs=5 * math.sqrt(variance / len(samples)))
     assert_variance(samples, variance)
@@ -64,7 +63,9 @@ def test_mean_and_variance_of_one_net() -> None:
 
 
 def test_variance_of_a_paired_difference() -> None:
-    n10, n01, n = 30, 12, 400
+    n10 = 30
+    n01 = 12
+    n = 400
     samples = draw(pair(200, n10, n01, n - 200 - n10 - n01))
     difference = samples[:, 0] - samples[:, 1]
     assert_variance(difference, (n10 + n01 - (n10 - n01) ** 2 / n) / n**2)
@@ -79,13 +80,7 @@ def test_identical_nets_never_differ() -> None:
 
 
 def hand_variance(hits: np.ndarray) -> tuple[float, float, float]:
-    """Of the mean of S - 1 runs drawn: the part of the images, s^2 / S, and that of single hits;
-    exact.
-
-    Given the images, a mean of S - 1 draws has the variance sum_s (a_s - mean)^2 / S / (S - 1); its
-    expectation over the images is s^2 / S, and 1 / (S (S - 1)) of the variances of the runs'
-    differences from the mean run.
-    """
+    """Of the mean of S - 1 runs: the images' part, s^2 / S, and that of single hits; exact."""
     runs, n = hits.shape
     mean = hits.mean(axis=0)
     rest = (hits - mean).var(axis=1).sum() / n / (runs * (runs - 1))
@@ -94,9 +89,7 @@ def hand_variance(hits: np.ndarray) -> tuple[float, float, float]:
 
 @pytest.mark.parametrize("runs", [2, 3, 5])
 def test_variance_of_the_mean_over_runs(runs: int) -> None:
-    """Runs that differ a lot (accuracies 0.5 to 0.9): their part is as large as that of the 60
-    images.
-    """
+    """Of runs that differ a lot (0.5 to 0.9) the part is as large as that of the 60 images."""
     shares = np.linspace(0.5, 0.9, runs)
     hits = (
         np.random.default_rng(3).random(60) < shares[:, None]
@@ -113,9 +106,7 @@ def test_equal_runs_add_nothing_to_one() -> None:
 
 
 def test_runs_of_two_nets_are_drawn_apart() -> None:
-    """Runs that hit all images or none: only the runs vary, and those of one net tell nothing of
-    the other's.
-    """
+    """Runs that hit all images or none: only runs vary, each net's apart from the other's."""
     runs = np.repeat([[True], [True], [False]], 10, axis=1)
     samples = draw([runs, runs])
     assert set(np.unique(samples)) == {0.0, 0.5, 1.0}
@@ -145,9 +136,7 @@ def test_a_net_at_the_end_changes_no_other() -> None:
 
 
 def test_sums_are_exact() -> None:
-    """A net that hits every image has accuracy 1 in every resample, to the bit, and so have several
-    runs of it.
-    """
+    """A net that hits every image, of one run or several, has accuracy 1 in every resample."""
     assert (draw([np.ones((runs, 26_001), bool) for runs in (1, 4)], 40) == 1).all()
 
 
@@ -211,9 +200,7 @@ def test_interval_by_hand() -> None:
 
 @pytest.mark.parametrize(("n10", "n01"), [(60, 40), (50, 50), (55, 48)])
 def test_p_value_beside_mcnemars_test(n10: int, n01: int) -> None:
-    """The exact test of two nets knows the images on which they differ; a smooth p-value splits the
-    mass of a count.
-    """
+    """The exact test counts images where two nets differ; a smooth p splits a count's mass."""
     n = 500
     samples = draw(pair(n - n10 - n01 - 40, n10, n01, 40))
     found = p_value((n10 - n01) / n, samples[:, 0] - samples[:, 1])
@@ -260,9 +247,7 @@ def test_holm_by_hand() -> None:
 
 
 def test_holm_rejects_what_the_steps_reject() -> None:
-    """Holm's procedure as he states it: go up the ordered values until one is above alpha / (those
-    left).
-    """
+    """Holm's own words: go up the ordered values until one is above alpha / (those left)."""
     rng = np.random.default_rng(0)
     for _ in range(200):
         p = rng.random(6) ** 4
@@ -321,9 +306,7 @@ def test_stratified_iqm_of_one_group_is_scipys() -> None:
 
 
 def test_stratified_iqm_resamples_within_groups() -> None:
-    """Groups without spread have an IQM without spread, however far apart they are; pooled it would
-    vary.
-    """
+    """Groups without spread have an IQM without spread, however far apart; pooled it would vary."""
     groups = [np.full(4, 0.1), np.full(4, 0.5), np.full(4, 0.9)]
     assert stratified_iqm(groups, 200, np.random.default_rng(0)) == pytest.approx((0.5, 0.5, 0.5))
     uneven = [np.array([0.2]), np.array([0.4, 0.6, 0.8])]

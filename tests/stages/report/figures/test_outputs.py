@@ -74,7 +74,8 @@ def test_few_errors_differ_from_none_in_colour() -> None:
 
 
 def test_classes_by_name_are_the_same_as_by_index() -> None:
-    table, classes = confused(1, 3), ["3", "1", "2"]
+    table = confused(1, 3)
+    classes = ["3", "1", "2"]
     named = table.assign(
         **{side: [classes[i] for i in table[side]] for side in ("true", "predicted")}
     )
@@ -155,7 +156,8 @@ def test_calibration_of_many_nets_or_none(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("budgets", [["60k", "180k"], PAPER])
 def test_fidelity_draws_the_cells(budgets: list[str]) -> None:
-    table, colors = cells(budgets), row_colors(ROWS, NETS)
+    table = cells(budgets)
+    colors = row_colors(ROWS, NETS)
     figure = outputs.fidelity(table, NETS, "w")
     for axes, x, y in zip(figure.axes, ("accuracy", "params"), ("agreement", "kl"), strict=True):
         lines = {

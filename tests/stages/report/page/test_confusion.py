@@ -26,8 +26,10 @@ def confused(classes: list[str], labels: np.ndarray, guesses: np.ndarray) -> pd.
 
 
 def test_confusions_are_scikit_learns() -> None:
-    rng, classes = np.random.default_rng(0), NASTY[:4]
-    labels, guesses = rng.integers(0, 3, 60), rng.integers(0, 4, 60)
+    rng = np.random.default_rng(0)
+    classes = NASTY[:4]
+    labels = rng.integers(0, 3, 60)
+    guesses = rng.integers(0, 4, 60)
     lines = confusion.of_net(confused(classes, labels, guesses), "net", classes)
     assert confusion.accuracy(lines) == pytest.approx((labels == guesses).mean())
     chart = confusion.matrix(lines, classes)

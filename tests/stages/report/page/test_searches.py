@@ -17,7 +17,9 @@ from tests.helpers.page_parts import trials, validated
 
 def test_importance_is_spearmans() -> None:
     rng = np.random.default_rng(3)
-    a, b, errors = rng.uniform(size=9), rng.uniform(size=9), rng.uniform(size=9)
+    a = rng.uniform(size=9)
+    b = rng.uniform(size=9)
+    errors = rng.uniform(size=9)
     errors[4] = np.nan
     found = searches.importance(trials(list(errors), a=list(a), b=list(b), same=[0.9] * 9))
     kept = np.isfinite(errors)
