@@ -1,3 +1,1 @@
-"""Timings beside what a user would otherwise use: `python -m benchmarks.NAME [--quick] [--json
-FILE]`.
-"""
+"""Timings beside what a user has else: `python -m benchmarks.NAME [--quick] [--json FILE]`."""

@@ -23,31 +23,43 @@ from stages.images.draws import draw, order
 from stages.images.hsv import Jitter
 from stages.images.views import Views
 
-SIZE, CROP_MIN, BATCH = 32, 24, 256
+SIZE = 32
+CROP_MIN = 24
+BATCH = 256
 JITTER = Jitter(hue=0.06, saturation=0.26, value=0.20, saturation_scale=0.21, value_scale=0.13)
 UNIT = "images per CPU-second"
-OURS, AGAIN, NAIVE = (
-    "ours, HSV planes kept",
-    "ours, HSV made again for each chunk",
-    "scipy + skimage, per image",
-)
-TV_IMAGE, TV_BATCH = "torchvision v2, per PIL image", "torchvision v2, per batch"
-KORNIA, KORNIA_CLASSES = "kornia functions, batched", "kornia.augmentation, batched"
+OURS = "ours, HSV planes kept"
+AGAIN = "ours, HSV made again for each chunk"
+NAIVE = "scipy + skimage, per image"
+TV_IMAGE = "torchvision v2, per PIL image"
+TV_BATCH = "torchvision v2, per batch"
+KORNIA = "kornia functions, batched"
+KORNIA_CLASSES = "kornia.augmentation, batched"
 OWN_JITTER = "jitter of brightness, saturation and hue by factors only, in an order of its own"
 NOTES = {
     AGAIN: "what Views does where the planes of all images would not fit: same bytes",
     NAIVE: "the same operation; its uint8 values were compared with ours",
-    TV_IMAGE: f"a bicubic kernel on uint8 instead of the spline in float64; {OWN_JITTER}; images are PIL before",
+    TV_IMAGE: (
+        f"a bicubic kernel on uint8 instead of the spline in float64; {OWN_JITTER}; "
+        "images are PIL before"
+    ),
     TV_BATCH: f"another operation: one draw for {BATCH} images; bicubic, uint8; {OWN_JITTER}",
-    KORNIA: "our jitter, mirrors and crops, image by image different, in float32 with a bicubic kernel (no spline)",
+    KORNIA: (
+        "our jitter, mirrors and crops, image by image different, "
+        "in float32 with a bicubic kernel (no spline)"
+    ),
     KORNIA_CLASSES: f"draws for every image; float32, a bicubic kernel; {OWN_JITTER}",
 }
 Function = Callable[[], int]
 
 
 def naive(image: np.ndarray, crop: np.ndarray, factors: np.ndarray) -> np.ndarray:
-    """One view as its definition reads: uint8 (s, s, 3) of `image`, `crop` = (mirror, size, x, y)
-    and five factors.
+    """One view as its definition reads.
+
+    Args:
+        image: uint8 (s, s, 3).
+        crop: mirror, size, x, y.
+        factors: five of them.
     """
     from skimage import color
 
@@ -61,6 +73,7 @@ def naive(image: np.ndarray, crop: np.ndarray, factors: np.ndarray) -> np.ndarra
     rgb = rgb[:, ::-1] if mirror else rgb
     channels = rgb[y : y + size, x : x + size].transpose(2, 0, 1)
     zoomed = [ndimage.zoom(channel, SIZE / size, order=3, mode="nearest") for channel in channels]
+
     return np.rint(255.0 * np.clip(np.stack(zoomed, -1), 0.0, 1.0)).astype(np.uint8)
 
 
@@ -98,9 +111,7 @@ def torchvision_alternatives(images: np.ndarray, count: int) -> dict[str, Functi
 
 
 def kornia_views(images: Tensor, crops: Tensor, factors: Tensor) -> Tensor:
-    """Views uint8 (n, 3, s, s) of uint8 (n, 3, s, s) by kornia's functions, with the draws of
-    ours.
-    """
+    """Views of uint8 (n, 3, s, s) by kornia's functions, of the same type, with our draws."""
     from kornia.color import hsv_to_rgb, rgb_to_hsv
     from kornia.geometry.transform import crop_and_resize
 
@@ -111,11 +122,13 @@ def kornia_views(images: Tensor, crops: Tensor, factors: Tensor) -> Tensor:
     rgb = hsv_to_rgb(torch.stack(jittered, 1))
     mirror, size, x, y = crops.T
     rgb = torch.where(mirror[:, None, None, None] == 1, rgb.flip(3), rgb)
-    right, bottom = x + size - 1, y + size - 1
+    right = x + size - 1
+    bottom = y + size - 1
     boxes = torch.stack([x, y, right, y, right, bottom, x, bottom], 1).view(-1, 4, 2).float()
     views = crop_and_resize(
         rgb, boxes, (SIZE, SIZE), mode="bicubic", padding_mode="border", align_corners=True
     )
+
     return views.clamp_(0, 1).mul_(255.0).round_().to(torch.uint8)
 
 
@@ -155,18 +168,20 @@ def kornia_alternatives(images: np.ndarray, draws: np.ndarray) -> dict[str, Func
 
 
 def measure(arguments: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
-    """Rows of all peers, and how many values of the naive reference differ from ours (none, or it
-    fails).
+    """Rows of all peers, and how many values of the naive reference differ from ours.
+
+    It fails if any does.
     """
     torch.set_num_threads(1)
     torch.manual_seed(0)
+
+    # The images, their draws, and the two forms of ours.
     count, few, turns = (1024, 64, 5) if arguments.quick else (2048, 256, 9)
     images = np.random.default_rng(0).integers(0, 256, (count, SIZE, SIZE, 3), dtype=np.uint8)
-    index, draws = (
-        order(0, 0, "benchmark", count),
-        draw(0, 0, "benchmark", count, size_px=SIZE, crop_min=CROP_MIN),
-    )
-    crops, factors = draws[:, 5:].astype(np.int64), JITTER.factors(draws)
+    index = order(0, 0, "benchmark", count)
+    draws = draw(0, 0, "benchmark", count, size_px=SIZE, crop_min=CROP_MIN)
+    crops = draws[:, 5:].astype(np.int64)
+    factors = JITTER.factors(draws)
     kept, again = (
         Views(images, "cpu", JITTER, CROP_MIN, resident_bytes=size) for size in (2**30, 0)
     )
@@ -174,6 +189,7 @@ def measure(arguments: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
     def reference() -> np.ndarray:
         return np.stack([naive(images[index[i]], crops[i], factors[i]) for i in range(few)])
 
+    # All three have to agree.
     found = kept(index, draws).numpy()
     differing = int((found[:few] != reference()).sum()) + int(
         (found != again(index, draws).numpy()).sum()
@@ -182,6 +198,8 @@ def measure(arguments: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
         raise ValueError(
             f"{differing} values of ours differ from scipy and scikit-image: see tests/stages/images"
         )
+
+    # The timings.
     alternatives: dict[str, Function] = {
         OURS: lambda: len(kept(index, draws)),
         AGAIN: lambda: len(again(index, draws)),
@@ -193,6 +211,7 @@ def measure(arguments: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
     costs = interleaved(alternatives, turns)
     rows = compare("augmented views, 32 px", OURS, costs, UNIT, notes=NOTES)
     compared = few * SIZE * SIZE * 3
+
     return rows, {
         "threads": 1,
         "images": count,

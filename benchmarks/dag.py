@@ -1,5 +1,4 @@
-"""What DVC itself costs on this pipeline: a `dvc repro` with nothing to do, and one after an edit
-of one net's boxes.
+"""What DVC costs on this pipeline: a `dvc repro` with nothing to do, and one after a small edit.
 
 A temporary git repository gets what git would clone, with the paper's parameters and rows x budgets
 such that dvc.yaml expands to 44 stages (27 mimic nets, 8 nets on hard labels, 9 others; --quick:
@@ -8,12 +7,13 @@ means a shell script there, which writes small files in the place of every outpu
 paper's scale has; dvc.yaml with its commands, dependencies and parameters is byte for byte the
 project's. `dvc commit --force` then records that state: the same dvc.lock as `dvc repro` writes.
 
-"dvc repro, nothing to do" checks every dependency, parameter and output of every stage and runs none. Beside it:
-`dvc repro` with ruamel.yaml as pip installs it without the extra `oldlibyaml` (its reader in Python; DVC reads dvc.lock
-twice and params.yaml once for each stage), `dvc status` (which checks the same and locks no stage), `dvc repro
---all-pipelines` (the same work where there is one dvc.yaml; reads dvc.lock once; not in --quick) and the imports of DVC
-alone, which no pipeline can get below. "one net's boxes edited" runs that cell, `tabulate`, `assess`, `draw` and
-`page`; the time of their commands, measured apart, is taken off.
+"dvc repro, nothing to do" checks every dependency, parameter and output of every stage and runs
+none. Beside it: `dvc repro` with ruamel.yaml as pip installs it without the extra `oldlibyaml` (its
+reader in Python; DVC reads dvc.lock twice and params.yaml once for each stage), `dvc status` (which
+checks the same and locks no stage), `dvc repro --all-pipelines` (the same work where there is one
+dvc.yaml; reads dvc.lock once; not in --quick) and the imports of DVC alone, which no pipeline can
+get below. "one net's boxes edited" runs that cell, `tabulate`, `assess`, `draw` and `page`; the
+time of their commands, measured apart, is taken off.
 """
 
 from __future__ import annotations
@@ -42,10 +42,14 @@ from stages.settings.students import cells
 Run = Callable[[], int]
 REPORTS = ("tabulate", "assess", "draw", "page")
 UNIT = "runs per CPU-second"
-OURS, NO_C, STATUS = "dvc repro", "ruamel.yaml without its C reader", "dvc status"
-ALL, FLOOR, COMMANDS = "dvc repro --all-pipelines", "imports of DVC alone", "commands"
+OURS = "dvc repro"
+NO_C = "ruamel.yaml without its C reader"
+STATUS = "dvc status"
+ALL = "dvc repro --all-pipelines"
+FLOOR = "imports of DVC alone"
+COMMANDS = "commands"
 EDITED = "conv1"  # the row of hard_rows whose boxes are edited: it has one budget, so one cell
-FILES = {  # in each output folder at the paper's scale; in those not named here two, a cell's weights and its log
+FILES = {
     "data/prepared": 4,
     "data/teachers": 260,
     "data/ensemble": 17,
@@ -53,6 +57,7 @@ FILES = {  # in each output folder at the paper's scale; in those not named here
     "data/samples": 1,
     "data/logits": 161,
 }
+"""Files of each output folder at the paper's scale; others have two, a cell's weights and its log."""
 NOTES = {
     NO_C: "the same command; what it costs where the extra oldlibyaml of ruamel.yaml is not installed",
     STATUS: "checks the same, locks no stage, would run nothing",
@@ -80,11 +85,10 @@ class Stage:
 
 
 def parameters(quick: bool) -> Any:
-    """The paper's scale with 9 rows x 3 budgets of mimic nets and 8 nets on hard labels; quick: 2 x
-    3 and 2.
+    """The paper's scale, with 9 rows x 3 budgets of mimic nets and 8 nets on hard labels.
 
-    Comments are kept: they are part of what DVC reads. The result passes
-    `stages.settings.whole.check`.
+    With `quick` they are 2 x 3 and 2. Comments are kept: they are part of what DVC reads. The
+    result passes `stages.settings.whole.check`.
     """
     params = YAML().load(compose("paper"))
     params["students"]["budgets"] = list(params["students"]["budgets"])[:3]
@@ -92,14 +96,14 @@ def parameters(quick: bool) -> Any:
     for row in ("mlp2", "mlp3", "mlp4", "mlp5"):
         params["hard_rows"][row] = {"ratios": [0.05, 1]}
     if quick:
-        params["students"]["rows"], params["hard"]["rows"] = ["mlp1", "conv1"], ["conv1", "conv2"]
+        params["students"]["rows"] = ["mlp1", "conv1"]
+        params["hard"]["rows"] = ["conv1", "conv2"]
+
     return params
 
 
 def expand(pipeline: Mapping[str, Any], params: Mapping[str, Any]) -> list[Stage]:
-    """The stages of dvc.yaml, one for each cell of a matrix of row and budget; in the order of the
-    file.
-    """
+    """The stages of dvc.yaml in its order, one for each cell of a matrix of row and budget."""
     found = []
     for name, stage in pipeline.items():
         for item in _cells(stage.get("matrix"), params):
@@ -110,6 +114,7 @@ def expand(pipeline: Mapping[str, Any], params: Mapping[str, Any]) -> list[Stage
             found.append(
                 Stage(address, _fill(stage["cmd"], item), tuple(_fill(out, item) for out in outs))
             )
+
     return found
 
 
@@ -133,8 +138,7 @@ def _fill(text: str, item: Mapping[str, str]) -> str:
 
 
 def stand_in(stages: Sequence[Stage]) -> str:
-    """A shell script to be called as `python`: it writes the outputs of the stage whose command it
-    was given.
+    """A shell script in place of `python`: it writes the outputs of the stage it was called for.
 
     Their content depends on the command and on params.yaml, as that of the real outputs does.
     """
@@ -144,12 +148,14 @@ def stand_in(stages: Sequence[Stage]) -> str:
         'file() { mkdir -p "${1%/*}"; echo "$mark" > "$1"; }',
         # no stage's output, but what `page` reads
         "mkdir -p metrics; [ -f metrics/environment.json ] || echo '[]' > metrics/environment.json",
-        'folder() { mkdir -p "$1"; i=0; while [ $i -lt $2 ]; do echo "$mark $i" > "$1/$i"; i=$((i + 1)); done; }',
+        'folder() { mkdir -p "$1"; i=0; '
+        'while [ $i -lt $2 ]; do echo "$mark $i" > "$1/$i"; i=$((i + 1)); done; }',
         'case "$*" in',
     ]
     for stage in stages:
         made = "; ".join(_write(out) for out in stage.outs)
         lines.append(f'"{stage.command.removeprefix("python ")}") {made} ;;')
+
     return "\n".join([*lines, '*) echo "no such stage: $*" >&2; exit 1 ;;', "esac", ""])
 
 
@@ -169,18 +175,25 @@ class Repository:
     """
 
     def __init__(self, root: Path, params: Any) -> None:
-        self._folder, self._params, self._edits = root / "repository", params, 0
+        self._folder = root / "repository"
+        self._params = params
+        self._edits = 0
+
+        # The stages, and what takes the place of their commands.
         pipeline = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
         self.stages = expand(pipeline, params)
         for name in ("commands", "python_reader", "apart"):
             (root / name).mkdir(parents=True)
+
         script = root / "commands" / "python"
         script.write_text(stand_in(self.stages), encoding="utf-8")
         script.chmod(0o755)
+
         # Found before the C reader, and says that there is none.
         (root / "python_reader" / "_ruamel_yaml.py").write_text(
             "raise ModuleNotFoundError(__name__)\n"
         )
+
         self._apart = root / "apart"
         self._environment = _environment(root)
         self._no_c = {
@@ -189,16 +202,19 @@ class Repository:
                 filter(None, (str(root / "python_reader"), os.environ.get("PYTHONPATH")))
             ),
         }
+
         self._finish()
 
     def _finish(self) -> None:
         for name in _tracked():
             (self._folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, self._folder / name)
+
         self._write_params()
         self._call("git", "init", "-q")
         for stage in self.stages:
             self._call("sh", "-c", stage.command)
+
         self._call(sys.executable, "-m", "dvc", "commit", "--force", "--quiet")
         self._call("git", "add", "--all")
         identity = ("-c", "user.name=benchmark", "-c", "user.email=benchmark@localhost")
@@ -225,6 +241,7 @@ class Repository:
             raise OSError(
                 f"{' '.join(words)} failed with {done.returncode}:\n{done.stdout}{done.stderr}"
             )
+
         return done.stdout
 
     def repro(
@@ -261,9 +278,7 @@ class Repository:
         return [stage for stage in self.stages if stage.name in edited or stage.name in REPORTS]
 
     def edit(self) -> None:
-        """Another box for one net on hard labels, one that no run has seen: else DVC restores the
-        old outputs.
-        """
+        """Another box for one net on hard labels, seen by no run: else DVC restores old outputs."""
         self._edits += 1
         (boxes,) = self._params["hard_rows"][EDITED]["boxes"].values()
         boxes[0][0] += 1
@@ -300,6 +315,7 @@ def _environment(root: Path) -> dict[str, str]:
     inherited = {
         key: value for key, value in os.environ.items() if not key.startswith(("DVC_", "GIT_"))
     }
+
     return {
         **inherited,
         "PATH": os.pathsep.join(
@@ -359,9 +375,11 @@ def _alternatives(
     if c_reader:
         idle[NO_C] = partial(repository.repro, c_reader=False)
         edited[NO_C] = partial(repository.repro_edited, c_reader=False)
+
     if not quick:
         idle[ALL] = partial(repository.repro, "--all-pipelines")
         edited[ALL] = partial(repository.repro_edited, "--all-pipelines")
+
     return {**idle, STATUS: repository.status, FLOOR: repository.imports}, {
         **edited,
         COMMANDS: repository.commands,
@@ -376,16 +394,19 @@ def measure(arguments: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
             f"no row beside {NO_C!r}: it is not here, see the extra oldlibyaml of ruamel.yaml",
             file=sys.stderr,
         )
+
     with tempfile.TemporaryDirectory(prefix="mimicnets-dag-") as folder:
         repository = Repository(Path(folder).resolve(), parameters(arguments.quick))
         count = len(repository.stages)
         idle, edited = _alternatives(repository, c_reader, arguments.quick)
         no_op = interleaved(idle, 2 if arguments.quick else 7)
         one_cell = without(interleaved(edited, 1 if arguments.quick else 5), COMMANDS)
+
     rows = compare(f"dvc repro, nothing to do, {count} stages", OURS, no_op, UNIT, notes=NOTES)
     case = f"dvc repro, one net's boxes edited, {count} stages, less its commands"
     rows += compare(case, OURS, one_cell, UNIT, notes=NOTES)
     more = {"yaml_reader": "C" if c_reader else "Python", "files_per_folder": FILES}
+
     return rows, {
         **more,
         "no_op_seconds": seconds(no_op, count),

@@ -1,5 +1,4 @@
-"""How cost grows with images, epochs, parameters, trials and cells: measured points and a power law
-through them.
+"""How cost grows with images, epochs, parameters, trials and cells, with a power law for each.
 
 Each alternative of `benchmarks.measure` is one size; sizes take turns. Through the medians goes a
 power law, fitted by least squares on logarithms: cost ~ size ** exponent. A row's ratio is the cost
@@ -9,10 +8,12 @@ there, by the clock. `--plot` draws every case on logarithmic axes.
 
 - images: an epoch of training of a 100k conv2, an epoch of views, the bytes of one stored epoch.
 - epochs: storing and reading that many epochs, their bytes.
-- parameters: training on the same images, nets in the middle of the boxes of the scales cpu and paper; the exponent
-  of their operations beside it, since wider boxes have larger feature maps. Bytes of the weights.
+- parameters: training on the same images, nets in the middle of the boxes of the scales cpu and
+  paper; the exponent of their operations beside it, since wider boxes have larger feature maps.
+  Bytes of the weights.
 - trials: one suggestion of the search in 18 dimensions after so many results.
-- cells: a `dvc repro` with nothing to do, for so many stages (not with --quick). What cells compute is their sum.
+- cells: a `dvc repro` with nothing to do, for so many stages (not with --quick). What cells compute
+  is their sum.
 """
 
 from __future__ import annotations
@@ -81,15 +82,13 @@ class Growth:
 
 
 def power_law(sizes: Sequence[float], costs: Sequence[float]) -> tuple[float, float, float]:
-    """Exponent, factor and r2 of costs ~ factor * sizes ** exponent, by least squares on the
-    logarithms.
-    """
-    x, y = np.log(sizes), np.log(costs)
+    """Exponent, factor and r2 of costs ~ factor * sizes ** exponent, least squares on
+    logarithms."""
+    x = np.log(sizes)
+    y = np.log(costs)
     exponent, offset = np.polyfit(x, y, 1)
-    rest, spread = (
-        float(((y - offset - exponent * x) ** 2).sum()),
-        float(((y - y.mean()) ** 2).sum()),
-    )
+    rest = float(((y - offset - exponent * x) ** 2).sum())
+    spread = float(((y - y.mean()) ** 2).sum())
     return float(exponent), math.exp(offset), 1.0 - rest / spread if spread else 1.0
 
 
@@ -131,11 +130,14 @@ def timed(
 
 def as_row(found: Growth) -> Row:
     """Proportional growth beside ours."""
-    first, last = found.points[0], found.points[-1]
+    first = found.points[0]
+    last = found.points[-1]
+
     span = f"{found.size} {first[0]:,.0f} .. {last[0]:,.0f}"
     more = f"{found.case}: exponent {found.exponent:.2f}, r2 {found.r2:.3f}, {span}"
     if "operations_exponent" in found.more:
         more += f", operations grow with exponent {found.more['operations_exponent']:.2f}"
+
     ratios = found.ratios
     return Row(
         found.case,
@@ -179,7 +181,8 @@ def trainer(
     steps = Steps(net, SGD(net, recipe.momentum, recipe.weight_decay), recipe, True)
 
     def on(images: np.ndarray, logits: np.ndarray) -> Callable[[], int]:
-        pixels, targets = torch.from_numpy(images).to(device), torch.from_numpy(logits).to(device)
+        pixels = torch.from_numpy(images).to(device)
+        targets = torch.from_numpy(logits).to(device)
         steps.prepare(pixels, targets)
 
         def epoch() -> int:
@@ -196,42 +199,49 @@ def trainer(
 
 def by_images(device: torch.device, quick: bool, folder: Path) -> list[Growth]:
     """An epoch of training, of views, of the transfer set."""
-    cuda, turns = device.type == "cuda", 2 if quick else 7
+    cuda = device.type == "cuda"
+    turns = 2 if quick else 7
     sizes = (
         [2500, 5000, 10_000, 20_000, 40_000]
         if cuda
         else [256, 512, 1024, 2048, *([] if quick else [4096])]
     )
-    task, on = (
-        train.make_task("mlp1 1M", sizes[-1], device, 128),
-        trainer(net_plan("conv2", "100k"), device),
-    )
+
+    task = train.make_task("mlp1 1M", sizes[-1], device, 128)
+    on = trainer(net_plan("conv2", "100k"), device)
     epochs = {n: on(task.images[:n], task.logits[:n]) for n in sizes}
     found = [timed("training an epoch, images", "images", epochs, turns, cuda)]
-    sizes = sizes if cuda else [500, 1000, 2000, 4000, *([] if quick else [8000])]
 
+    sizes = sizes if cuda else [500, 1000, 2000, 4000, *([] if quick else [8000])]
     views = {n: partial(one, rates.viewing(device, n)) for n in sizes}
     found.append(timed("views of an epoch, images", "images", views, turns, cuda))
+
     stored = {n: [float(rates.storing(folder / f"{n}", n)["store write"]())] for n in sizes[:4]}
     return [*found, growth("stored epoch, images", "images", "bytes", stored)]
 
 
 def by_parameters(device: torch.device, quick: bool, folder: Path) -> list[Growth]:
     """Training of one family on the same images; the weights on disk."""
-    found, turns = [], 2 if quick else 7
+    found = []
+    turns = 2 if quick else 7
     for family, images in (("conv2", 128 if quick else 256), ("mlp3", 1024 if quick else 4096)):
         task = train.make_task("mlp1 1M", 40_000 if device.type == "cuda" else images, device, 128)
         plans = [net_plan(family, budget) for budget in BUDGETS]
-        sizes, macs = [made.params for made in plans], [forward_macs(made) for made in plans]
+        sizes = [made.params for made in plans]
+        macs = [forward_macs(made) for made in plans]
+
         epochs = {made.params: trainer(made, device)(task.images, task.logits) for made in plans}
         more = {"macs": macs, "operations_exponent": power_law(sizes, macs)[0]}
         case = f"training {family}, parameters"
         found.append(timed(case, "parameters", epochs, turns, device.type == "cuda", **more))
+
     sizes_on_disk = {}
     for budget in BUDGETS:
-        made, path = net_plan("conv2", budget), folder / f"{budget}.safetensors"
+        made = net_plan("conv2", budget)
+        path = folder / f"{budget}.safetensors"
         save_weights(path, build_student(made).state_dict(), {"plan": made.to_json()})
         sizes_on_disk[made.params] = [float(path.stat().st_size)]
+
     return [*found, growth("weights of conv2, parameters", "parameters", "bytes", sizes_on_disk)]
 
 
@@ -251,16 +261,17 @@ def by_epochs(quick: bool, folder: Path) -> list[Growth]:
         for name, case in cases.items()
     ]
     size = {n: [float(work["store read"]())] for n, work in works.items()}
+
     return [*found, growth("transfer set, epochs", "epochs", "bytes", size)]
 
 
 def by_trials(quick: bool) -> Growth:
-    """One suggestion after n results of the noisy 18-d function of `benchmarks.search`; each turn
-    another search.
-    """
+    """One suggestion after n results of the noisy 18-d function, in each turn of another search."""
     problem = search.PROBLEMS[-1]
-    sizes, begun = [16, 32, 64, 128], dict.fromkeys((16, 32, 64, 128), 0)
-    space, settings = problem.space(), Settings("gpyopt", sizes[0], 1)
+    sizes = [16, 32, 64, 128]
+    begun = dict.fromkeys((16, 32, 64, 128), 0)
+    space = problem.space()
+    settings = Settings("gpyopt", sizes[0], 1)
 
     def suggest(n: int) -> Cost:
         seed = begun[n]
@@ -287,18 +298,19 @@ def by_cells(folder: Path) -> Growth:
     repositories = {}
     for rows, budgets, hard in ((2, 1, 1), (3, 3, 2), (6, 3, 4), (9, 3, 8)):
         params = dag.parameters(quick=False)
-        students, labelled = params["students"], params["hard"]
-        students["rows"], students["budgets"] = (
-            list(students["rows"])[:rows],
-            list(students["budgets"])[:budgets],
-        )
+        students = params["students"]
+        labelled = params["hard"]
+        students["rows"] = list(students["rows"])[:rows]
+        students["budgets"] = list(students["budgets"])[:budgets]
         labelled["rows"] = list(labelled["rows"])[:hard]
         made = dag.Repository((folder / f"cells-{rows}").resolve(), params)
         repositories[len(made.stages)] = made
+
     sized = {stages: made.repro for stages, made in repositories.items()}
     floor = statistics.median(
         measure.timed(made.imports).cpu_s for made in [*repositories.values()] * 2
     )
+
     return timed(
         "dvc repro with nothing to do, stages",
         "stages",
@@ -313,9 +325,7 @@ def by_cells(folder: Path) -> Growth:
 
 
 def draw(found: Sequence[Growth], path: Path) -> None:
-    """Small multiples, one a case: points, their power law, and growth in proportion from the first
-    point.
-    """
+    """Small multiples, one a case: points, their power law, and growth in proportion."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -342,11 +352,15 @@ def panel(axis: Any, each: Growth) -> None:
         np.array(column, float) for column in zip(*each.points, strict=True)
     )
     exponent, factor, _ = power_law(list(sizes), list(middle))
+
+    # Both laws, and the points.
     axis.plot(sizes, middle[0] * sizes / sizes[0], ":", color="0.6", label="in proportion")
     axis.plot(sizes, factor * sizes**exponent, "-", color="C0", lw=1, label="power law")
     axis.errorbar(
         sizes, middle, [middle - low, high - middle], fmt="o", ms=4, color="C0", capsize=2, lw=1
     )
+
+    # Few ticks, on logarithmic axes.
     axis.set(xscale="log", yscale="log", xlabel=each.size, ylabel=each.cost)
     axis.set_xticks(
         sizes,
@@ -359,14 +373,17 @@ def panel(axis: Any, each: Growth) -> None:
     )
     axis.tick_params(axis="y", labelsize=7)
     axis.minorticks_off()
+
     axis.set_title(f"{each.case.split(',')[0]}\n{each.size} ^ {exponent:.2f}", fontsize=9)
 
 
 def run(arguments: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
     """All cases."""
-    device, quick = choose_device(arguments.device), arguments.quick
+    device = choose_device(arguments.device)
+    quick = arguments.quick
     set_up_torch(1, device)
     place = Path(tempfile.mkdtemp(prefix="growth-"))
+
     try:
         found = [
             *by_images(device, quick, place),
@@ -378,6 +395,7 @@ def run(arguments: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
             found.append(by_cells(place))
     finally:
         shutil.rmtree(place)
+
     if arguments.plot:
         draw(found, arguments.plot)
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU, 1 thread"

@@ -1,4 +1,4 @@
-"""Interleaved timings of alternatives, a small table and a JSON file; used by every benchmark.
+"""Interleaved timings of alternatives, a small table and a JSON file.
 
 All alternatives of a case run in one process and take turns, so that a busy machine is busy for all
 of them. A ratio is their cost divided by ours within one turn: above 1 we are ahead. Reported are
@@ -87,16 +87,15 @@ class Row:
 
 def cpu_seconds() -> float:
     """Processor time of this process and of those children that have ended."""
-    own, children = (
-        resource.getrusage(resource.RUSAGE_SELF),
-        resource.getrusage(resource.RUSAGE_CHILDREN),
-    )
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
 
 
 def timed(work: Callable[[], int]) -> Cost:
     """Cost per unit of one call of `work`, which returns how many units it did."""
-    cpu, wall = cpu_seconds(), time.perf_counter()
+    cpu = cpu_seconds()
+    wall = time.perf_counter()
     units = work()
     return Cost((cpu_seconds() - cpu) / units, (time.perf_counter() - wall) / units)
 
@@ -112,7 +111,8 @@ def interleaved(
             needs before (a first run, imports) must be done before.
         turns: at least 1.
     """
-    names, found = list(alternatives), {name: [] for name in alternatives}
+    names = list(alternatives)
+    found = {name: [] for name in alternatives}
     for turn in range(turns):
         first = turn % len(names)
         for name in names[first:] + names[:first]:
@@ -151,16 +151,18 @@ def processes(
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(preload))
-    pipes, workers = {}, []
+
+    pipes = {}
+    workers = []
     try:
         for name, make in makers.items():
             pipes[name], other = context.Pipe()
             workers.append(context.Process(target=_serve, args=(other, make, cuda), daemon=True))
             workers[-1].start()
             other.close()
-            cost = pipes[
-                name
-            ].recv()  # made; one after the other, so that they do not disturb each other
+
+            # It is made; one after the other, so that they do not disturb each other.
+            cost = pipes[name].recv()
             if made is not None:
                 made[name] = cost
 
@@ -202,9 +204,7 @@ def compare(
     wall: bool = False,
     notes: Mapping[str, str] | None = None,
 ) -> list[Row]:
-    """One row for each peer of `ours`; by processor time, or by the clock where `wall` (on a
-    GPU).
-    """
+    """One row for each peer of `ours`, by processor time, or by the clock if `wall` (on a GPU)."""
 
     def of(name: str, clock: bool) -> list[float]:
         return [cost.wall_s if clock else cost.cpu_s for cost in costs[name]]
@@ -213,6 +213,8 @@ def compare(
     for peer in costs:
         if peer == ours:
             continue
+
+        # Turn by turn, by what counts and by the clock.
         ratios = [b / a for a, b in zip(of(ours, wall), of(peer, wall), strict=True)]
         clocks = [b / a for a, b in zip(of(ours, True), of(peer, True), strict=True)]
         rows.append(
@@ -230,6 +232,7 @@ def compare(
                 (notes or {}).get(peer, ""),
             )
         )
+
     return rows
 
 
@@ -241,6 +244,7 @@ def environment(**more: Any) -> dict[str, Any]:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
+
     return {
         "processor": processor(),
         "cores": os.cpu_count(),
@@ -278,6 +282,7 @@ def table(rows: Sequence[Row]) -> str:
         )
         for r in rows
     ]
+
     widths = [max(len(line[k]) for line in [head, *cells]) for k in range(len(head))]
     lines = [
         "| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |"
@@ -285,6 +290,7 @@ def table(rows: Sequence[Row]) -> str:
     ]
     lines.insert(1, "|" + "|".join("-" * (w + 2) for w in widths) + "|")
     notes = dict.fromkeys(f"- {r.peer}: {r.note}" for r in rows if r.note)
+
     return "\n".join([*lines, *([""] if notes else []), *notes])
 
 
@@ -302,6 +308,7 @@ def main(
         measure: takes the arguments; returns rows, and what belongs into "environment" besides.
         options: adds arguments of this benchmark's own.
     """
+    # The arguments.
     parser = argparse.ArgumentParser(
         prog=f"python -m benchmarks.{name}", description=about.split("\n\n")[0]
     )
@@ -313,6 +320,8 @@ def main(
     )
     options(parser)
     arguments = parser.parse_args()
+
+    # The measurement.
     before = environment()
     try:
         rows, more = measure(arguments)
@@ -322,6 +331,8 @@ def main(
             file=sys.stderr,
         )
         raise SystemExit(1) from None
+
+    # The results.
     print(table(rows))
     if arguments.json:
         content = {"environment": {**before, **more}, "rows": [asdict(row) for row in rows]}

@@ -1,5 +1,4 @@
-"""Several trials on one device: images a second of all of them together, beside one eager trial at
-a time.
+"""Several trials on one device: images a second of all together, beside one eager trial at a time.
 
 For every net and every number of trials at a time, as many processes train the same net on resident
 random images, as `local` does with `execution.trials_per_gpu`. "plain" runs every step from Python,
@@ -80,6 +79,7 @@ def net_of(case: str) -> torch.nn.Sequential:
         net = build_student(
             plan(family, parse_budget(budget), middle, None if boxes is None else boxes[budget])
         )
+
     glorot_(net, 1.0, torch.Generator().manual_seed(0))
     return net
 
@@ -100,12 +100,15 @@ def train(load: Load, ready: Any, answers: Any) -> None:
     steps.prepare(images, targets)
     steps.run(recipe.lr, images, targets)
     ready.wait()
-    begun, count = time.perf_counter(), 0
-    while (past := time.perf_counter() - begun) < load.seconds:
-        steps.run(
-            recipe.lr, images, targets
-        )  # ends with the loss on the host: nothing is left in the queue
+
+    # A step ends with the loss on the host: nothing is left in the queue.
+    count = 0
+    begun = time.perf_counter()
+    while time.perf_counter() - begun < load.seconds:
+        steps.run(recipe.lr, images, targets)
         count += len(images)
+    past = time.perf_counter() - begun
+
     answers.put(
         Found(count / past, torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0)
     )
@@ -119,23 +122,27 @@ def together(load: Load, trials: int) -> list[Found]:
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(PRELOAD))
-    ready, answers = context.Barrier(trials), context.SimpleQueue()
+    ready = context.Barrier(trials)
+    answers = context.SimpleQueue()
     workers = [
         context.Process(target=train, args=(load, ready, answers), daemon=True)
         for _ in range(trials)
     ]
     for worker in workers:
         worker.start()
+
     try:
         for worker in workers:
             while worker.is_alive():
                 worker.join(0.2)
                 if any(other.exitcode for other in workers):
                     break
+
             if any(other.exitcode for other in workers):
                 raise ChildProcessError(
                     f"{trials} trials of {load.case} at a time: one of them died, see above"
                 )
+
         return [answers.get() for _ in workers]
     finally:
         for worker in workers:
@@ -149,16 +156,17 @@ def sharing(wanted: bool) -> Iterator[str]:
     if not wanted or program is None:
         yield "nvidia-cuda-mps-control is not installed" if wanted else "off"
         return
+
     with tempfile.TemporaryDirectory() as folder:
         names = ("CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY")
         os.environ.update(dict.fromkeys(names, folder))
         done = subprocess.run([program, "-d"], capture_output=True, text=True)
+        state = "on"
+        if done.returncode != 0:
+            state = f"not started: {(done.stdout + done.stderr).strip()[:200]}"
+
         try:
-            yield (
-                "on"
-                if done.returncode == 0
-                else f"not started: {(done.stdout + done.stderr).strip()[:200]}"
-            )
+            yield state
         finally:
             subprocess.run([program], input="quit\n", capture_output=True, text=True)
             for name in names:
@@ -169,7 +177,8 @@ def packed(
     load: Load, packs: list[int], modes: list[tuple[str, bool]]
 ) -> tuple[list[Row], dict[str, Any]]:
     """Rows of one net, each beside one plain trial alone, and the memory of each."""
-    rows, memory = [], {}
+    rows = []
+    memory = {}
     alone = 0.0
     for mode, graphs in modes:
         for trials in packs:
@@ -180,6 +189,7 @@ def packed(
                 memory[name] = str(error)
                 print(f"{name}: {error}")
                 break
+
             speed = sum(each.speed for each in found)
             memory[name] = sum(each.memory for each in found)
             if not alone:
@@ -188,6 +198,7 @@ def packed(
                 rows.append(
                     Row(name, ALONE, *[speed / alone] * 3, "images per second", 1, speed, alone)
                 )
+
     return rows, memory
 
 
@@ -195,12 +206,15 @@ def measure(arguments: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
     """All nets."""
     device = choose_device(arguments.device)
     check_precision(device, arguments.precision)
-    cuda, rows, memory = device.type == "cuda", [], {}
+    cuda = device.type == "cuda"
+    rows = []
+    memory = {}
     cases = arguments.cases or (CASES[:1] if arguments.quick else CASES)
     packs = [1, 2] if arguments.quick else sorted({1, *arguments.packs})
     images = arguments.images or (40_960 if cuda else 2 * arguments.batch)
     seconds = 1.0 if arguments.quick else arguments.seconds
     modes = [("plain", False), *([("graphs", True)] if cuda else [])]
+
     # the server of the processes must not be there yet: what it was started with is what they have
     with sharing(arguments.mps) as mps:
         for case in cases:
@@ -210,6 +224,7 @@ def measure(arguments: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
             more, held = packed(load, packs, modes)
             rows += more
             memory |= held
+
     where = torch.cuda.get_device_name(device) if cuda else "CPU, 1 thread a trial"
     return rows, {
         "device": where,

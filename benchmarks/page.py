@@ -1,5 +1,4 @@
-"""Fill the tables of docs/benchmarks.md from the JSON files in docs/results/benchmarks: `python -m
-benchmarks.page`.
+"""Fill the tables of docs/benchmarks.md: `python -m benchmarks.page`.
 
 A table stands between `<!-- NAME -->` and `<!-- /NAME -->`, where NAME.json is a file that a
 benchmark has written.
@@ -28,17 +27,17 @@ def facts(environment: dict[str, Any]) -> str:
     )
     device = environment.get("device", environment["processor"])
     where = environment["processor"] if str(device).startswith(("CPU", "cpu")) else device
-    return f"{where}, {environment['cores']} cores, {shown}; load before the run {environment['load_before']:.1f}"
+    load = f"load before the run {environment['load_before']:.1f}"
+    return f"{where}, {environment['cores']} cores, {shown}; {load}"
 
 
 def growth(found: list[dict[str, Any]]) -> str:
-    """What `benchmarks.growth` found, one line a case: both ends, and the exponent of the power law
-    between.
-    """
+    """What `benchmarks.growth` measured, one line a case: both ends, and the exponent between."""
     lines = [
         "| cost | grows with | from | to | exponent | r2 |",
         "| --- | --- | --- | --- | ---: | ---: |",
     ]
+
     for each in found:
         scale, unit = (1e6, "MB") if each["cost"] == "bytes" else (1, each["cost"])
         ends = [
@@ -49,6 +48,7 @@ def growth(found: list[dict[str, Any]]) -> str:
         lines.append(
             f"| {each['case'].split(',')[0]} | {each['size']} | {ends[0]} | {ends[1]} | {law} |"
         )
+
     return "\n".join(lines)
 
 
@@ -62,7 +62,7 @@ def block(name: str, content: dict[str, Any]) -> str:
 
 
 def render(text: str, results: Path = RESULTS) -> str:
-    """`text` with every table filled anew.
+    """`text` with every table filled again.
 
     Raises:
         FileNotFoundError: a table's file is missing.

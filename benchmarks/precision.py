@@ -1,5 +1,4 @@
-"""How well bfloat16 agrees with float32, and on CUDA captured steps with eager ones: loss curves of
-small real runs.
+"""How well bfloat16 agrees with float32, and on CUDA captured steps with eager ones, in small runs.
 
 Students of the smoke scale's sizes learn fixed logits and a small teacher learns labels, on
 embedded images (cluttered digits), the same seeds and batches for both. A row's ratio is the best
@@ -32,7 +31,9 @@ from stages.nets.student import build_student
 from stages.nets.teacher import build_teacher
 from stages.runtime.device import check_precision, choose_device, set_up_torch
 
-TRAIN, VALIDATION, FIRST = 600, 400, 3
+TRAIN = 600
+VALIDATION = 400
+FIRST = 3
 RECIPE = Recipe("l2_on_logits", 3e-4, 0.9, 0.0, 16, 1)
 CASES = {
     "mlp1 60k": ([(40, 120)], RECIPE),
@@ -44,7 +45,8 @@ CASES = {
 
 def net_of(case: str, seed: int) -> torch.nn.Module:
     """A fresh net of the case."""
-    boxes, family = CASES[case][0], case.split()[0]
+    boxes = CASES[case][0]
+    family = case.split()[0]
     if boxes is None:
         net: torch.nn.Module = build_teacher((16, 24, 32, 64), [0.0] * 5)
     else:
@@ -53,9 +55,7 @@ def net_of(case: str, seed: int) -> torch.nn.Module:
 
 
 def targets_of(case: str, labels: np.ndarray) -> Tensor:
-    """Labels for a teacher; for a student logits of the size that an ensemble's have here
-    (deviation about 4).
-    """
+    """Labels for a teacher; for a student logits as large as an ensemble's (deviation about 4)."""
     if CASES[case][0] is None:
         return torch.from_numpy(labels)
     noise = np.random.default_rng(7).normal(0, 1, (len(labels), 10))
@@ -67,8 +67,10 @@ def fit(
 ) -> Outcome:
     """One run: loss of every epoch and the lowest validation error."""
     learnt = cluttered_digits(0, TRAIN, VALIDATION, 10)[0]
-    everything, labels = torch.from_numpy(learnt.images).to(device), learnt.labels
-    images, targets = everything[:TRAIN], targets_of(case, labels[:TRAIN]).to(device)
+    everything = torch.from_numpy(learnt.images).to(device)
+    labels = learnt.labels
+    images = everything[:TRAIN]
+    targets = targets_of(case, labels[:TRAIN]).to(device)
     validation = everything[TRAIN:], torch.from_numpy(labels[TRAIN:]).to(device)
 
     def epoch(number: int) -> tuple[Tensor, Tensor]:
@@ -83,7 +85,9 @@ def fit(
 def row(case: str, peer: str, ours: list[Outcome], theirs: list[Outcome]) -> Row:
     """Best validation accuracies beside each other, one pair a seed."""
     pairs = [(1 - a.value, 1 - b.value) for a, b in zip(ours, theirs, strict=True)]
-    ratios, (a, b) = [x / y for x, y in pairs], map(statistics.median, zip(*pairs, strict=True))
+    ratios = [x / y for x, y in pairs]
+    a, b = map(statistics.median, zip(*pairs, strict=True))
+
     return Row(
         case,
         peer,
@@ -122,7 +126,9 @@ def run(arguments: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
     set_up_torch(1, device)
     check_precision(device, "bf16")
     seeds, epochs = (range(2), 3) if arguments.quick else (range(5), 16)
-    rows, agreement = [], {}
+
+    rows = []
+    agreement = {}
     for case in CASES:
         fp32, bf16 = (
             [fit(case, s, epochs, precision, device) for s in seeds]
@@ -134,6 +140,7 @@ def run(arguments: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
             graphs = [fit(case, s, epochs, "bf16", device, graphs=True) for s in seeds]
             rows.append(row(f"{case}, bf16, captured", "eager steps", graphs, bf16))
             agreement[f"{case}, captured"] = facts(graphs, bf16)
+
     return rows, {"device": arguments.device, "epochs": epochs, "agreement": agreement}
 
 

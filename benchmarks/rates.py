@@ -1,5 +1,4 @@
-"""Rates of this device for each kind of work, from which `python -m commands.scale NAME --cost`
-predicts hours.
+"""Rates of this device for each kind of work, from which `commands.scale --cost` predicts hours.
 
 Timed is the project's own code: `fit.loop.Steps` on the mid-box nets of `benchmarks.train` in
 batches of 128, `fit.evaluate.logits` of a teacher on batches of 1000, `images.views.Views`, and the
@@ -41,18 +40,18 @@ from stages.store.epoch import read_epoch, read_targets
 from stages.store.shards import images_hash, shard_path, write_images, write_logits
 
 TRAINED = {"train conv": ("conv2 1M", "conv4 1M", "teacher 7.6M"), "train mlp": ("mlp1 1M",)}
-LABELLED, EVAL_BATCH = "teacher 7.6M", 1000
+LABELLED = "teacher 7.6M"
+EVAL_BATCH = 1000
 Works = dict[str, Callable[[], int]]
-"""Name of an alternative to a function that does some work and returns how many operations, images
-or bytes.
-"""
+"""Name -> a function that does some work and returns how many operations, images or bytes."""
 
 
 def device_name(device: torch.device) -> str:
     """As in rates.json: "1 core of AMD EPYC (AVX-512, bf16)", "one NVIDIA H200"."""
     if device.type == "cuda":
         return f"one {torch.cuda.get_device_name(device)}"
-    flags, known = _flags(), {"AVX-512": "avx512f", "bf16": "avx512_bf16", "AMX": "amx_bf16"}
+    flags = _flags()
+    known = {"AVX-512": "avx512f", "bf16": "avx512_bf16", "AMX": "amx_bf16"}
     able = [name for name, flag in known.items() if flag in flags]
     return f"{PER_CORE}{measure.environment()['processor']}" + (
         f" ({', '.join(able)})" if able else ""
@@ -88,7 +87,8 @@ def labelling(precision: str, device: torch.device, images: int) -> Callable[[],
     """Operations of a teacher's forward passes."""
     task = train.make_task(LABELLED, images, device, 128)
     net = task.net().to(device, memory_format=torch.channels_last)
-    pixels, each = torch.from_numpy(task.images).to(device), train.macs(LABELLED) * FLOPS_PER_MAC
+    pixels = torch.from_numpy(task.images).to(device)
+    each = train.macs(LABELLED) * FLOPS_PER_MAC
 
     def run() -> int:
         logits(net, pixels, EVAL_BATCH, precision).cpu()
@@ -98,24 +98,19 @@ def labelling(precision: str, device: torch.device, images: int) -> Callable[[],
 
 
 def viewing(device: torch.device, images: int) -> Callable[[], int]:
-    """Images of one augmented epoch, back on the host, their planes held as in the stage
-    augment.
-    """
+    """Images of one augmented epoch, back on the host, their planes kept as in `augment`."""
     originals = train.make_task("mlp1 1M", images, device, 128).images
     views = Views(originals, device, store.JITTER)
-    index, draws = order(0, 0, "benchmark", images), draw(0, 0, "benchmark", images)
+    index = order(0, 0, "benchmark", images)
+    draws = draw(0, 0, "benchmark", images)
     return lambda: len(views(index, draws).cpu().numpy())
 
 
 def storing(folder: Path, images: int, epochs: int = 1) -> Works:
-    """Bytes of some epochs of the transfer set, written and read: images, index, labels, draws and
-    logits.
-    """
+    """Bytes of some epochs of the transfer set, written and read, with images and logits."""
     arrays, _ = store.epoch_arrays(images)
-    facts, pixels = (
-        {name: array for name, array in arrays.items() if name != "logits"},
-        images_hash(arrays["images"]),
-    )
+    facts = {name: array for name, array in arrays.items() if name != "logits"}
+    pixels = images_hash(arrays["images"])
     both = folder / "images", folder / "logits"
 
     def size() -> int:
@@ -144,6 +139,7 @@ def works(device: torch.device, folder: Path, quick: bool) -> Works:
         (16_384, 40_960, 40_000) if cuda else (128, 2048, 1000) if quick else (256, 8192, 4000)
     )
     label = 16_000 if cuda else 200 if quick else EVAL_BATCH
+
     found: Works = {}
     for precision in precisions(device):
         for work, cases in TRAINED.items():
@@ -151,6 +147,7 @@ def works(device: torch.device, folder: Path, quick: bool) -> Works:
                 few = 128 if case == LABELLED and not cuda else mlp if work == "train mlp" else conv
                 found[f"{work}, {case} {precision}"] = training(case, precision, device, few)
         found[f"label {precision}"] = labelling(precision, device, label)
+
     found |= {"views": viewing(device, many), **storing(folder, many)}
     for run in found.values():
         run()
@@ -158,15 +155,14 @@ def works(device: torch.device, folder: Path, quick: bool) -> Works:
 
 
 def rates(costs: Mapping[str, list[Cost]], cuda: bool) -> dict[str, list[float]]:
-    """Amount a second of each turn; nets that share a rate count for equal numbers of
-    operations.
-    """
+    """Amount a second of each turn; nets that share a rate count for equal operations."""
     seconds: dict[str, list[list[float]]] = {}
     for name, turns in costs.items():
         work, _, rest = name.partition(", ")
         key = f"{work} {rest.split()[-1]}" if rest else name
         clock = cuda and not name.startswith("store")
         seconds.setdefault(key, []).append([cost.wall_s if clock else cost.cpu_s for cost in turns])
+
     return {
         key: [1 / statistics.mean(turn) for turn in zip(*each, strict=True)]
         for key, each in seconds.items()
@@ -186,9 +182,7 @@ def entry(
 
 
 def write(new: Device, path: Path = RATES) -> None:
-    """Put an entry in the place of the one of that name, and of what is assumed for a device that
-    it names.
-    """
+    """Put an entry in place of the one of its name, and of what was assumed for its device."""
 
     def same(old: Device) -> bool:
         return old.device == new.device or (
@@ -220,18 +214,23 @@ def run(arguments: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
     """Rows, and the entry with the rates of every turn."""
     device = choose_device(arguments.device)
     set_up_torch(1, device)
-    cuda, turns, load = device.type == "cuda", 3 if arguments.quick else 9, os.getloadavg()[0]
+    cuda = device.type == "cuda"
+    turns = 3 if arguments.quick else 9
+    load = os.getloadavg()[0]
     folder = Path(tempfile.mkdtemp(prefix="rates-"))
+
     try:
         costs = measure.interleaved(works(device, folder, arguments.quick), turns)
     finally:
         shutil.rmtree(folder)
+
     found = rates(costs, cuda)
     new = entry(found, device, turns, load)
     print(json.dumps(asdict(new), indent=1))
     if arguments.write:
         write(new)
     spread = {key: [min(each), max(each)] for key, each in found.items()}
+
     return rows_of(costs, cuda), {"entry": asdict(new), "lowest_and_highest": spread}
 
 

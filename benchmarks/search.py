@@ -1,10 +1,10 @@
-"""Regret and cost of our search beside Sobol, Optuna and BoTorch, at equal budgets and from equal
-starting points.
+"""Regret and cost of our search beside Sobol, Optuna and BoTorch, at equal budgets and starts.
 
-Three functions on the unit cube: Branin (2-d), Hartmann6 and a noisy 18-d stand-in for validation error against the
-hyperparameters of a teacher. Every engine first gets the points of our Sobol start and their values, then proposes
-one point at a time (lag 1) until the budget is spent. Regret is the noiseless value at the point of the best
-*observed* value, minus the known minimum; noise i of a seed is the same for all. Every model estimates the noise.
+Three functions on the unit cube: Branin (2-d), Hartmann6 and a noisy 18-d stand-in for validation
+error against the hyperparameters of a teacher. Every engine first gets the points of our Sobol
+start and their values, then proposes one point at a time (lag 1) until the budget is spent. Regret
+is the noiseless value at the point of the best *observed* value, minus the known minimum; noise i
+of a seed is the same for all. Every model estimates the noise.
 
 Rows "... regret": ours and theirs are medians of the final regret over the seeds; ratio is theirs /
 ours; low and high are the 2.5 and 97.5 percentiles of that ratio over a bootstrap in which seeds
@@ -17,7 +17,7 @@ The peers run with their libraries' defaults. BoTorch: SingleTaskGP, LogExpected
 optimize_acqf with 10 restarts of 512 raw samples as in its tutorials; on the noisy function its
 incumbent is the best posterior mean among the tried points, since the best observed value is a
 lucky one. All run on one thread. The full run takes its time: `--runs FILE` keeps what is finished,
-and the next call goes on from there.
+and the next call continues from there.
 """
 
 from __future__ import annotations
@@ -46,19 +46,17 @@ from stages.search.space import Dimension, Space
 
 Function = Callable[[np.ndarray], float]
 Suggest = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
-"""From points (n, d) and observed values (n,), to be minimised, to point n (d,); all in the unit
-cube.
-"""
-FLOOR, LAST = 1e-6, 8
+"""Points (n, d) and their values (n,), to be minimised -> point n (d,); all in the unit cube."""
+FLOOR = 1e-6
+LAST = 8
 
 # --------------------------------------------------------------------------------------- functions
 
 
 def branin(u: np.ndarray) -> float:
-    """Dixon and Szego 1978 over [-5, 10] x [0, 15]; u (2,) in the unit cube; three minima of 10 /
-    (8 pi).
-    """
-    x, y = 15 * u[0] - 5, 15 * u[1]
+    """Dixon and Szego 1978 over [-5, 10] x [0, 15]; u (2,) in the unit cube; minima 10 / (8 pi)."""
+    x = 15 * u[0] - 5
+    y = 15 * u[1]
     valley = y - 5.1 / (4 * math.pi**2) * x**2 + 5 / math.pi * x - 6
     return float(valley**2 + 10 * (1 - 1 / (8 * math.pi)) * math.cos(x) + 10)
 
@@ -84,9 +82,7 @@ HARTMANN6_AT = np.array([0.20168951, 0.15001069, 0.47687398, 0.27533243, 0.31165
 
 
 def hartmann6(u: np.ndarray) -> float:
-    """Hartmann 1973; u (6,) in the unit cube; the lowest of six minima, -3.32237, is at
-    HARTMANN6_AT.
-    """
+    """Hartmann 1973; u (6,) in the unit cube; minimum -3.32237 at HARTMANN6_AT."""
     return float(-_ALPHA @ np.exp(-(_A * (u - _P) ** 2).sum(axis=1)))
 
 
@@ -139,9 +135,7 @@ QUICK = {"branin": (4, 10), "hartmann6": (8, 14), "noisy 18-d": (12, 20)}
 
 
 def regret(problem: Problem, x: np.ndarray, y: np.ndarray) -> float:
-    """Noiseless value at the point of the best observed value, minus the minimum; x (n, d), y
-    (n,).
-    """
+    """Noiseless value at the point of the best observed one, less the minimum; x (n, d), y (n,)."""
     return problem.function(x[int(np.argmin(y))]) - problem.minimum
 
 
@@ -149,7 +143,8 @@ def regret(problem: Problem, x: np.ndarray, y: np.ndarray) -> float:
 
 
 def ours(problem: Problem, seed: int) -> Suggest:
-    space, settings = problem.space(), Settings("gpyopt", problem.start, 1)
+    space = problem.space()
+    settings = Settings("gpyopt", problem.start, 1)
 
     def suggest(x: np.ndarray, y: np.ndarray, i: int) -> np.ndarray:
         done: list[tuple[Values, float | None]] = [
@@ -161,7 +156,7 @@ def ours(problem: Problem, seed: int) -> Suggest:
 
 
 def sobol(problem: Problem, seed: int) -> Suggest:
-    """scipy's scrambled sequence goes on where the start ended."""
+    """scipy's scrambled sequence continues where the start ended."""
     space = problem.space()
     return lambda x, y, i: space.encode(sobol_point(space, seed, i))
 
@@ -170,7 +165,8 @@ def _optuna(sampler: Any, problem: Problem) -> Suggest:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study, names = optuna.create_study(sampler=sampler), [f"u{k:02}" for k in range(problem.d)]
+    study = optuna.create_study(sampler=sampler)
+    names = [f"u{k:02}" for k in range(problem.d)]
     open_trials: list[Any] = []
 
     def point(trial: Any) -> np.ndarray:
@@ -183,9 +179,11 @@ def _optuna(sampler: Any, problem: Problem) -> Suggest:
             else:
                 study.enqueue_trial(dict(zip(names, map(float, x[k]), strict=True)))
                 trial = study.ask()
+
             if not np.array_equal(point(trial), x[k]):
                 raise ValueError(f"Optuna's trial {k} is not the point that was evaluated")
             study.tell(trial, float(y[k]))
+
         open_trials.append(study.ask())
         return point(open_trials[0])
 
@@ -221,13 +219,15 @@ def botorch_log_ei(problem: Problem, seed: int) -> Suggest:
             warnings.catch_warnings(),
         ):
             warnings.simplefilter("ignore")
-            points, values = torch.tensor(x), -torch.tensor(y)[:, None]
+            points = torch.tensor(x)
+            values = -torch.tensor(y)[:, None]
             model = SingleTaskGP(points, values)
             fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model))
             with torch.no_grad():
                 best = model.posterior(points).mean.max() if problem.noise else values.max()
             acquisition = LogExpectedImprovement(model, best_f=best)
             found, _ = optimize_acqf(acquisition, bounds, q=1, num_restarts=10, raw_samples=512)
+
         return found[0].numpy()
 
     return suggest
@@ -254,9 +254,7 @@ NOTES = {"Sobol": "does not learn from the values", "Optuna TPE": "no Gaussian p
 
 @dataclass(frozen=True)
 class Run:
-    """One search: the regret after each trial (budget,), and CPU-seconds of each suggestion (budget
-    - start,).
-    """
+    """One search: its regret after each trial (budget,), and CPU-seconds of each suggestion."""
 
     problem: str
     budget: int
@@ -284,9 +282,13 @@ def version(engine: str) -> str:
 
 def search(problem: Problem, engine: str, seed: int) -> Run:
     """One engine's search; its first `problem.start` points are those of our Sobol start."""
-    space, suggest = problem.space(), ENGINES[engine](problem, seed)
-    x, y = np.empty((0, problem.d)), np.empty(0)
-    regrets, seconds = [], []
+    space = problem.space()
+    suggest = ENGINES[engine](problem, seed)
+    x = np.empty((0, problem.d))
+    y = np.empty(0)
+
+    regrets = []
+    seconds = []
     for i in range(problem.budget):
         if i < problem.start:
             u = space.encode(sobol_point(space, seed, i))
@@ -294,16 +296,18 @@ def search(problem: Problem, engine: str, seed: int) -> Run:
             before = cpu_seconds()
             u = suggest(x, y, i)
             seconds.append(cpu_seconds() - before)
-        x, y = np.vstack([x, u]), np.append(y, problem.observe(u, seed, i))
+
+        x = np.vstack([x, u])
+        y = np.append(y, problem.observe(u, seed, i))
         regrets.append(regret(problem, x, y))
+
     return Run(problem.name, problem.budget, engine, version(engine), seed, regrets, seconds)
 
 
 def regret_ratio(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float, float, float]:
-    """Median of theirs / median of ours, and its 2.5 and 97.5 percentiles over 2000 draws of the
-    seeds.
-    """
-    a, b = np.maximum(ours, FLOOR), np.maximum(theirs, FLOOR)
+    """Median of theirs / median of ours, with 2.5 and 97.5 percentiles over 2000 draws of seeds."""
+    a = np.maximum(ours, FLOOR)
+    b = np.maximum(theirs, FLOOR)
     drawn = np.random.default_rng(0).integers(len(a), size=(2000, len(a)))
     low, high = np.percentile(
         np.median(b[drawn], axis=1) / np.median(a[drawn], axis=1), [2.5, 97.5]
@@ -312,14 +316,17 @@ def regret_ratio(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float,
 
 
 def rows_of(problem: Problem, runs: dict[str, list[Run]]) -> list[Row]:
-    """One regret row for each peer, and a row of cost for each that has a model; runs of an engine
-    by seed.
-    """
-    rows, own = [], runs[OURS]
-    unit, n = "suggestions per CPU-second", len(own)
+    """One regret row for each peer, and a row of cost for each that has a model; runs by seed."""
+    rows = []
+    own = runs[OURS]
+    unit = "suggestions per CPU-second"
+    n = len(own)
+
     for peer, theirs in runs.items():
         if peer == OURS:
             continue
+
+        # Regret.
         a, b = ([run.regrets[-1] for run in side] for side in (own, theirs))
         middle = statistics.median(a), statistics.median(b)
         note = NOTES.get(peer, "")
@@ -334,12 +341,12 @@ def rows_of(problem: Problem, runs: dict[str, list[Run]]) -> list[Row]:
                 note=note,
             )
         )
-        spans = (
-            {"suggestion": 0, f"suggestion, last {LAST}": -LAST}
-            if problem.d > 10
-            else {"suggestion": 0}
-        )
-        for what, first in {} if peer == "Sobol" else spans.items():
+
+        # Cost; Sobol has no model.
+        spans = {} if peer == "Sobol" else {"suggestion": 0}
+        if spans and problem.d > 10:
+            spans[f"suggestion, last {LAST}"] = -LAST
+        for what, first in spans.items():
             a, b = (
                 [statistics.mean(run.seconds[first:]) for run in side] for side in (own, theirs)
             )
@@ -347,13 +354,17 @@ def rows_of(problem: Problem, runs: dict[str, list[Run]]) -> list[Row]:
             costs = statistics.median(ratios), min(ratios), max(ratios)
             middle = 1 / statistics.median(a), 1 / statistics.median(b)
             rows.append(Row(f"{problem.name} {what}", peer, *costs, unit, n, *middle, note=note))
+
     return rows
 
 
 def measure(arguments: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
+    """All functions, engines and seeds; searches that `--runs` has are not run again."""
     import torch
 
     torch.set_num_threads(1)
+
+    # What is to be run.
     count = 2 if arguments.quick else arguments.seeds
     seeds = range(arguments.first_seed, arguments.first_seed + count)
     problems = [p for p in PROBLEMS if arguments.only in (None, p.name)]
@@ -363,6 +374,8 @@ def measure(arguments: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
             Problem(**{**vars(p), **dict(zip(budgets, QUICK[p.name], strict=True))})
             for p in problems
         ]
+
+    # The searches that are not kept yet.
     kept = _read(arguments.runs)
     todo = [(p, engine, seed) for p in problems for seed in seeds for engine in ENGINES]
     with threadpool_limits(1):
@@ -382,10 +395,13 @@ def measure(arguments: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
                 if arguments.runs:
                     with arguments.runs.open("a") as file:
                         file.write(json.dumps(asdict(run)) + "\n")
+
+    # Their rows.
     rows = []
     for p in problems:
         by_engine = {e: [kept[p.name, p.budget, e, version(e), s] for s in seeds] for e in ENGINES}
         rows += rows_of(p, by_engine)
+
     return rows, {"seeds": list(seeds), "version of ours": version(OURS)}
 
 

@@ -1,5 +1,4 @@
-"""What writing and reading one epoch of the transfer set costs: images, index, labels, draws and
-logits.
+"""What writing and reading an epoch of the transfer set costs, with images, draws and logits.
 
 `stages.store.shards` and `stages.store.epoch` (two safetensors files an epoch, made durable when
 written, every byte verified by sha256 when read, logits bound to their images by hash) beside plain
@@ -32,9 +31,13 @@ from stages.store.shards import images_hash, shard_path, write_images, write_log
 
 UNIT = "images per CPU-second"
 JITTER = Jitter(hue=0.06, saturation=0.26, value=0.20, saturation_scale=0.21, value_scale=0.13)
-SHARDS, DRAWS = "ours: shards", "ours: shards of draws, without images"
-NPY, TORCH, BARE = ".npy files", "torch.save, one file", "safetensors library, one file"
-SAMPLES, LOGITS = "torch.save, one file per sample", "torch.save, one file per sample, logits alone"
+SHARDS = "ours: shards"
+DRAWS = "ours: shards of draws, without images"
+NPY = ".npy files"
+TORCH = "torch.save, one file"
+BARE = "safetensors library, one file"
+SAMPLES = "torch.save, one file per sample"
+LOGITS = "torch.save, one file per sample, logits alone"
 NO_CHECK = "no checksum, no fsync"
 NOTES = {
     DRAWS: "24 bytes an image instead of 3,096; reading makes the images again and verifies their hash",
@@ -42,7 +45,10 @@ NOTES = {
     TORCH: f"{NO_CHECK}; read with weights_only=True; a flipped byte of an array is not noticed",
     BARE: NO_CHECK,
     SAMPLES: f"{NO_CHECK}; fewer samples, cost per sample; read with weights_only=True",
-    LOGITS: f"{NO_CHECK}; what torchdistill caches; images, their order and draws come on top; cost per sample",
+    LOGITS: (
+        f"{NO_CHECK}; what torchdistill caches; images, their order and draws come on top; "
+        "cost per sample"
+    ),
 }
 Arrays = dict[str, np.ndarray]
 Alternatives = dict[str, Callable[[], int]]
@@ -52,13 +58,15 @@ def epoch_arrays(count: int) -> tuple[Arrays, Rebuild]:
     """One epoch of views of random images, its logits, and what makes the images again."""
     rng = np.random.default_rng(0)
     originals = rng.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
-    index, draws = order(0, 0, "benchmark", count), draw(0, 0, "benchmark", count)
+    index = order(0, 0, "benchmark", count)
+    draws = draw(0, 0, "benchmark", count)
     views = Views(originals, "cpu", JITTER)
 
     def rebuild(index: np.ndarray, draws: np.ndarray) -> np.ndarray:
         return views(index, draws).numpy()
 
-    images, labels = rebuild(index, draws), rng.integers(0, 10, count).astype(np.uint16)
+    images = rebuild(index, draws)
+    labels = rng.integers(0, 10, count).astype(np.uint16)
     logits = rng.normal(size=(count, 10)).astype(np.float32)
     return {
         "images": images,
@@ -73,7 +81,8 @@ def ours(
     folder: Path, arrays: Arrays, rebuild: Rebuild, repeats: int
 ) -> tuple[Alternatives, Alternatives]:
     """Writing and reading shards, with and without images."""
-    count, pixels = len(arrays["images"]), images_hash(arrays["images"])
+    count = len(arrays["images"])
+    pixels = images_hash(arrays["images"])
     facts = {name: array for name, array in arrays.items() if name != "logits"}
 
     def write(keep_images: bool) -> Callable[[], int]:
@@ -124,15 +133,14 @@ def whole_files(folder: Path, arrays: Arrays, repeats: int) -> tuple[Alternative
         TORCH: lambda: torch.load(folder / "all.pt", weights_only=True),
         BARE: lambda: safetensors.numpy.load_file(folder / "all.safetensors"),
     }
+
     return tuple(
         {name: repeated(once) for name, once in each.items()} for each in (writing, reading)
     )
 
 
 def sample_files(folder: Path, arrays: Arrays, count: int) -> tuple[Alternatives, Alternatives]:
-    """One small file for each of the first `count` samples, read in order: all arrays, or its
-    logits alone.
-    """
+    """One small file for each of the first `count` samples, read in order; all arrays or logits."""
     # copies: torch.save writes the whole storage of a view
     samples = [
         {name: torch.from_numpy(np.array(array[i])) for name, array in arrays.items()}
@@ -164,7 +172,8 @@ def sample_files(folder: Path, arrays: Arrays, count: int) -> tuple[Alternatives
 
 def sha256_rate() -> float:
     """Megabytes that sha256 takes in a second of processor time."""
-    data, seconds = bytes(64 * 10**6), []
+    data = bytes(64 * 10**6)
+    seconds = []
     for _ in range(3):
         start = cpu_seconds()
         hashlib.sha256(data).digest()
@@ -178,23 +187,27 @@ def measure(arguments: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
     count, few, repeats, turns = (2000, 400, 4, 5) if arguments.quick else (10_000, 1000, 3, 9)
     arrays, rebuild = epoch_arrays(count)
     folder = Path(tempfile.mkdtemp(prefix="store-"))
+
     try:
         kinds = ours(folder, arrays, rebuild, repeats), whole_files(folder, arrays, repeats)
         writing, reading = (
             {**a, **b, **c}
             for a, b, c in zip(*kinds, sample_files(folder, arrays, few), strict=True)
         )
+
         rows = []
         for case, alternatives in (("write an epoch", writing), ("read an epoch", reading)):
             interleaved(alternatives, 1)  # first runs import and fill caches
             costs: dict[str, list[Cost]] = interleaved(alternatives, turns)
             rows += compare(f"{case}, {count:,} images", SHARDS, costs, UNIT, notes=NOTES)
+
         sizes = {
             kind: shard_path(folder / kind / "images", 0).stat().st_size
             for kind in ("shards", "draws")
         }
     finally:
         shutil.rmtree(folder)
+
     return rows, {
         "threads": 1,
         "images": count,

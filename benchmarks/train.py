@@ -1,14 +1,16 @@
-"""Training speed of `fit.loop` beside the loops that a user would otherwise run, on the same nets
-and images.
+"""Training speed of `fit.loop` beside the loops a user would otherwise run, on the same nets.
 
 Peers, written from the design of those projects, with torch's own parts and default settings:
 
-- `PIL + DataLoader`: one `__getitem__` per image that makes a PIL image, crops it with padding, mirrors it, turns
-  it into a normalised float tensor; a DataLoader; `torch.optim.SGD`; loss and accuracy read back at
-  every step. What RepDistiller, mdistiller and torchdistill run to train one net on labels.
-- `PIL + live teacher`: the same, and one forward pass of one teacher per step for the logits to be mimicked, as
-  these three distil; for a teacher of middle size and for the largest of the search space.
-- `eager, resident`: normalised float32 images on the device, sliced in order, `torch.optim.SGD`; no image work.
+- `PIL + DataLoader`: one `__getitem__` per image that makes a PIL image, crops it with padding,
+  mirrors it, turns it into a normalised float tensor; a DataLoader; `torch.optim.SGD`; loss and
+  accuracy read back at every step. What RepDistiller, mdistiller and torchdistill run to train one
+  net on labels.
+- `PIL + live teacher`: the same, and one forward pass of one teacher per step for the logits to be
+  mimicked, as these three distil; for a teacher of middle size and for the largest of the search
+  space.
+- `eager, resident`: normalised float32 images on the device, sliced in order, `torch.optim.SGD`; no
+  image work.
 
 Ours reads stored uint8 views in their order, as the stage `students` does; making them once for all
 trials is timed by `benchmarks.augment`. Each loop lives in a process of its own, since the pipeline
@@ -46,17 +48,18 @@ from stages.runtime.device import check_precision, choose_device, set_up_torch
 BOXES = {"mlp1": [(500, 5000)], "conv2": [(20, 120)] * 2, "conv4": [(25, 100)] * 2}
 """Width boxes of the paper's Table 3 at 1M; nets are taken at the middle of each."""
 TEACHER_BOXES = {"C1": (32, 96), "C2": (64, 192), "C3": (128, 384), "H1": (512, 1536)}
-MEAN, DEVIATION = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+MEAN = (0.4914, 0.4822, 0.4465)
+DEVIATION = (0.2470, 0.2435, 0.2616)
 CASES = ("mlp1 1M", "conv2 1M", "conv4 1M", "teacher 7.6M")
 LIVE = {"PIL + live 7.6M teacher": 0.5, "PIL + live 17M teacher": 1.0}
-"""Peers with a teacher, and where it lies between the smallest and the largest of the search
-space.
-"""
+"""Peers with a teacher, and its place between the smallest and largest of the search space."""
 PEERS = ("PIL + DataLoader", *LIVE, "eager, resident")
 PRELOAD = ("stages.fit.loop", "stages.nets.student", "torch.utils.data", "torchvision.transforms")
 NOTES = {
     "PIL + DataLoader": "crops with padding instead of rescaled crops, no colour jitter; labels as targets",
-    "PIL + live 7.6M teacher": "the same images; the forward pass of one teacher of middle size in every step",
+    "PIL + live 7.6M teacher": (
+        "the same images; the forward pass of one teacher of middle size in every step"
+    ),
     "PIL + live 17M teacher": "the same images; the forward pass of the largest teacher of the search space",
     "eager, resident": "no image work at all",
 }
@@ -104,9 +107,7 @@ def student_plan(family: str) -> Any:
 
 
 def teacher(control: float) -> nn.Sequential:
-    """The teacher at that place of its boxes, 0 to 1, without dropout so that all loops compute the
-    same.
-    """
+    """The teacher at that place of its boxes, 0 to 1; no dropout, so that all loops agree."""
     return build_teacher(
         teacher_widths(dict.fromkeys(TEACHER_BOXES, control), TEACHER_BOXES), [0.0] * 5
     )
@@ -138,19 +139,17 @@ def ours(task: Task, precision: str, graphs: bool = True) -> Callable[[], int]:
 
 
 class Peer:
-    """A net that takes normalised float images, its optimiser, and one step as those loops write
-    it.
-    """
+    """A net on normalised float images, its optimiser, and one step as those loops write it."""
 
     def __init__(self, task: Task) -> None:
         self.task = task
-        self.net = (
-            task.net()[1:].to(task.device).train()
-        )  # without the standardisation: the transforms do it
+        # Without the standardisation: the transforms do it.
+        self.net = task.net()[1:].to(task.device).train()
         self.optimizer = torch.optim.SGD(
             self.net.parameters(), lr=1e-4, momentum=0.9, nesterov=True
         )
-        self.mimic, self.label = LOSSES["l2_on_logits"], nn.CrossEntropyLoss()
+        self.mimic = LOSSES["l2_on_logits"]
+        self.label = nn.CrossEntropyLoss()
 
     def step(self, images: Tensor, labels: Tensor, logits: Tensor | None) -> Tensor:
         """Forward, backward, update."""
@@ -173,7 +172,8 @@ class PerImage(torch.utils.data.Dataset):  # type: ignore[type-arg]
     def __init__(self, task: Task) -> None:
         from torchvision import transforms
 
-        self.images, self.labels = task.images, task.labels
+        self.images = task.images
+        self.labels = task.labels
         self.transform = transforms.Compose(
             [
                 transforms.RandomCrop(32, padding=4),
@@ -193,10 +193,9 @@ class PerImage(torch.utils.data.Dataset):  # type: ignore[type-arg]
 
 
 def with_loader(task: Task, live: float | None) -> Callable[[], int]:
-    """PIL and DataLoader; with the forward pass of the teacher of that size in every step, or on
-    labels.
-    """
-    peer, cuda = Peer(task), task.device.type == "cuda"
+    """PIL and DataLoader, with the teacher's forward pass in every step, or on labels."""
+    peer = Peer(task)
+    cuda = task.device.type == "cuda"
     loader = torch.utils.data.DataLoader(
         PerImage(task), task.batch, shuffle=True, num_workers=8 if cuda else 0, pin_memory=cuda
     )
@@ -204,12 +203,14 @@ def with_loader(task: Task, live: float | None) -> Callable[[], int]:
 
     def epoch() -> int:
         for images, labels in loader:
-            images, labels = images.to(task.device), labels.to(task.device)
+            images = images.to(task.device)
+            labels = labels.to(task.device)
             logits = None
             if guide is not None:
                 with torch.no_grad():
                     logits = guide(images)
             peer.read_back(peer.step(images, labels, logits), labels)
+
         return len(task.images)
 
     return epoch
@@ -248,6 +249,7 @@ def make_loop(name: str, case: str, images: int, device_name: str, batch: int) -
         torch.set_num_threads(1)
     else:
         set_up_torch(1, device)
+
     task = make_task(case, images, device, batch)
     words = name.split()
     if name == "eager, resident":
@@ -256,6 +258,7 @@ def make_loop(name: str, case: str, images: int, device_name: str, batch: int) -
         loop = with_loader(task, LIVE.get(name))
     else:
         loop = ours(task, words[0], graphs="without" not in words)
+
     loop()
     return loop
 
@@ -293,7 +296,8 @@ def rows_of(
     case: str, costs: dict[str, list[measure.Cost]], precisions: tuple[str, ...], cuda: bool
 ) -> list[Row]:
     """One row for each precision of ours and each peer, and one for bf16 beside fp32."""
-    unit, rows = f"images per {'second' if cuda else 'CPU-second'}", []
+    unit = f"images per {'second' if cuda else 'CPU-second'}"
+    rows = []
     for precision in precisions:
         chosen = {
             name: cost
@@ -303,18 +307,21 @@ def rows_of(
         rows += measure.compare(
             f"{case}, {precision}", precision, chosen, unit, wall=cuda, notes=NOTES
         )
+
     if len(precisions) == 2:
         both = {name: costs[name] for name in precisions}
         rows += [
             replace(row, peer="ours in fp32")
             for row in measure.compare(f"{case}, bf16", "bf16", both, unit, wall=cuda)
         ]
+
     return rows
 
 
 def images_of(case: str, name: str, arguments: argparse.Namespace, cuda: bool) -> int:
-    """Images per turn of a loop: several steps of a small net, few of a large one; costs are per
-    image.
+    """Images per turn of a loop: several steps of a small net, few of a large one.
+
+    Costs are per image.
     """
     if cuda:
         return 40_000
@@ -325,6 +332,7 @@ def images_of(case: str, name: str, arguments: argparse.Namespace, cuda: bool) -
 
 def run(arguments: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
     """All cases."""
+    # The precisions that the device has.
     device = choose_device(arguments.device)
     precisions: tuple[str, ...] = ("fp32", "bf16")
     try:
@@ -332,9 +340,14 @@ def run(arguments: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
     except ValueError as error:
         print(f"fp32 only: {error}")
         precisions = ("fp32",)
-    cuda, rows, nets = device.type == "cuda", [], {}
+
+    cuda = device.type == "cuda"
+    rows = []
+    nets = {}
     turns = 2 if arguments.quick else arguments.turns
+
     for case in arguments.cases or (CASES[:2] if arguments.quick else CASES):
+        # All loops in turns.
         names = loop_names(case, precisions, cuda)
         makers = {
             name: partial(
@@ -350,11 +363,15 @@ def run(arguments: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
         with measure.processes(makers, PRELOAD, cuda) as loops:
             costs = measure.interleaved(loops, turns)
         rows += rows_of(case, costs, precisions, cuda)
+
+        # The start of a trial.
         starts = start_up(case, precisions[-1], arguments, turns)
         print(
-            f"{case}, {precisions[-1]}: {statistics.median(starts):.2f} s until a trial's first step is through"
+            f"{case}, {precisions[-1]}: {statistics.median(starts):.2f} s until a trial's first "
+            "step is through"
         )
         nets[case] = {"forward_macs": macs(case), "start_up_s": starts}
+
     where = torch.cuda.get_device_name(device) if cuda else "CPU, 1 thread"
     return rows, {"device": where, "batch": arguments.batch, "nets": nets}
 

@@ -82,6 +82,7 @@ def chosen(wanted: str | None) -> list[str]:
                 raise
             print(f"{FILES['onnx']} is left out: {error}")
             formats.remove("onnx")
+
     return formats
 
 
@@ -103,7 +104,7 @@ def staged(out: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix=".export-", dir=out) as name:
         yield Path(name)
 
-        # the card goes first and comes last: a folder with a card is whole
+        # The card goes first and comes last: a folder with a card is whole
         for file in (CARD, *FILES.values(), STATISTICS):
             (out / file).unlink(missing_ok=True)
         for path in sorted(Path(name).iterdir(), key=lambda path: path.name == CARD):
@@ -196,10 +197,12 @@ def table(
             "" if plan.dependent is None else f", and {plan.dependent} that fills the budget"
         )
         lines |= {"row": cell.row, "budget": cell.budget, "widths": widths + dependent}
+
     lines["parameters as trained"] = f"{count(trained):,}"
     if has_bottleneck(trained):
         kept = "kept" if has_bottleneck(exported) else "multiplied into the next layer"
         lines["parameters here"] = f"{count(exported):,}: the bottleneck is {kept}"
+
     lines["layers"] = outline(exported)
     lines["factor of the standardised input"] = f"{header.get('input_scale', 1.0):g}"
     return lines
@@ -217,21 +220,28 @@ def write_card(
     params: dict[str, Any],
 ) -> None:
     """Write README.md, when the other files are there."""
-    inputs, code = input_name(described), source()
+    # What it is called.
     title = f"{net.name}: a teacher"
     if cell is not None:
         kind = "net on true labels" if cell.hard else "mimic net"
         title = f"{cell.row} at {cell.budget}: a {kind}"
+
+    # What it was made with.
     packages = dict.fromkeys(
         package for form in FILES if FILES[form] in differences for package in PACKAGES[form]
     )
+    code = source()
     commit = "an unknown commit" if code["commit"] is None else f"commit {code['commit']}"
+    if code["changed"]:
+        commit += ", with changes"
+
+    # The card.
     facts = card.Facts(
         title=f"{title} for {described['data']}",
         description=described,
         counts=PreparedManifest.read(PREPARED).images,
         table=lines,
-        training=training(cell, record, params, inputs),
+        training=training(cell, record, params, input_name(described)),
         hyperparameters=record.hyperparameters,
         measured=record.measured,
         limits=limits(record, cell is not None),
@@ -243,7 +253,7 @@ def write_card(
             "torch": torch.__version__,
             **{package: importlib.metadata.version(package) for package in packages},
         },
-        commit=commit + (", with changes" if code["changed"] else ""),
+        commit=commit,
     )
     write_text(folder / CARD, card.text(facts))
 
@@ -264,8 +274,12 @@ def main() -> None:
         "--keep-bottleneck", action="store_true", help="of mlp1, conv1, snn-2014: as it was trained"
     )
     arguments = parser.parse_args()
+
+    # What is asked for
     formats = chosen(arguments.format)
-    params, net = read_params(), find(arguments.cell)
+
+    params = read_params()
+    net = find(arguments.cell)
     cell = cell_of(net, params)
     out = arguments.out or Path("exports") / net.name
     check_folder(out)
@@ -297,6 +311,7 @@ def main() -> None:
         wanted = outputs(torch_runner(trained), sample)
         differences = write_formats(folder, formats, exported, described, sample, wanted)
         write_card(folder, net, cell, record, described, lines, differences, len(sample), params)
+
     sizes = f"{count(trained):,} parameters as trained, {count(exported):,} here"
     print(f"{out}: {net.name}, {sizes}; {CARD} is the model card")
 

@@ -54,6 +54,7 @@ def chosen(names: Sequence[str], patterns: Sequence[str] | None) -> list[str]:
                 f"--only {pattern}: no such cell, allowed are {', '.join(names)} "
                 "and patterns as 'hard@*'"
             )
+
     return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
 
 
@@ -69,6 +70,7 @@ def jobs_of(
         name: max(cost[other] for other in stale if other == name or name in above[other])
         for name in stale
     }
+
     return [
         Command(
             name,
@@ -144,13 +146,14 @@ def side_by_side(listed: Sequence[Command], count: int, progress: Progress) -> N
                     said.append(progress.line(event))
                     if live is None:
                         print(said[-1], flush=True)
+
                 if live is not None:
                     progress.draw(live, jobs.running, event is not None)
     except (KeyboardInterrupt, SystemExit):
         good = sum(end.code == 0 for end in progress.ended)
         print(
             f"{good} of {len(listed)} cells are finished and kept; "
-            "the same command goes on with the others",
+            "the same command continues with the others",
             file=sys.stderr,
         )
         raise

@@ -106,7 +106,7 @@ def of_weights(path: Path) -> tuple[Runner, dict[str, Any]]:
     except ValueError as error:
         reason = str(error).split(": delete")[0].removeprefix(f"{path} ")
         raise ValueError(
-            f"{path} is no export, or damaged ({reason}): write it again with commands.export"
+            f"{path} is not an export, or damaged ({reason}): write it again with commands.export"
         ) from error
 
 
@@ -122,16 +122,22 @@ def inputs_of(model: Model, files: list[str]) -> Iterator[tuple[str, np.ndarray 
     """File, its inputs (n, ...) or None, and what was done to it or why it cannot be read."""
     seen = model.inputs
     shape = seen.shape
+
+    # What vectors are standardised by.
     if shape is not None:
-        held, wanted = read_tensors(model.statistics)[0], (np.float64, shape)
-        if not fits(held, {"mean": wanted, "deviation": wanted}):
+        statistics = read_tensors(model.statistics)[0]
+        wanted = (np.float64, shape)
+        if not fits(statistics, {"mean": wanted, "deviation": wanted}):
             raise ValueError(
                 f"{model.statistics} has no mean and deviation of shape {list(shape)}: export again"
             )
+
+    # The files.
     for name in files:
         try:
             if shape is not None:
-                yield name, read_vectors(Path(name), shape, held["mean"], held["deviation"]), ""
+                mean = statistics["mean"]
+                yield name, read_vectors(Path(name), shape, mean, statistics["deviation"]), ""
             else:
                 picture, done = read_picture(Path(name), seen.map[0])
                 yield name, picture[None], done
@@ -190,6 +196,7 @@ def refuse(name: str, reason: str, as_json: bool) -> None:
 
 def main() -> None:
     """Classify files."""
+    # The arguments.
     parser = argparse.ArgumentParser(prog="python -m commands.predict", description=__doc__)
     parser.add_argument(
         "model", metavar="MODEL", help="an exported folder or file, or a cell, e.g. hard/conv2-180k"
@@ -207,9 +214,11 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="a JSON object a line")
     parser.add_argument("--trust", action="store_true", help="run a .pt2 file, which can hold code")
     arguments = parser.parse_args()
+
     if arguments.top < 1:
         parser.error(f"--top is {arguments.top}, allowed is 1 or more")
 
+    # The net, and every file.
     model = load(arguments.model, arguments.trust)
     failed = 0
     for name, inputs, said in inputs_of(model, arguments.files):
@@ -217,8 +226,10 @@ def main() -> None:
             refuse(name, said, arguments.json)
             failed += 1
             continue
+
         for row, answer in enumerate(answers(model, inputs, arguments.top)):
             show(name, row if model.inputs.is_vectors else None, answer, said, arguments.json)
+
     if failed:
         print(f"{failed} of {len(arguments.files)} files could not be read", file=sys.stderr)
         raise SystemExit(1)

@@ -50,6 +50,7 @@ def main() -> None:
         parser.error(
             f"--classes is {arguments.classes}, allowed are {FEWEST_CLASSES} to {MOST_CLASSES:,}"
         )
+
     if arguments.name is None and not arguments.cost:
         parser.error(f"which scale? one of {', '.join(names())}")
     text = compose(arguments.name) if arguments.name else None

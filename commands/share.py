@@ -60,6 +60,7 @@ def size_of(out: Out, cache: Path) -> Size:
             files[name] = object_path(cache, name).stat().st_size
         except OSError:
             known = False
+
     return Size(out, files, known)
 
 
@@ -103,6 +104,7 @@ def lines(listed: Sequence[Size]) -> list[str]:
         out.append(
             f"note: {unknown} outputs are not whole in this cache: their bytes are not counted"
         )
+
     return out
 
 
@@ -167,6 +169,7 @@ def pull(remote: Sequence[str], everything: bool) -> None:
             "parameters or library versions; 'git checkout dvc.lock' and "
             "'python -m commands.share --pull --all', if it was pushed"
         )
+
     print(f"{AUGMENTED} is the same, byte for byte")
 
 
@@ -199,6 +202,7 @@ def main() -> None:
         raise ValueError(
             "there is no default remote: 'dvc remote add -d NAME URL', or say one with --remote"
         )
+
     transfer = push if arguments.push else pull
     transfer(remote, arguments.all)
 

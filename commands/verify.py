@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from commands.audit.data import Held, check_held, transfer_manifest
+from commands.audit.data import DataCheck, check_data, transfer_manifest
 from commands.audit.findings import Findings, Remedy
 from commands.audit.outs import check_outs
 from commands.pipeline.cache import Hashes, read_lock
@@ -58,7 +58,7 @@ class Origin:
 
 
 def origin(path: Path) -> Origin | None:
-    """What makes a file of data/; None if params.yaml no longer lists its cell, or cannot be read."""
+    """What makes a file of data/; None if params.yaml has no such cell, or cannot be read."""
     parts = path.relative_to(DATA).parts
     if parts[0] in STAGES:
         stage = STAGES[parts[0]]
@@ -70,6 +70,7 @@ def origin(path: Path) -> Origin | None:
                 return Origin(name.dvc, WORK / name.work)
     except (OSError, ValueError):
         pass
+
     return None
 
 
@@ -87,19 +88,23 @@ def remade(path: Path, fresh: bool, remedies: dict[str, Remedy]) -> Remedy:
     made_by = origin(path)
     if made_by is None:
         return Remedy((str(path),), ("dvc repro",))
+
     remove = (str(made_by.work),) if fresh and made_by.work.exists() else ()
     return Remedy(remove, (f"dvc repro -f -s {shlex.quote(made_by.dvc)}", "dvc repro"))
 
 
-def check_ensemble(held: Held, rows: int, seed: int, everything: bool) -> list[str]:
+def check_ensemble(check: DataCheck, rows: int, seed: int, everything: bool) -> list[str]:
     """Sampled logits computed again; returns lines that say how near they came."""
     absent = [str(DATA / name) for name in NEEDED if not (DATA / name / "manifest.json").is_file()]
     if absent:
-        held.found.notes.append(f"ensemble not run again: {', '.join(absent)} not here")
+        check.findings.notes.append(f"ensemble not run again: {', '.join(absent)} not here")
         return []
-    manifest = transfer_manifest(held)
+
+    manifest = transfer_manifest(check)
     if manifest is None:
-        held.found.notes.append("ensemble not run again: the manifest of the images cannot be used")
+        check.findings.notes.append(
+            "ensemble not run again: the manifest of the images cannot be used"
+        )
         return []
 
     # torch is imported only if there is something to run.
@@ -112,9 +117,9 @@ def check_ensemble(held: Held, rows: int, seed: int, everything: bool) -> list[s
         batches = sample(
             manifest.epochs, manifest.images, numerics.eval_batch, rows, rng, everything
         )
-        return rerun(Again(held, numerics, device, *(DATA / name for name in NEEDED)), batches)
+        return rerun(Again(check, numerics, device, *(DATA / name for name in NEEDED)), batches)
     except (OSError, ValueError) as error:
-        held.found.notes.append(f"ensemble not run again: {' '.join(str(error).split())}")
+        check.findings.notes.append(f"ensemble not run again: {' '.join(str(error).split())}")
         return []
 
 
@@ -144,6 +149,7 @@ def sample(
     for place in range(count):
         epoch, shuffled = order[place % len(order)]
         chosen.setdefault(epoch, []).append(int(shuffled[place // len(order)]))
+
     return {epoch: sorted(rows_of) for epoch, rows_of in sorted(chosen.items())}
 
 
@@ -154,6 +160,7 @@ def options() -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+
     parser.add_argument("--only", choices=PARTS, help="one part of the three")
     parser.add_argument("--quick", action="store_true", help="hash no files and run no net")
     parser.add_argument(
@@ -167,11 +174,13 @@ def options() -> argparse.Namespace:
         "--all", action="store_true", help="all images go through the ensemble again"
     )
     arguments = parser.parse_args()
+
     if arguments.rows < 1 or arguments.seed < 0:
         parser.error(
             f"--rows is {arguments.rows}, --seed {arguments.seed}: "
             "allowed are 1 or more and 0 or more"
         )
+
     return arguments
 
 
@@ -179,27 +188,28 @@ def main() -> None:
     """Check, print, exit."""
     arguments = options()
     started = time.monotonic()
+
     parts = (arguments.only,) if arguments.only else PARTS
-    found = Findings()
-    hashes = Hashes(lambda count: found.counts.update(bytes=count))
+    findings = Findings()
+    hashes = Hashes(lambda count: findings.counts.update(bytes=count))
 
     remedies: dict[str, Remedy] = {}
     if "cache" in parts:
-        remedies = check_outs(found, hashes, arguments.quick)
+        remedies = check_outs(findings, hashes, arguments.quick)
 
     def remedy(path: Path, fresh: bool) -> Remedy:
         return remade(path, fresh, remedies)
 
-    held = Held(DATA, found, hashes, remedy, arguments.quick)
+    check = DataCheck(DATA, findings, hashes, remedy, arguments.quick)
     if "data" in parts:
-        check_held(held)
+        check_data(check)
 
     nearness: list[str] = []
     if "ensemble" in parts and not arguments.quick:
-        nearness = check_ensemble(held, arguments.rows, arguments.seed, arguments.all)
+        nearness = check_ensemble(check, arguments.rows, arguments.seed, arguments.all)
 
-    print("\n".join([*found.lines(), *nearness, found.summary(time.monotonic() - started)]))
-    if found.problems or not found.checked():
+    print("\n".join([*findings.lines(), *nearness, findings.summary(time.monotonic() - started)]))
+    if findings.problems or not findings.checked():
         raise SystemExit(1)
 
 

@@ -43,7 +43,7 @@ def main() -> None:
     try:
         follow(console, arguments.seconds)
     except KeyboardInterrupt:
-        console.print("watch closed; the run goes on")
+        console.print("watch closed; the run continues")
 
 
 def follow(console: Console, seconds: float) -> None:

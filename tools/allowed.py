@@ -1,6 +1,4 @@
-"""What the settings allow for a key, in words, from the dataclasses of stages/settings; used by
-params_page.
-"""
+"""What the settings allow for a key, in words, from the dataclasses of stages/settings."""
 
 from __future__ import annotations
 
@@ -80,6 +78,7 @@ def _fields(
         inside = _resolved(field, schema)
         own = [value[name] for value in values]
         here = (*path, name)
+
         if "properties" in inside:
             if any("null" in option.get("type", "") for option in field.get("anyOf", ())):
                 yield Key(
@@ -102,9 +101,7 @@ def _fields(
 
 
 def _resolved(node: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The class that a field's type refers to, also where it may be null instead; else the type
-    itself.
-    """
+    """The class that a field's type refers to, also where it may be null; else the type itself."""
     for option in (node, *node.get("anyOf", ())):
         if "$ref" in option:
             found: Mapping[str, Any] = schema["$defs"][option["$ref"].rsplit("/", 1)[-1]]
@@ -121,9 +118,7 @@ def _values(node: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def limits(name: str) -> str:
-    """What is allowed for one hyperparameter of a `space`, from the line that refuses another
-    value.
-    """
+    """What is allowed for a hyperparameter of a `space`, from the error for another value."""
     try:
         sweeps.check_space({name: -math.inf}, "space")
     except ValueError as error:
@@ -145,6 +140,7 @@ def in_words(node: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
             if node["title"] == sweeps.Range.__name__
             else f"keys {', '.join(node['properties'])}"
         )
+
     if "anyOf" in node:
         words = [
             in_words(option, schema) for option in node["anyOf"] if option.get("type") != "null"
@@ -152,6 +148,7 @@ def in_words(node: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
         return " or ".join(words) + ("; or null" if len(words) < len(node["anyOf"]) else "")
     if "enum" in node:
         return ", ".join(f"`{value}`" for value in node["enum"])
+
     kind = node.get("type")
     if kind in ("integer", "number"):
         return _number(node)
@@ -168,17 +165,26 @@ def in_words(node: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
 
 def _number(node: Mapping[str, Any]) -> str:
     what = "whole number" if node["type"] == "integer" else "number"
-    low, above = node.get("minimum"), node.get("exclusiveMinimum")
-    high, below = node.get("maximum"), node.get("exclusiveMaximum")
-    start = f"above {_amount(above)}" if above is not None else "" if low is None else _amount(low)
-    end = (
-        f" to below {_amount(below)}"
-        if below is not None
-        else ""
-        if high is None
-        else f" to {_amount(high)}"
-    )
-    return f"{what}{', ' if start else ''}{start}{end}{' or more' if start and not end and above is None else ''}"
+    low = node.get("minimum")
+    above = node.get("exclusiveMinimum")
+    high = node.get("maximum")
+    below = node.get("exclusiveMaximum")
+
+    start = ""
+    if above is not None:
+        start = f"above {_amount(above)}"
+    elif low is not None:
+        start = _amount(low)
+
+    end = ""
+    if below is not None:
+        end = f" to below {_amount(below)}"
+    elif high is not None:
+        end = f" to {_amount(high)}"
+
+    comma = ", " if start else ""
+    open_end = " or more" if start and not end and above is None else ""
+    return f"{what}{comma}{start}{end}{open_end}"
 
 
 def _amount(value: float) -> str:
@@ -196,6 +202,7 @@ def _amount(value: float) -> str:
 def _list(node: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     if "prefixItems" in node:
         return f"[low, high], each a {in_words(node['prefixItems'][0], schema)}"
-    least, most = node.get("minItems"), node.get("maxItems")
+    least = node.get("minItems")
+    most = node.get("maxItems")
     size = "" if most is None else f" of {least or 0} to {most}"
     return f"list{size}, each {in_words(node['items'], schema)}"

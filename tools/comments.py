@@ -1,6 +1,6 @@
-"""What the comments of a scale file say of its keys; used by params_page.
+"""What the comments of a scale file say of its keys.
 
-A comment belongs to the first key of its line and goes on in the lines below it that begin with `#`
+A comment belongs to the first key of its line and continues in the lines below it that begin with `#`
 in the same column. `meaning (unit) [source]` are its parts; "ours:" in front is a source too. Below
 a key that holds others, lines of the form "# KEY: meaning" are about these.
 """
@@ -36,9 +36,7 @@ UNITS = frozenset(
         "units",
     }
 )
-"""What parentheses at the end of a comment may hold to be a unit; anything else belongs to the
-meaning.
-"""
+"""What parentheses at a comment's end may hold to be a unit; all else belongs to the meaning."""
 _SOURCE = re.compile(r"\s*\[(Table \d+|\d+(?:\.\d+)?(?:, \d+(?:\.\d+)?)*)\]$")
 _UNIT = re.compile(r"\s*\(([^()]+)\)$")
 _KEY = re.compile(r"(\w+): (.*)")
@@ -68,9 +66,11 @@ def read(text: str) -> dict[Path, Comment]:
                 below[(*path, key[1])] = parsed([key[2]])
             else:
                 about.append(part)
+
         if about:
             found[path] = parsed(about)
         found |= below
+
     return found
 
 
@@ -80,20 +80,28 @@ def parsed(parts: list[str]) -> Comment:
     meaning = []
     for part in parts:
         if part.startswith("ours: "):
-            part, source = part.removeprefix("ours: "), "ours"
-        if cited := _SOURCE.search(part):
-            part, source = part[: cited.start()], cited[1]
+            part = part.removeprefix("ours: ")
+            source = "ours"
+
+        cited = _SOURCE.search(part)
+        if cited:
+            part = part[: cited.start()]
+            source = cited[1]
+
         measured = _UNIT.search(part)
         if measured and measured[1] in UNITS:
-            part, unit = part[: measured.start()], measured[1]
+            part = part[: measured.start()]
+            unit = measured[1]
         meaning.append(part)
+
     return Comment("; ".join(meaning), unit, source)
 
 
 def _keys(node: CommentedMap, above: Path = (), line: int = -1) -> Iterator[tuple[Path, int, bool]]:
     """Path and line of every key that is the first of its line, and whether it holds others."""
     for key, value in node.items():
-        path, own = (*above, str(key)), node.lc.key(key)[0]
+        path = (*above, str(key))
+        own = node.lc.key(key)[0]
         if own != line:
             yield path, own, isinstance(value, CommentedMap)
         if isinstance(value, CommentedMap):
@@ -101,9 +109,7 @@ def _keys(node: CommentedMap, above: Path = (), line: int = -1) -> Iterator[tupl
 
 
 def _parts(lines: list[str], line: int) -> Iterator[str]:
-    """The comment of a line and of those below that go on with it; no value of a scale has a ` #`
-    in it.
-    """
+    """The comment of a line and of those below that continue it; no value of a scale holds ` #`."""
     column = lines[line].find(" #") + 1
     if column == 0:
         return

@@ -1,9 +1,8 @@
-"""The code dependencies of dvc.yaml, made from the imports: `python -m tools.dag --write`, or
-`--check` in CI.
+"""The code dependencies of dvc.yaml, made from the imports: `python -m tools.dag --write`.
 
 DVC runs a stage again when a file changes that is listed under its `deps`, and it does not follow
 imports. So dvc.yaml lists, for each stage, every file of `stages/` that the stage imports, directly
-or through others, and the data files that these read.
+or through others, and the data files that these read. `--check`, in CI, says what differs.
 """
 
 from __future__ import annotations
@@ -46,9 +45,7 @@ LAYERS = (
 
 
 def closure(path: Path) -> set[str]:
-    """Every file that runs when `path` does, and the data files that they read, relative to the
-    root.
-    """
+    """Every file that runs when `path` does, and the data files that they read, from the root."""
     names = {file.relative_to(ROOT).as_posix() for file in code_files(path)}
     return names | {data for name in names for data in DATA_FILES.get(name, [])}
 
@@ -86,18 +83,19 @@ def listed() -> dict[str, set[str]]:
 
 
 def rewritten(text: str, code: dict[str, set[str]]) -> str:
-    """dvc.yaml with these code dependencies, sorted, behind the other ones of each stage; all else
-    as it is.
+    """dvc.yaml with these code dependencies, sorted, behind the other ones of each stage.
 
     Args:
         text: of dvc.yaml.
         code: stage -> files.
     """
     lines: list[str] = []
-    stage, within = "", False
+    stage = ""
+    within = False
 
     for line in text.splitlines():
-        if begun := re.fullmatch(r"  (\w+):", line):
+        begun = re.fullmatch(r"  (\w+):", line)
+        if begun:
             stage = begun[1]
 
         # The list of dependencies ends at the first line that is not an item of it.
@@ -120,7 +118,8 @@ def differences() -> list[str]:
     found = []
 
     for name, files in wanted().items():
-        missing, surplus = sorted(files - actual[name]), sorted(actual[name] - files)
+        missing = sorted(files - actual[name])
+        surplus = sorted(actual[name] - files)
         if missing or surplus:
             found.append(f"dvc.yaml, stage {name}: add {missing}, remove {surplus}")
 
@@ -139,8 +138,11 @@ def main() -> None:
     if parser.parse_args().write:
         text = DVC_YAML.read_text(encoding="utf-8")
         DVC_YAML.write_text(rewritten(text, wanted()), encoding="utf-8")
-    elif found := differences():
-        sys.exit("\n".join([*found, "run 'python -m tools.dag --write'"]))
+        return
+
+    wrong = differences()
+    if wrong:
+        sys.exit("\n".join([*wrong, "run 'python -m tools.dag --write'"]))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,4 @@
-"""docs/params.md, the reference of every key of params.yaml, from what is written elsewhere
-already.
+"""docs/params.md, the reference of every key of params.yaml, from what is written elsewhere.
 
 Reads the comments of scales/*.yaml (meaning, unit, source), the classes of stages/settings (what is
 allowed), scales/paper.yaml (values) and dvc.yaml (which stages read a key). `python -m
@@ -27,7 +26,8 @@ from tools.comments import Comment, read
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs/params.md"
-PAPER, OURS = "paper", "ours"
+PAPER = "paper"
+OURS = "ours"
 MISSING = object()
 Said = dict[tuple[str, ...], Comment]
 """Comments by the path of what they are about."""
@@ -71,13 +71,13 @@ def lines(section: str, said: Said, scales: Mapping[str, Any]) -> list[Line]:
     Raises:
         ValueError: a key has no comment and no namesake that has one.
     """
-    paper, every = scales[PAPER], keys(section, [*scales.values()])
+    paper = scales[PAPER]
+    every = keys(section, [*scales.values()])
     return [Line(key, meaning(key, said), shown(value_at(key.path, paper))) for key in every]
 
 
 def meaning(key: Key, said: Said) -> Comment:
-    """What is said of a key, or of the first of its name in such a mapping or elsewhere, with its
-    own source.
+    """What is said of a key, or else of the first of its name elsewhere, with its own source.
 
     Raises:
         ValueError: nothing is said of any such key.
@@ -91,7 +91,9 @@ def meaning(key: Key, said: Said) -> Comment:
         first.sort(key=lambda other: (other != path, other[0] != "rows"))
     if not first:
         raise ValueError(f"{key.name} has no meaning: add a comment to it in scales/{PAPER}.yaml")
-    found, holder = said[first[0]], said.get(path[:-1], Comment(""))
+
+    found = said[first[0]]
+    holder = said.get(path[:-1], Comment(""))
     if not found.source and (len(path) > 2 or holder.source == OURS):
         return replace(found, source=holder.source)
     return found
@@ -140,6 +142,7 @@ def readers(stages: Mapping[str, Any], name: str) -> tuple[str, ...]:
             for param in listed
         ):
             found.append(stage)
+
     return tuple(found)
 
 
@@ -152,6 +155,7 @@ def read_by(stages: Mapping[str, Any], section: str, table: Sequence[Line]) -> s
         listed = groups.setdefault(readers(stages, named), [])
         if part not in listed:
             listed.append(part)
+
     said = []
     for who, parts in groups.items():
         stages_ = (
@@ -160,6 +164,7 @@ def read_by(stages: Mapping[str, Any], section: str, table: Sequence[Line]) -> s
         said.append(
             f"{stages_}{'' if len(groups) == 1 else ' (' + ', '.join(f'`{part}`' for part in parts) + ')'}"
         )
+
     return f"Read by {'; '.join(said)}."
 
 
@@ -191,13 +196,16 @@ def page() -> str:
     said = comments(scales[PAPER])
     stages = load((ROOT / "dvc.yaml").read_text())["stages"]
     text = [HEAD + range_words()]
+
     for section in SECTIONS:
-        table, about = lines(section, said, scales), said.get((section,), Comment(""))
+        table = lines(section, said, scales)
+        about = said.get((section,), Comment(""))
         holds = len(table[0].key.path) > 1
         text += ["", f"## {section}", ""]
         if holds:
             source = f" [{about.source}]" if about.source and about.source != OURS else ""
             text += [f"{about.meaning[0].upper()}{about.meaning[1:]}{source}.", ""]
+
         text += [read_by(stages, section, table), ""]
         rows = [
             (
@@ -213,12 +221,13 @@ def page() -> str:
         text += table_of(("key", "meaning", "unit", "allowed", "paper", "source"), rows)
         if table[0].key.path[-2:-1] == (ENTRY,):
             text += entries(section, said, scales[PAPER])
+
     return "\n".join(text) + "\n"
 
 
 def range_words() -> str:
-    """What a range is, from its class."""
-    about = " ".join((sweeps.Range.__doc__ or "").split())
+    """What a range is, from the first paragraph of its class."""
+    about = " ".join((sweeps.Range.__doc__ or "").split("\n\n")[0].split())
     fields = [f"`{name}`" for name in sweeps.Range.__dataclass_fields__]
     text = f"A **range** has the keys {', '.join(fields)}: {about[0].lower()}{about[1:]}"
     return textwrap.fill(text, 120)

@@ -1,5 +1,4 @@
-"""A pocket-sized copy of this repository to try things in: `python -m tools.pocket FOLDER`; used by
-the guide's tests.
+"""A pocket-sized copy of this repository to try things in: `python -m tools.pocket FOLDER`.
 
 The whole pipeline with a few dozen images, three rows and a few epochs, in a git repository of its
 own: it runs in a minute or two on a CPU, and nothing that is done there touches this one. Its
@@ -75,7 +74,8 @@ def pocket_params(changes: dict[str, Any] | None = None) -> dict[str, Any]:
 
 def write_params(folder: Path, changes: dict[str, Any] | None = None) -> None:
     """Write params.yaml of the pocket pipeline into `folder`."""
-    yaml, text = YAML(), io.StringIO()
+    yaml = YAML()
+    text = io.StringIO()
     yaml.dump(pocket_params(changes), text)
     (folder / "params.yaml").write_text(text.getvalue())
 
@@ -92,10 +92,12 @@ def make(folder: Path, root: Path = ROOT) -> Path:
     """
     if folder.exists() and any(folder.iterdir()):
         raise FileExistsError(f"{folder} is not empty: give the name of a new folder")
+
     for name in git(root, "ls-files", "--cached", "--others", "--exclude-standard").splitlines():
         if not name.startswith(LEFT_OUT) and (root / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(root / name, folder / name)
+
     write_params(folder)
     git(folder, "init", "-q")
     for key, value in (
@@ -104,6 +106,7 @@ def make(folder: Path, root: Path = ROOT) -> Path:
         ("gc.auto", "0"),
     ):
         git(folder, "config", key, value)
+
     git(folder, "add", "--all")
     git(folder, "commit", "-q", "-m", "A pocket-sized pipeline")
     return folder
@@ -128,10 +131,12 @@ def main() -> None:
     )
     parser.add_argument("folder", type=Path, help="a new one")
     folder = parser.parse_args().folder
+
     try:
         make(folder)
     except OSError as error:
         sys.exit(f"error: {error}")
+
     print(f"cd {folder} && dvc repro")
 
 

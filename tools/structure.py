@@ -1,6 +1,7 @@
-"""Figures of the code's structure: `python -m tools.structure`, of another checkout with `--root FOLDER`.
+"""Figures of the code's structure: `python -m tools.structure`, of another checkout with `--root`.
 
-Counted over the syntax trees of product code: `stages/` and `commands/`, where there are such folders.
+Counted over the syntax trees of product code: `stages/` and `commands/`, where there are such
+folders.
 """
 
 from __future__ import annotations
@@ -73,6 +74,7 @@ class Code:
                 above = package[: len(package) - node.level + 1] if node.level else []
                 base = ".".join([*above, *([node.module] if node.module else [])])
                 modules = [base, *(f"{base}.{alias.name}" for alias in node.names)]
+
             yield from (f"{module.replace('.', '/')}.py" for module in modules)
 
     def functions(self) -> Iterator[tuple[str, Function]]:
@@ -122,7 +124,7 @@ def circles(graph: Graph) -> list[list[str]]:
 
 
 def rank(name: str) -> int:
-    """Place of a file in the order of layers; a stage is above all layers, a command above all stages.
+    """Place of a file in the order of layers; a stage is above them, a command above all stages.
 
     Raises:
         ValueError: a folder of `stages/` that is not a layer.

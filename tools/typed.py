@@ -1,5 +1,4 @@
-"""Plugin of mypy: `strict` and `strict_keywords` of stages.settings.read make dataclasses; used by
-pyproject.toml.
+"""Plugin of mypy: `strict` and `strict_keywords` of stages.settings.read make dataclasses.
 
 mypy knows the decorator of pydantic where it is written out, and not the two names that it has
 there.

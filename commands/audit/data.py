@@ -22,12 +22,12 @@ FOLDERS = ("prepared", "teachers", "ensemble", "augmented", "logits")
 
 
 @dataclass(frozen=True)
-class Held:
+class DataCheck:
     """The data folder, and where findings go.
 
     Attributes:
         root: the data folder.
-        found: the findings.
+        findings: the findings.
         hashes: how files are hashed.
         remedy: (file, whether its stage's work folder may hold the same wrong bytes) -> what fixes
             it.
@@ -35,14 +35,14 @@ class Held:
     """
 
     root: Path
-    found: Findings
+    findings: Findings
     hashes: Hashes
     remedy: Callable[[Path, bool], Remedy]
     quick: bool
 
     def problem(self, path: Path, what: str, fresh: bool = False) -> None:
         """Something is wrong with a file."""
-        self.found.problem(path, what, self.remedy(path, fresh))
+        self.findings.problem(path, what, self.remedy(path, fresh))
 
     def damaged(self, path: Path, error: Exception) -> None:
         """A file that its reader refused."""
@@ -50,44 +50,48 @@ class Held:
         self.problem(path, re.split(r"[;:] (?:delete|run|were) ", text)[0], fresh=True)
 
 
-def check_held(held: Held) -> None:
+def check_data(check: DataCheck) -> None:
     """Manifests, then every file's own checksum, then the pairs."""
     # Manifests.
-    for folder in (held.root / name for name in FOLDERS):
+    for folder in (check.root / name for name in FOLDERS):
         if (folder / "manifest.json").is_file():
-            check_manifest(held, folder)
+            check_manifest(check, folder)
         elif folder.is_dir():
-            held.found.notes.append(
+            check.findings.notes.append(
                 f"{folder} has no manifest, so it is not finished: 'dvc repro' makes it"
             )
 
     # Checksums; those of shards are read with their pairs.
-    images = held.root / "augmented"
-    logits = held.root / "logits"
+    images = check.root / "augmented"
+    logits = check.root / "logits"
     files = [
         path
-        for path in sorted(held.root.glob("**/*.safetensors"))
+        for path in sorted(check.root.glob("**/*.safetensors"))
         if path.parent not in (images, logits)
     ]
-    for path in tqdm([] if held.quick else files, desc="checksums", unit="file", disable=None):
-        held.found.counts["files with checksums"] += 1
+
+    for path in tqdm([] if check.quick else files, desc="checksums", unit="file", disable=None):
+        check.findings.counts["files with checksums"] += 1
         try:
             read_tensors(path)
         except (OSError, ValueError) as error:
-            held.damaged(path, error)
+            check.damaged(path, error)
 
     # Pairs.
-    manifest = transfer_manifest(held)
+    manifest = transfer_manifest(check)
     if manifest is not None and not logits.is_dir():
-        held.found.notes.append(f"{logits} is not here: no pair of images and logits was checked")
+        check.findings.notes.append(
+            f"{logits} is not here: no pair of images and logits was checked"
+        )
+
     epochs = 0 if manifest is None else manifest.epochs
     for epoch in tqdm(range(epochs), desc="pairs", unit="epoch", disable=None):
-        check_pair(held, images, logits, epoch)
+        check_pair(check, images, logits, epoch)
 
 
-def transfer_manifest(held: Held) -> TransferManifest | None:
+def transfer_manifest(check: DataCheck) -> TransferManifest | None:
     """The manifest of the transfer set; None if it is missing, or wrong, which is reported."""
-    folder = held.root / "augmented"
+    folder = check.root / "augmented"
     path = folder / "manifest.json"
     try:
         return TransferManifest.read(folder)
@@ -95,29 +99,30 @@ def transfer_manifest(held: Held) -> TransferManifest | None:
         return None
     except (OSError, ValueError) as error:
         reason = str(error).removeprefix(f"{path} ").split(": delete")[0]
-        held.problem(path, f"says nothing of the epochs ({reason})")
+        check.problem(path, f"says nothing of the epochs ({reason})")
         return None
 
 
-def check_manifest(held: Held, folder: Path) -> None:
+def check_manifest(check: DataCheck, folder: Path) -> None:
     """Every file of a data folder against the sha256 in its manifest."""
     path = folder / "manifest.json"
-    held.found.counts["manifests"] += 1
+    check.findings.counts["manifests"] += 1
     try:
         there = dict(json.loads(path.read_bytes())["files"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        held.problem(path, f"is not a manifest ({error!r})")
+        check.problem(path, f"is not a manifest ({error!r})")
         return
 
     here = files_of(folder)
     here.pop("manifest.json", None)
+
     for name in sorted(there.keys() | here.keys()):
         if name not in here:
-            held.problem(folder / name, "missing, the manifest has it")
+            check.problem(folder / name, "missing, the manifest has it")
         elif name not in there:
-            held.problem(folder / name, "not in the manifest")
-        elif not held.quick and _sha256(held.hashes, here[name]) != there[name]:
-            held.problem(folder / name, "its sha256 is not the manifest's")
+            check.problem(folder / name, "not in the manifest")
+        elif not check.quick and _sha256(check.hashes, here[name]) != there[name]:
+            check.problem(folder / name, "its sha256 is not the manifest's")
 
 
 def _sha256(hashes: Hashes, path: Path) -> str | None:
@@ -127,29 +132,30 @@ def _sha256(hashes: Hashes, path: Path) -> str | None:
         return None
 
 
-def check_pair(held: Held, images: Path, logits: Path, epoch: int) -> None:
+def check_pair(check: DataCheck, images: Path, logits: Path, epoch: int) -> None:
     """The two shards of one epoch: their checksums, their epoch, and that they belong together."""
     sha256 = None
     count = None
-    held.found.counts["shards"] += 1
+    check.findings.counts["shards"] += 1
     try:
-        sha256, count = image_shard(images, epoch, held.quick)
+        sha256, count = image_shard(images, epoch, check.quick)
     except (OSError, ValueError, KeyError) as error:
-        held.damaged(shard_path(images, epoch), error)
+        check.damaged(shard_path(images, epoch), error)
+
     if not logits.is_dir():
         return
 
-    held.found.counts["shards"] += 1
+    check.findings.counts["shards"] += 1
     try:
         header = read_header(shard_path(logits, epoch))
         images_sha256 = header["images_sha256"]
         if header["epoch"] != epoch or images_sha256 != (sha256 or images_sha256):
             raise ValueError(f"holds the logits of other images (epoch {header['epoch']})")
-        rows = None if held.quick else len(read_logits(logits, epoch, images_sha256))
+        rows = None if check.quick else len(read_logits(logits, epoch, images_sha256))
         if rows is not None and count is not None and rows != count:
             raise ValueError(f"has {rows} rows for {count} images")
     except (OSError, ValueError, KeyError) as error:
-        held.damaged(shard_path(logits, epoch), error)
+        check.damaged(shard_path(logits, epoch), error)
 
 
 def image_shard(folder: Path, epoch: int, quick: bool) -> tuple[str, int | None]:

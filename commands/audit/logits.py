@@ -1,8 +1,7 @@
-"""The part of verify that runs nets: logits of sampled batches once more, beside the stored ones.
-Imports torch.
+"""The part of verify that runs nets: logits of sampled batches, computed again and compared.
 
-What label does is put together here anew from the rooms: a fault of that door's own is not repeated
-by this one.
+Imports torch. What the stage label does is put together here a second time from the layers: a fault
+of that stage is not repeated here.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from commands.audit.data import Held
+from commands.audit.data import DataCheck
 from stages.fit.evaluate import mean_logits
 from stages.images.vectors import views_of
 from stages.nets.stored import restore
@@ -32,11 +31,11 @@ from stages.store.transfer_manifest import TransferManifest
 from stages.store.weights import load_weights
 
 MARGIN = {"fp32": 32.0, "bf16": 4.0}
-"""Allowed distance between two machines, in distances of this one from float64 (largest over the
-batch).
+"""Allowed distance between two machines, in distances of this one from float64.
 
-Measured on the smoke scale's ensemble: up to 10.1 (fp32) and 0.4 (bf16) between oneDNN's kernels and torch's own, up to
-1.0 between batches of 200 images and of 1, and none between one thread and two.
+The largest over the batch counts. Measured on the smoke scale's ensemble: up to 10.1 (fp32) and 0.4
+(bf16) between oneDNN's kernels and torch's own, up to 1.0 between batches of 200 images and of 1,
+and none between one thread and two.
 """
 
 
@@ -44,7 +43,7 @@ Measured on the smoke scale's ensemble: up to 10.1 (fp32) and 0.4 (bf16) between
 class Again:
     """Where everything is, how it was computed, and where findings go."""
 
-    held: Held
+    check: DataCheck
     numerics: common.Numerics
     device: str
     augmented: Path
@@ -70,14 +69,20 @@ def rerun(again: Again, batches: Mapping[int, Sequence[int]]) -> list[str]:
         ValueError: the device cannot compute what the stage computed.
         OSError, ValueError: the originals, from which images are made again, cannot be read.
     """
-    held, device = again.held, choose_device(again.device)
+    check = again.check
+
+    # The nets, on a device that computes as the stage did.
+    device = choose_device(again.device)
     check_precision(device, again.numerics.precision)
     set_up_torch(again.numerics.threads, device)
-    nets = load_members(again.ensemble, device, held)
+    nets = load_members(again.ensemble, device, check)
     if nets is None:
-        held.found.notes.append("ensemble not run again: not all of its members can be read")
+        check.findings.notes.append("ensemble not run again: not all of its members can be read")
         return []
-    rebuild, tally = rebuilder(again, device), Tally()
+
+    # The batches of each epoch.
+    rebuild = rebuilder(again, device)
+    tally = Tally()
     for epoch in tqdm(batches, desc="ensemble", unit="epoch", disable=None):
         path = shard_path(again.augmented, epoch)
         try:
@@ -85,12 +90,14 @@ def rerun(again: Again, batches: Mapping[int, Sequence[int]]) -> list[str]:
             path = shard_path(again.logits, epoch)
             stored = read_logits(again.logits, epoch, shard.images_sha256)
         except (OSError, ValueError) as error:
-            held.damaged(path, error)
+            check.damaged(path, error)
             continue
+
         what = compare(nets, shard.images, stored, batches[epoch], again.numerics, tally)
         if what is not None:
-            held.problem(path, what, fresh=True)
-    held.found.counts["rows through the ensemble"] += tally.rows
+            check.problem(path, what, fresh=True)
+
+    check.findings.counts["rows through the ensemble"] += tally.rows
     return [summary(tally, len(nets), device, again.numerics)] if tally.rows else []
 
 
@@ -102,43 +109,57 @@ def compare(
     numerics: common.Numerics,
     tally: Tally,
 ) -> str | None:
-    """Batches of one epoch; what is wrong, or None. Float64 is computed only where a byte
-    differs.
+    """Batches of one epoch; what is wrong, or None.
+
+    Float64 is computed only where a byte differs.
     """
-    wrong, worst, allowed = [], 0.0, 0.0
+    size = numerics.eval_batch
+    wrong: list[int] = []
+    worst = 0.0
+    allowed = 0.0
+
     for start in starts:
-        part, rows = (
-            images[start : start + numerics.eval_batch],
-            stored[start : start + numerics.eval_batch],
-        )
-        values = mean_logits(nets, part, numerics.eval_batch, numerics.precision, [len(nets)])[
-            len(nets)
-        ]
+        part = images[start : start + size]
+        rows = stored[start : start + size]
+        values = mean_logits(nets, part, size, numerics.precision, [len(nets)])[len(nets)]
         tally.rows += len(part)
         if (values.shape, values.dtype) != (rows.shape, rows.dtype):
-            return f"has {stored.dtype} logits {stored.shape} for {len(images)} images and {values.shape[1]} classes"
+            return (
+                f"has {stored.dtype} logits {stored.shape} "
+                f"for {len(images)} images and {values.shape[1]} classes"
+            )
+
+        # Byte for byte.
         same = (values.view(np.uint32) == rows.view(np.uint32)).all(axis=1)
         tally.equal += int(same.sum())
         if same.all():
             continue
+
+        # As far as another machine may differ.
         tolerance = MARGIN[numerics.precision] * float(np.abs(values - reference(nets, part)).max())
         distance = np.abs(values.astype(np.float64) - rows).max(axis=1)
         far = ~(distance <= tolerance)  # NaN is far
         wrong += (start + np.flatnonzero(far)).tolist()
-        worst, allowed = float(np.max([worst, distance.max()])), max(allowed, tolerance)
+
+        worst = float(np.max([worst, distance.max()]))
+        allowed = max(allowed, tolerance)
         tally.largest = float(np.max([tally.largest, distance.max()]))
         tally.tolerance = max(tally.tolerance or 0.0, tolerance)
+
     if not wrong:
         return None
+
+    compared = sum(len(stored[start : start + size]) for start in starts)
     return (
-        f"{len(wrong)} of {sum(len(stored[s : s + numerics.eval_batch]) for s in starts)} rows (first: {wrong[0]}) are "
+        f"{len(wrong)} of {compared} rows (first: {wrong[0]}) are "
         f"not the ensemble's logits, by up to {worst:.3g}; allowed is {allowed:.2g}"
     )
 
 
 def reference(nets: list[nn.Sequential], images: np.ndarray) -> np.ndarray:
     """The same mean with every layer in float64, float64 (n, classes)."""
-    pixels, total = torch.from_numpy(images).to(next(nets[0].parameters()).device), np.zeros(())
+    pixels = torch.from_numpy(images).to(next(nets[0].parameters()).device)
+    total = np.zeros(())
     with torch.inference_mode():
         for net in nets:
             standardise, *layers = copy.deepcopy(net).eval().double()
@@ -146,7 +167,9 @@ def reference(nets: list[nn.Sequential], images: np.ndarray) -> np.ndarray:
     return total / len(nets)
 
 
-def load_members(folder: Path, device: torch.device, held: Held) -> list[nn.Sequential] | None:
+def load_members(
+    folder: Path, device: torch.device, check: DataCheck
+) -> list[nn.Sequential] | None:
     """The ensemble's nets, or None if one cannot be read."""
     nets: list[nn.Sequential] = []
     count = len(EnsembleManifest.read(folder).members)
@@ -154,9 +177,11 @@ def load_members(folder: Path, device: torch.device, held: Held) -> list[nn.Sequ
         try:
             net = restore(path, described_teacher, *load_weights(path))
         except (OSError, ValueError) as error:
-            held.damaged(path, error)
+            check.damaged(path, error)
             continue
+
         nets.append(net.to(device).to(memory_format=torch.channels_last))
+
     return nets if count and len(nets) == count else None
 
 
@@ -165,6 +190,7 @@ def rebuilder(again: Again, device: torch.device) -> Rebuild | None:
     manifest = TransferManifest.read(again.augmented)
     if manifest.store == "images":
         return None
+
     hsv = manifest.hsv
     jitter = (hsv.D_h, hsv.D_s, hsv.D_v, hsv.A_s, hsv.A_v)
     views = views_of(read_train(again.prepared)[0], device, jitter, manifest.crop_min_px)
@@ -174,9 +200,11 @@ def rebuilder(again: Again, device: torch.device) -> Rebuild | None:
 def summary(tally: Tally, members: int, device: torch.device, numerics: common.Numerics) -> str:
     """One line."""
     how = f"{numerics.precision}, {device.type}, {numerics.threads} threads"
-    text = f"ensemble: {tally.equal} of {tally.rows} rows by {members} nets ({how}) are equal byte for byte"
+    rows = f"{tally.equal} of {tally.rows} rows"
+    text = f"ensemble: {rows} by {members} nets ({how}) are equal byte for byte"
     if tally.tolerance is None:
         return text
+
     margin = f"{MARGIN[numerics.precision]:g} times this machine's distance from float64"
     return (
         f"{text}, largest difference {tally.largest:.3g}, allowed {tally.tolerance:.2g} ({margin}; "

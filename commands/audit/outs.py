@@ -38,11 +38,11 @@ def files_of(folder: Path) -> dict[str, Path]:
     return {path.relative_to(folder).as_posix(): path for path in paths}
 
 
-def check_outs(found: Findings, hashes: dvc.Hashes, quick: bool) -> dict[str, Remedy]:
+def check_outs(findings: Findings, hashes: dvc.Hashes, quick: bool) -> dict[str, Remedy]:
     """Hash every object of the cache, and every output of dvc.lock that is in the workspace.
 
     Args:
-        found: receives what is wrong, and what could not be checked.
+        findings: receives what is wrong, and what could not be checked.
         hashes: how files are hashed.
         quick: hash only the cache's lists of files; of other files only ask whether they are there.
 
@@ -53,18 +53,19 @@ def check_outs(found: Findings, hashes: dvc.Hashes, quick: bool) -> dict[str, Re
     try:
         folder, remote = dvc.dvc_settings(Path())
     except FileNotFoundError as error:
-        found.notes.append(f"cache and outputs not checked: {error}")
+        findings.notes.append(f"cache and outputs not checked: {error}")
         return {}
     except ValueError as error:
-        found.problem(".dvc/config", str(error), Remedy(run=("git checkout -- .dvc/config",)))
+        findings.problem(".dvc/config", str(error), Remedy(run=("git checkout -- .dvc/config",)))
         return {}
+
     if not (folder / "files/md5").is_dir():
-        found.notes.append(f"no objects in DVC's cache {folder}")
-    damaged = damaged_objects(found, hashes, folder, quick)
+        findings.notes.append(f"no objects in DVC's cache {folder}")
+    damaged = damaged_objects(findings, hashes, folder, quick)
 
     # The outputs.
-    outs = tqdm(locked_outs(found), desc="outputs", unit="out", disable=None)
-    states = [compare(found, hashes, folder, out, damaged, quick) for out in outs]
+    outs = tqdm(locked_outs(findings), desc="outputs", unit="out", disable=None)
+    states = [compare(findings, hashes, folder, out, damaged, quick) for out in outs]
     wrong = [state for state in states if state.lacking or state.damaged or state.files]
     remedies = {state.out.path: remedy_of(folder, state, remote) for state in wrong}
 
@@ -74,20 +75,21 @@ def check_outs(found: Findings, hashes: dvc.Hashes, quick: bool) -> dict[str, Re
         path = dvc.object_path(folder, name)
         users = ", ".join(f"{out.path} ({out.stage})" for out in using) or "nothing in dvc.lock"
         remedy = join([Remedy((str(path),)), *(remedies[out.path] for out in using)])
-        found.problem(path, f"{why}; used by {users}", remedy)
+        findings.problem(path, f"{why}; used by {users}", remedy)
+
     for state in states:
-        note(found, state, remedies.get(state.out.path, Remedy()))
+        note(findings, state, remedies.get(state.out.path, Remedy()))
     return remedies
 
 
 def damaged_objects(
-    found: Findings, hashes: dvc.Hashes, folder: Path, quick: bool
+    findings: Findings, hashes: dvc.Hashes, folder: Path, quick: bool
 ) -> dict[str, str]:
     """Name -> what is wrong, for every object whose md5 is not its name."""
     damaged = {}
     names = [name for name in dvc.object_names(folder) if name.endswith(".dir") or not quick]
     for name in tqdm(names, desc="cache", unit="object", disable=None):
-        found.counts["cached objects"] += 1
+        findings.counts["cached objects"] += 1
         md5 = hash_of(hashes, dvc.object_path(folder, name))
         if md5 != name.removesuffix(".dir"):
             damaged[name] = f"altered: its md5 is {md5}"
@@ -102,32 +104,33 @@ def hash_of(hashes: dvc.Hashes, path: Path) -> str:
         return f"unknown ({error.strerror})"
 
 
-def locked_outs(found: Findings) -> list[dvc.Out]:
+def locked_outs(findings: Findings) -> list[dvc.Out]:
     """Outputs in dvc.lock; what is wrong with that file goes to the findings."""
     try:
         outs, gone, lacking = dvc.lock_outs(Path(), dvc.read_lock(Path()))
     except FileNotFoundError as error:
-        found.notes.append(f"outputs not checked: {error}")
+        findings.notes.append(f"outputs not checked: {error}")
         return []
     except ValueError as error:
         name, _, what = str(error).partition(" ")
         remedy = Remedy(run=(f"git checkout -- {name}",))
         if name == "dvc.lock":
             remedy = Remedy((name,), ("dvc repro",))  # the run cache restores what it has
-        found.problem(name, what, remedy)
+        findings.problem(name, what, remedy)
         return []
 
     if lacking:
-        found.notes.append(f"not run yet: {', '.join(lacking)}")
+        findings.notes.append(f"not run yet: {', '.join(lacking)}")
     if gone:
-        found.notes.append(
+        findings.notes.append(
             f"in dvc.lock and no longer in the pipeline, not checked: {', '.join(gone)}"
         )
+
     return outs
 
 
 def compare(
-    found: Findings,
+    findings: Findings,
     hashes: dvc.Hashes,
     folder: Path,
     out: dvc.Out,
@@ -137,7 +140,7 @@ def compare(
     """One output against dvc.lock."""
     path = Path(out.path)
     here = files_of(path) if out.folder else {"": path} if path.is_file() else {}
-    found.counts["outputs"] += bool(here)
+    findings.counts["outputs"] += bool(here)
 
     # The md5 of each file as dvc.lock has it; None where the list of a folder's files is lost.
     listing = dvc.object_path(folder, out.name)
@@ -154,6 +157,7 @@ def compare(
             have[name] = recorded.get(name, "")
         else:
             have[name] = hash_of(hashes, file)
+
     if recorded is None and dvc.listing_name(have) == out.name:
         recorded = have
 
@@ -181,6 +185,7 @@ def differences(
     for name in recorded.keys() & have.keys():
         if have[name] != recorded[name]:
             wrong[name] = f"altered: its md5 is {have[name]}, dvc.lock says {recorded[name]}"
+
     return {str(path / name): wrong[name] for name in sorted(wrong)}
 
 
@@ -209,19 +214,19 @@ def remedy_of(folder: Path, state: OutState, remote: bool) -> Remedy:
     return Remedy((*objects, *files), (f"dvc pull {path}" if remote else f"dvc repro {stage}",))
 
 
-def note(found: Findings, state: OutState, remedy: Remedy) -> None:
+def note(findings: Findings, state: OutState, remedy: Remedy) -> None:
     """Put the state of one output into the findings."""
     out = state.out
     for path, what in state.files.items():
-        found.problem(path, what, remedy)
+        findings.problem(path, what, remedy)
 
     if state.absent and not out.cached:
-        found.problem(out.path, "missing", Remedy(run=(f"dvc repro {shlex.quote(out.stage)}",)))
+        findings.problem(out.path, "missing", Remedy(run=(f"dvc repro {shlex.quote(out.stage)}",)))
     elif state.absent and not (state.lacking or state.damaged):
-        found.notes.append(
+        findings.notes.append(
             f"{out.path} is whole in the cache and not here: 'dvc checkout {out.path}' brings it"
         )
     elif state.lacking:
         place = "here and in the cache" if state.absent else "in the cache"
         what = "" if out.name in state.lacking else f": {len(state.lacking)} of its files"
-        found.problem(out.path, f"missing {place}{what}", remedy)
+        findings.problem(out.path, f"missing {place}{what}", remedy)

@@ -46,6 +46,6 @@ def absorb(net: nn.Sequential) -> nn.Sequential:
     merged.weight.copy_(weight @ first.weight.double())
     merged.bias.copy_(weight @ first.bias.double() + second.bias.double())
 
-    # names stay in their order, so that the merged layer takes the place of the second one
+    # Names stay in their order, so that the merged layer takes the place of the second one
     kept = {name: copy.deepcopy(module) for name, module in modules.items() if name != "bottleneck"}
     return nn.Sequential(OrderedDict({**kept, after: merged})).train(net.training)

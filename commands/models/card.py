@@ -75,6 +75,7 @@ def text(facts: Facts) -> str:
         f"Exported with {versions}, at {facts.commit}.",
         MARK,
     ]
+
     return "\n\n".join(parts) + "\n"
 
 
@@ -107,7 +108,10 @@ def _accuracies(measured: Mapping[str, float | None]) -> dict[str, str]:
 
 
 def _shapes(described: Mapping[str, Any]) -> str:
-    out = f"Output `{OUTPUT}`: float32 `(n, {len(described['classes'])})`, before the softmax. `n` may be any number."
+    """The section on inputs and outputs."""
+    classes = len(described["classes"])
+    out = f"Output `{OUTPUT}`: float32 `(n, {classes})`, before the softmax. `n` may be any number."
+
     inputs = Inputs.from_json(described)
     if inputs.shape is not None:
         shape = ", ".join(map(str, inputs.shape))
@@ -116,6 +120,7 @@ def _shapes(described: Mapping[str, Any]) -> str:
             "`deviation` of `statistics.safetensors`, those of the training vectors. The net does not "
             f"do this.\n\n{out}"
         )
+
     size = inputs.size_px
     return (
         f"Input `images`: uint8 `(n, {size}, {size}, 3)`: rows, columns, and red, green, blue from 0 "
@@ -145,12 +150,14 @@ def _limits(facts: Facts) -> str:
         "and differences between groups of people or places were not measured.",
         *facts.limits,
     ]
+
     inputs = Inputs.from_json(described)
     if inputs.is_images:
         size = inputs.size_px
         lines.append(
             f"Images of another size have to be made {size} x {size} px first; the loss was not measured."
         )
+
     return "\n".join(f"- {line}" for line in lines)
 
 
@@ -167,4 +174,5 @@ def _files(facts: Facts) -> str:
         f"Differences are of a logit, from the net in torch as it was trained, on {facts.sample} test "
         f"{input_name(facts.description)}, in batches of 1, 7 and 64."
     )
+
     return "\n".join([*head, *rows]) + f"\n\n{note}"

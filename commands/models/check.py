@@ -52,6 +52,7 @@ def outputs(runner: Runner, inputs: np.ndarray, name: str = "the net") -> np.nda
             raise ValueError(
                 f"{name} does not take {part.dtype} {part.shape} ({reason})"
             ) from error
+
     return np.concatenate(parts)
 
 
@@ -81,4 +82,5 @@ def compare(name: str, logits: np.ndarray, wanted: np.ndarray, share: float = TO
         raise ValueError(
             f"{name} gives other outputs: largest difference {largest:.2g}, allowed {limit:.2g}"
         )
+
     return largest

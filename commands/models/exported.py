@@ -51,4 +51,5 @@ def outline(net: nn.Sequential) -> str:
             parts.append(f"{name} {module.kernel_size}x{module.kernel_size}{step}")
         elif isinstance(module, nn.Linear):
             parts.append(f"{name} {module.out_features}")
+
     return "; ".join(parts)

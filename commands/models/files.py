@@ -32,6 +32,7 @@ def model_file(path: Path) -> Path:
         raise ValueError(
             f"{path} ends in {path.suffix!r}, allowed are {', '.join(f'.{name}' for name in FILES)}"
         )
+
     return path
 
 
@@ -47,7 +48,8 @@ def check_description(path: Path, described: Mapping[str, Any]) -> None:
     )
     if not named or not _has_inputs(described):
         raise ValueError(
-            f"{path} is no export of this project: its description has no classes, or no size_px or shape"
+            f"{path} is not an export of this project: "
+            "its description has no classes, or no size_px or shape"
         )
 
 

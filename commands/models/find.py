@@ -57,12 +57,12 @@ def nets(data: Path = DATA) -> dict[str, FoundNet]:
         FoundNet("ensemble", path.stem.removeprefix("member-"), path)
         for path in sorted((data / "ensemble").glob("member-*.safetensors"))
     ]
+
     return {net.name: net for net in found}
 
 
 def find(cell: str, data: Path = DATA) -> FoundNet:
-    """The net called e.g. `students/conv2-180k`, `conv2-180k` (a mimic net), `teachers/003` or
-    `ensemble/00`.
+    """The net called e.g. `students/conv2-180k`, `conv2-180k`, `teachers/003` or `ensemble/00`.
 
     Raises:
         FileNotFoundError: there are no nets at all.
@@ -73,6 +73,7 @@ def find(cell: str, data: Path = DATA) -> FoundNet:
         raise FileNotFoundError(
             f"no finished nets under {data}: run 'dvc repro' or 'dvc pull' from the root"
         )
+
     name = cell.removeprefix("data/").strip("/")
     name = name if "/" in name else f"students/{name}"
     if name not in known:
@@ -80,6 +81,7 @@ def find(cell: str, data: Path = DATA) -> FoundNet:
         raise ValueError(
             f"no net {cell!r} under {data}: there are {len(known)}, e.g. {', '.join(near)}"
         )
+
     return known[name]
 
 

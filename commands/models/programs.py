@@ -66,8 +66,7 @@ def captured(net: nn.Module, example: np.ndarray) -> torch.export.ExportedProgra
     """
     inputs = torch.from_numpy(example[:2])
 
-    # strict: the other way runs the Python code, where the len() of a tensor fixes the number of
-    # inputs
+    # Strict: the other way runs the Python code, where a tensor's len() fixes the number of inputs.
     with torch.no_grad():
         program = torch.export.export(
             net, (inputs,), dynamic_shapes=({0: torch.export.Dim("n")},), strict=True
@@ -140,6 +139,7 @@ def onnx_bytes(program: torch.export.ExportedProgram, description: Mapping[str, 
     metadata = model.metadata_props.add()
     metadata.key = KEY
     metadata.value = json.dumps(description, allow_nan=False)
+
     return model.SerializeToString()
 
 
@@ -166,10 +166,11 @@ def _described(text: str | bytes) -> dict[str, Any]:
         described = json.loads(text)
     except ValueError as error:
         raise ValueError(
-            "it carries no description of its net: it is no export of this project"
+            "it carries no description of its net: it is not an export of this project"
         ) from error
+
     if not isinstance(described, dict):
-        raise ValueError("its description is no mapping: it is no export of this project")
+        raise ValueError("its description is not a mapping: it is not an export of this project")
     return described
 
 

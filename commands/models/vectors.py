@@ -35,6 +35,7 @@ def read_vectors(
         raise ValueError(
             f"no file of numpy.save or numpy.savez ({' '.join(str(error).split())[:200]})"
         ) from error
+
     if array.dtype.kind not in "fiu":
         raise ValueError(f"its numbers are {array.dtype}, allowed are floats and integers")
 

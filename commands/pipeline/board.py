@@ -72,6 +72,7 @@ class Board:
         else:
             most = max(self._running() - (lines - height) - 1, 1)
             shown = self.folded(FOLDED, options.max_width, most=most)
+
         yield shown
 
     def whole(self) -> Unfolded:
@@ -131,6 +132,7 @@ def grid(rows: Sequence[BoardRow], width: int) -> Table:
         if "now" in widths and width - others >= min(LEAST, widths["now"]):
             break
         widths.pop(name, None)
+
     over = sum(widths.values()) + GAP * (len(widths) - 1) - width
     if over > 0 and "now" in widths:
         widths["now"] = max(widths["now"] - over, 1)
@@ -141,6 +143,7 @@ def grid(rows: Sequence[BoardRow], width: int) -> Table:
         number = name in ("trials", "validation", "test", "left")
         side: Literal["left", "right"] = "right" if number else "left"
         table.add_column(_head(name), no_wrap=True, overflow="ellipsis", width=wide, justify=side)
+
     for row in rows:
         table.add_row(*(_cell(row, name) for name in widths))
     return table

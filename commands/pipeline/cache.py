@@ -156,6 +156,7 @@ def lock_outs(root: Path, lock: Mapping[str, Any]) -> tuple[list[Out], list[str]
     params = _yaml(root / "params.yaml", "run from the root of the repository")
     active = set(_active(pipeline, params))
 
+    # The outputs of all stages that dvc.yaml still has.
     try:
         outs = [
             Out(
@@ -172,11 +173,14 @@ def lock_outs(root: Path, lock: Mapping[str, Any]) -> tuple[list[Out], list[str]
         raise ValueError(
             f"{root / 'dvc.lock'} is damaged ({error!r}): take it from git again"
         ) from error
+
+    # The names of their objects.
     for out in outs:
         if not _NAME.fullmatch(out.name):
             raise ValueError(
                 f"{root / 'dvc.lock'}: {out.path} has md5 {out.name!r}: take the file from git again"
             )
+
     return outs, sorted(set(lock) - active), sorted(active - set(lock))
 
 
@@ -236,6 +240,7 @@ def _uncached(stage: Mapping[str, Any], path: str) -> bool:
         for pattern, options in out.items()
         if options.get("cache") is False
     )
+
     return any(
         re.fullmatch(re.sub(r"\\\$\\\{.*?\\\}", ".*", re.escape(pattern)), path)
         for pattern in plain

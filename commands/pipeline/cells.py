@@ -1,4 +1,4 @@
-"""What matrix shows of cells: a table or a line each, their costs, the last lines of failed ones."""
+"""What matrix shows of cells: a table or a line each, costs, the last lines of failed ones."""
 
 from __future__ import annotations
 
@@ -55,6 +55,7 @@ class Progress:
             how = f"FAILED after {lasted} (exit status {event.code}), see {event.job.log}"
         else:
             how = f"is done after {lasted}{best(self.params, name)}"
+
         return f"[{done}/{self.total}] {name} {how}"
 
     def place(self, running: Running) -> str:
@@ -71,6 +72,7 @@ class Progress:
             self._board = overview.board(self.params)
         except (ValueError, OSError):
             pass
+
         self._drawn = time.monotonic()
 
         # The jobs above it, and those that have failed.
@@ -122,6 +124,6 @@ def report(failed: Sequence[Ended], count: int) -> None:
 
     names = " ".join(end.job.name for end in failed)
     raise ChildProcessError(
-        f"{len(failed)} cells are not done: {names}; what is finished is kept, and they go on with "
+        f"{len(failed)} cells are not done: {names}; what is finished is kept, and they continue with "
         f"'python -m commands.matrix --jobs {count} --only {names}'"
     )

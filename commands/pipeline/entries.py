@@ -103,6 +103,7 @@ class Records:
         elif makers:
             # DVC kept the hash of the whole folder, in which files of former stages may remain.
             same = same and folder_md5(self.root / path) == md5
+
         return same, all(record.done for record in records)
 
     def _at_hand(self, out: Out) -> bool:

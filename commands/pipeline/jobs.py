@@ -124,6 +124,7 @@ class Jobs:
             startable = any(job.needs & known <= good | bad for job in waiting)
             if waiting and not self.running and not startable:
                 raise ValueError(f"{waiting[0].name} needs what needs it")
+
             yield None
             time.sleep(LOOK_SECONDS)
 
@@ -150,6 +151,7 @@ class Jobs:
         finally:
             if output is not None:
                 output.close()
+
         return begun
 
     def _reap(self) -> Iterator[Ended]:
@@ -195,6 +197,7 @@ class Jobs:
 
             if late > KILL_SECONDS:
                 return
+
             list(self._reap())
             time.sleep(LOOK_SECONDS)
 
@@ -217,6 +220,7 @@ def below_command(session: int) -> list[int] | None:
         number = int(path.parent.name)
         if int(member) == session and number != session and int(parent) != session:
             below.append(number)
+
     return below
 
 

@@ -153,6 +153,7 @@ def look(params: dict[str, Any]) -> list[tuple[StageTask, Record | None, State]]
         compared = record is not None and record.done and task.out.exists()
         busy = task.out in writing and not compared
         seen.append((task, record, state(task.work, record, busy=busy)))
+
     return seen
 
 
@@ -166,6 +167,7 @@ def seconds_left(task: StageTask, now: State, paces: list[Pace]) -> float | None
         epoch: float | None = now.seconds / now.epochs
     else:
         epoch = expected(paces, task.kind, task.row, task.params)
+
     usual = now.epochs / now.finished if now.finished and now.epochs else task.epochs
     if epoch is None or usual is None:
         return None
@@ -209,6 +211,7 @@ def doing(task: StageTask, now: State) -> str:
         f"#{trial.number}{' again' if trial.again else ''} epoch {trial.epochs}{most}"
         for trial in now.flying
     ]
+
     if flying or not task.steps:
         return ", ".join(flying) or "at work"
     if not now.taken:

@@ -88,11 +88,12 @@ def state(name: str, record: Record | None, root: Path = Path("work"), busy: boo
     elif folder is not None and not complete and now.status != "done":
         now.status = "stopped"
 
-    # What is in it; trials of an earlier run are no progress.
+    # What is in it; trials of an earlier run do not count as progress.
     if folder is not None:
         add_trials(now, folder, again=False)
         add_trials(now, folder / "retrained", again=True)
         now.finished += len(list(folder.glob("epoch-*.safetensors")))
+
     if now.status in ("waiting", "changed") or (busy and complete and not now.taken):
         now.finished = 0
         now.best = None
@@ -137,6 +138,7 @@ def held(lock: Path) -> bool:
             words[1] == "FLOCK" and words[5].rpartition(":")[2] == str(inode)
             for words in map(str.split, lines)
         )
+
     return holder.isdigit() and _alive(int(holder))
 
 
@@ -162,7 +164,8 @@ def add_trials(now: State, root: Path, again: bool) -> None:
             if now.status == "running":
                 now.flying.append(flying(folder, again))
             continue
-        except (ValueError, KeyError, TypeError):  # damaged: the stage will train it again
+        except (ValueError, KeyError, TypeError):
+            # It is damaged: the stage will train it again.
             continue
 
         now.finished += 1

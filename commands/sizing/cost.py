@@ -166,6 +166,7 @@ def devices(path: Path = RATES) -> list[Device]:
         problem = "there is no device, or a rate is not above 0"
     except (TypeError, AttributeError, json.JSONDecodeError) as error:
         problem = str(error)
+
     raise ValueError(
         f"{path}: {problem}; it is a list of {sorted(names)}, "
         "see python -m benchmarks.rates --write"
@@ -229,6 +230,7 @@ def in_words(parts: Sequence[Part], precision: str, rated: Sequence[Device]) -> 
         if most > 1 and device.device.startswith(PER_CORE):
             shared = sum(value / part.slots for (value, _), part in zip(hours, parts, strict=True))
             time += f", {duration(shared)} on up to {most} such cores"
+
         said.append(time)
 
     # The sentence.
@@ -237,6 +239,7 @@ def in_words(parts: Sequence[Part], precision: str, rated: Sequence[Device]) -> 
     flops = sum(job.flops for job in jobs)
     small = any(job.params < SMALL for job in jobs)
     out = [f"In all: {nets:,} nets and {flops:.2e} operations: {'; '.join(said)}."]
+
     return [*out, SMALL_NETS] if small else out
 
 
@@ -255,6 +258,7 @@ def duration(hours: float) -> str:
         value = max(float(f"{exact:.2g}") if exact < 10 else float(round(exact)), 1.0)
         if value < below:
             return f"{value:,.0f} {unit}" if value >= 10 else f"{value:.2g} {unit}"
+
     raise AssertionError(hours)
 
 
@@ -268,6 +272,7 @@ def cells(parts: Sequence[Part]) -> list[str]:
             f"{job.name:{width}}  {job.params:>11,}  {job.count:>6}  {job.images:>12,}  "
             f"{job.flops:>9.2e}"
         )
+
     return out
 
 
@@ -299,6 +304,7 @@ def _table(
                     row.append(duration(value))
                 else:
                     row.append(f"{duration(value)} +" if value else "?")
+
     return head, rows
 
 

@@ -64,6 +64,7 @@ def layered(name: str, above: tuple[str, ...] = ()) -> CommentedMap:
     overlay = YAML().load((SCALES / f"{name}.yaml").read_text())
     if name == "paper":
         return overlay
+
     base = layered(overlay.pop("base", "paper"), (*above, name))
     merge(base, overlay)
     return base
@@ -92,6 +93,7 @@ def compose(name: str) -> str:
         f"# Written by `python -m commands.scale {name}`; edit freely, or override with "
         "`dvc exp run -S KEY=VALUE`.\n"
     )
+
     return head + body[start:]
 
 

@@ -125,12 +125,14 @@ def kept_bytes(data: prepare.Prepare, section: transfer.Augment) -> int:
 def cell_jobs(params: dict[str, Any], data: prepare.Prepare, classes: int) -> Iterator[Work]:
     """One job for each cell."""
     for name in cells(params):
+        # Its row.
         section = matrix(params, name.group)
         entry = row(params, name.group, name.row)
         family = entry.net or name.row
         where = f"params.yaml: {GROUPS[name.group].rows}.{name.row}"
         check_row(where, family, name.budget, entry.boxes, entry.ratios)
 
+        # Its net, at the middle of all boxes.
         net = plan(
             family,
             parse_budget(name.budget),
@@ -140,6 +142,7 @@ def cell_jobs(params: dict[str, Any], data: prepare.Prepare, classes: int) -> It
             inputs=data.inputs,
             multiple=section.width_multiple,
         )
+
         epochs = section.training.max_epochs or UNBOUNDED_EPOCHS
         yield Work(
             f"{name.stage} {name.row} {name.budget}",
@@ -184,10 +187,12 @@ def parts(params: dict[str, Any], works: list[Work], classes: int | None = None)
             if line.work and work.stage == line.stage and work.work.startswith(line.work)
         )
         images = stored if line.images == "once" else sum(net.images * net.count for net in nets)
+
         augmented = line.augments == "always" or section.store == "draws"
         slots = execution.slots
         if line.stage in lags:
             slots = min(slots_of(execution), lags[line.stage])
+
         return Part(
             line.name,
             nets,

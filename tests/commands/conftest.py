@@ -32,6 +32,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run_cell("mimic", "conv1", "60k")
         run_cell("hard", "conv2", "180k")
         export_all(CELL)
+
     return folder
 
 
@@ -47,6 +48,7 @@ def framed(tmp_path_factory: pytest.TempPathFactory) -> Path:
             stage.main()
         run_cell("mimic", "mlp1", "3k")
         export_all("students/mlp1-3k")
+
     return folder
 
 
@@ -77,6 +79,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
             entry.run(module.main)
         except SystemExit as stop:
             status = int(stop.code or 0)
+
         return (status, *capsys.readouterr())
 
     return start

@@ -46,6 +46,7 @@ def test_each_format_gives_what_the_net_gives(form: str, count: int, here: Path)
     found = asked(form, here / OUT / FILES[form])(images)
     wanted = trained(Path("data") / CELL)(torch.from_numpy(images)).detach().numpy()
     assert found.shape == (count, 10) and found.dtype == np.float32
+
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
     np.testing.assert_allclose(
         found, stored(Path("data") / CELL)[:count], rtol=0, atol=1e-4 * np.abs(wanted).max()
@@ -53,18 +54,18 @@ def test_each_format_gives_what_the_net_gives(form: str, count: int, here: Path)
 
 
 def test_the_bottleneck_is_absorbed_or_kept(here: Path, run: Run, tmp_path: Path) -> None:
-    net, inputs = (
-        trained(Path("data") / CELL),
-        torch.from_numpy(read_test(Path("data/prepared"))[0]),
-    )
+    net = trained(Path("data") / CELL)
+    inputs = torch.from_numpy(read_test(Path("data/prepared"))[0])
     state, described = load_weights(Path(OUT) / "model.safetensors")
     assert "bottleneck.weight" in net.state_dict() and "bottleneck.weight" not in state
     assert described["absorbed"] is True
     assert state["fc1.weight"].shape == absorb(net).fc1.weight.shape
+
     status, out, _ = run(
         export, CELL, "--format", "safetensors", "--keep-bottleneck", "--out", str(tmp_path)
     )
     assert status == 0 and "largest difference 0 on 40 test images" in out
+
     state, described = load_weights(tmp_path / "model.safetensors")
     kept = exported_net(described).eval()
     kept.load_state_dict(state)
@@ -95,8 +96,10 @@ def test_onnx_names_its_input_and_output(here: Path) -> None:
 
     model = onnx.load(Path(OUT) / "model.onnx")
     onnx.checker.check_model(model, full_check=True)
-    (given,), (answer,) = model.graph.input, model.graph.output
+    (given,) = model.graph.input
+    (answer,) = model.graph.output
     sizes = [dim.dim_param or dim.dim_value for dim in given.type.tensor_type.shape.dim]
+
     assert (given.name, sizes) == ("images", ["n", 32, 32, 3]) and answer.name == "logits"
 
 
@@ -135,8 +138,10 @@ def test_a_file_that_differs_is_not_left(
         if wrong == "weights"
         else "does not take uint8 (1, 32, 32, 3)"
     )
+
     assert status == 1 and f"{FILES[form]} {words}" in error and len(error.splitlines()) == 1
     assert {path.name: path.read_bytes() for path in Path(OUT).iterdir()} == before
+
     if wrong != "weights":
         assert run(export, CELL, "--format", form, "--out", "elsewhere")[0] == 1
         assert list(Path("elsewhere").iterdir()) == []
@@ -150,6 +155,7 @@ def test_weights_of_another_trial_are_refused(copied: Path, run: Run) -> None:
         TrialFolder(work, int(last["trial"])).weights, f"data/{CELL}/weights.safetensors"
     )
     status, _, error = run(export, CELL, "--format", "safetensors")
+
     assert status == 1 and "the weights are not those that the run has measured" in error
 
 
@@ -203,6 +209,7 @@ def test_a_missing_extra_is_one_line(
     status, _, error = run(export, CELL, "--format", "all", "--out", str(tmp_path / "out"))
     assert status == 1 and f"ONNX needs {missing} " in error and "pip install '.[export]'" in error
     assert len(error.splitlines()) == 1 and not (tmp_path / "out").exists()
+
     status, output, _ = run(export, CELL, "--out", str(tmp_path / "out"))
     assert status == 0 and f"model.onnx is left out: ONNX needs {missing} " in output
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
@@ -211,6 +218,7 @@ def test_a_missing_extra_is_one_line(
         "model.safetensors",
     ]
     assert "model.onnx" not in (tmp_path / "out/README.md").read_text()
+
     if missing == "onnxruntime":
         status, _, error = run(predict, f"{OUT}/model.onnx", "x.png")
         assert status == 1 and "model.onnx: ONNX needs onnxruntime" in error
@@ -227,11 +235,14 @@ def test_an_unknown_cell_is_refused(cell: str, here: Path, run: Run) -> None:
 
 @needs_onnx
 def test_the_python_of_the_page_runs(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    blocks, said = re.findall(r"```python\n(.*?)```", PAGE, re.S), set()
+    blocks = re.findall(r"```python\n(.*?)```", PAGE, re.S)
+    said = set()
     assert len(blocks) == 3
+
     for block in blocks:
         exec(compile(block, "docs/use.md", "exec"), {})
         said.add(capsys.readouterr().out)
+
     (answer,) = said
     black = trained(Path("data") / CELL)(torch.zeros(1, 32, 32, 3, dtype=torch.uint8))
     assert answer == f"{int(black.argmax())}\n"
@@ -241,19 +252,22 @@ def test_the_python_of_the_page_runs(here: Path, capsys: pytest.CaptureFixture[s
 def test_the_commands_of_the_pages_run(
     copied: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        export, "FILES", {"safetensors": "model.safetensors"}
-    )  # the fixture has written all formats
-    modules, ran = {"commands.export": export, "commands.predict": predict}, []
+    # The fixture has written all formats.
+    monkeypatch.setattr(export, "FILES", {"safetensors": "model.safetensors"})
+
+    modules = {"commands.export": export, "commands.predict": predict}
+    ran = []
     for name in ("photo.jpg", "scan.png", "cat.png"):
         Image.fromarray(pixels(3, 90)).save(name)
     shutil.copytree("data/students/conv1-60k", "data/students/conv2-180k")
     for kind in ("json", "csv", "retrained.csv"):
         shutil.copyfile(f"metrics/students/conv1-60k.{kind}", f"metrics/students/conv2-180k.{kind}")
     pages = PAGE + (ROOT / "README.md").read_text()
+
     for line in re.findall(r"^python -m commands\.(?:export|predict) .*", pages, re.M):
         words = shlex.split(line, comments=True)
         status, out, error = run(modules[words[2]], *words[3:])
         assert status == 0 and out and not error, (line, error)
         ran.append(words[2])
+
     assert sorted(ran) == ["commands.export"] * 2 + ["commands.predict"] * 3

@@ -1,6 +1,4 @@
-"""matrix: cells side by side, with a stand-in for DVC; and once with DVC itself, beside a plain
-`dvc repro`.
-"""
+"""matrix: cells side by side, with a stand-in for DVC; and once with DVC, beside `dvc repro`."""
 
 from __future__ import annotations
 
@@ -36,8 +34,11 @@ OF_2014 = {
     "rows.snn-2014.boxes": {"180k": [[4, 6], [8, 16]]},
 }
 DATA = ["prepare", "teachers", "ensemble", "augment", "label"]
-TEACHER, STUDENT = "teachers_2014@cnn-2014-60k", "students_2014@snn-2014-180k-cnn-2014-60k"
-MLP, CONV, HARD = "students@mlp2-60k", "students@conv1-60k", "hard@conv2-180k"
+TEACHER = "teachers_2014@cnn-2014-60k"
+STUDENT = "students_2014@snn-2014-180k-cnn-2014-60k"
+MLP = "students@mlp2-60k"
+CONV = "students@conv1-60k"
+HARD = "hard@conv2-180k"
 CELLS = [MLP, CONV, HARD, TEACHER, STUDENT]
 NEEDS = {
     "prepare": [],
@@ -80,7 +81,7 @@ def plan(
 
 
 def start(folder: Path, *words: str, **more: Any) -> subprocess.Popen[str]:
-    """The door, as from a shell in which no virtual environment is active."""
+    """The command, as from a shell in which no virtual environment is active."""
     environment = {**ENVIRONMENT, "PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
     output = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more}
     return subprocess.Popen(
@@ -141,17 +142,21 @@ def test_everything_in_order_and_two_at_a_time(folder: Path) -> None:
     shutil.rmtree(folder / "done")
     code, out, err = run(folder, "--jobs", "2")
     assert code == 0, err
+
     commands = [words[1:] for words in log(folder) if words[1] == "repro"]
     assert commands[0] == ["repro", *DATA] and commands[-1] == ["repro"] and len(commands) == 7
     assert all(words[1] == "--single-item" for words in commands[1:-1])
     assert (folder / "done/tabulate").exists()
+
     with_cells = [
         words for words in log(folder) if words[1] in ("begin", "end") and "@" in words[2]
     ]
     level = [0]
     for words in with_cells:
         level.append(level[-1] + (1 if words[1] == "begin" else -1))
+
     assert max(level) == 2
+
     place = {(words[1], words[2]): number for number, words in enumerate(with_cells)}
     assert place["end", TEACHER] < place["begin", STUDENT]
     assert {words[6] for words in log(folder) if words[1] == "begin"} == {
@@ -187,16 +192,19 @@ def test_a_failed_cell_leaves_the_others_and_goes_on_by_the_command_that_is_name
         f"--- last lines of work/matrix/{TEACHER}.log" in err and f"failed to run: {TEACHER}" in err
     )
     assert set(begun(folder)) == {MLP, CONV, HARD, TEACHER} and log(folder)[-1][1:] != ["repro"]
+
     command = err.partition("'python -m ")[2].partition("'")[0].split()
     assert command[:3] == ["commands.matrix", "--jobs", "2"] and set(command[4:]) == {
         TEACHER,
         STUDENT,
     }
+
     plan(folder)
     (folder / "log.txt").unlink()
     code, out, err = run(folder, *command[1:])
     assert code == 0, err
     assert begun(folder) == [TEACHER, STUDENT] and not (folder / "done/tabulate").exists()
+
     (folder / "log.txt").unlink()
     code, out, err = run(folder)
     assert (
@@ -256,6 +264,7 @@ def test_other_folders_and_a_second_run_are_refused_in_one_line(folder: Path) ->
             and err.startswith("error: commands.matrix runs here already")
             and err.count("\n") == 1
         )
+
     (folder / "dvc.yaml").unlink()
     code, _, err = run(folder)
     assert code == 1 and err.startswith("error: no dvc.yaml here: run") and err.count("\n") == 1
@@ -279,7 +288,9 @@ def test_the_table_on_a_terminal(folder: Path) -> None:
     while chunk := _read(controller):
         shown += chunk
     os.close(controller)
+
     assert process.wait() == 0
+
     text = shown.decode()
     assert "2 at a time" in text and "stages done" in text, "the table of watch"
     assert text.rindex("[5/5]") > text.rindex("stages done"), "what ended is listed below"
@@ -307,11 +318,14 @@ def test_stopped_it_leaves_nothing_and_goes_on(
     until(lambda: len(begun(folder)) == 2)
     process.send_signal(number)
     _, err = process.communicate(timeout=30)
+
     assert process.returncode == status, err
-    assert "0 of 5 cells are finished and kept; the same command goes on with the others" in err
+    assert "0 of 5 cells are finished and kept; the same command continues with the others" in err
     assert not [each for each in processes(folder) if alive(each)] and len(begun(folder)) == 2
+
     ended = {words[2]: words[3] for words in log(folder) if words[1] == "end"}
     assert set(ended) == set(begun(folder)) and "0" not in ended.values(), "DVC was not interrupted"
+
     if number == signal.SIGINT:
         plan(folder, seconds=0)
         code, out, err = run(folder)
@@ -320,12 +334,14 @@ def test_stopped_it_leaves_nothing_and_goes_on(
 
 @pytest.mark.parametrize("victim", ["matrix", "dvc", "guard"])
 def test_kill_9_leaves_nothing(folder: Path, victim: str) -> None:
-    """Of the door all jobs end, of one DVC or its guard that cell alone."""
+    """Killed itself it leaves no job; of one DVC or its guard only that cell ends."""
     plan(folder, seconds=60)
     process = start(folder, "--jobs", "2")
     until(lambda: len(begun(folder)) == 2)
     first = processes(folder)[:2]
+
     assert all(map(alive, processes(folder)))
+
     if victim == "matrix":
         process.kill()
         until(lambda: not any(map(alive, processes(folder))), 5)
@@ -334,6 +350,7 @@ def test_kill_9_leaves_nothing(folder: Path, victim: str) -> None:
         until(lambda: not any(map(alive, first)), 5)
         assert process.poll() is None and all(map(alive, processes(folder)[2:4]))
         process.terminate()
+
     out, _ = process.communicate(timeout=30)
     assert (victim == "matrix") == ("FAILED" not in out)
     assert not any(map(alive, processes(folder)))
@@ -345,7 +362,9 @@ def test_asked_twice_it_kills(folder: Path) -> None:
     until(lambda: begun(folder))
     process.send_signal(signal.SIGINT)
     time.sleep(1)
+
     assert process.poll() is None, "DVC is given time"
+
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=10)
     assert process.returncode == 130 and not any(map(alive, processes(folder)))
@@ -366,10 +385,12 @@ def test_how_many_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
             "hard.sweep.lag": 1,
         }
     )
+
     assert matrix.lanes(params, None, []) == 64 // (2 * 2), (
         "no cell has more than its lag in flight"
     )
     assert matrix.lanes(params, None, ["0", "1", "2"]) == 3 and matrix.lanes(params, 5, ["0"]) == 5
+
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: range(2))
     assert matrix.lanes(params, None, []) == 1
 
@@ -379,15 +400,19 @@ def test_each_job_sees_one_of_the_chosen_gpus(monkeypatch: pytest.MonkeyPatch) -
     wanted = dataclasses.replace(search_jobs.execution("local", 1), device="cuda", devices=(2, 0))
     gpus = chosen_gpus(wanted)
     assert gpus == ["GPU-c", "GPU-a"]
+
     own = [matrix.variables(gpus)(lane) for lane in range(3)]
     assert [each[DEVICES] for each in own] == ["GPU-c", "GPU-a", "GPU-c"]
     assert own[0]["PATH"].split(os.pathsep)[0] == str(Path(sys.executable).parent)
+
     monkeypatch.delenv(DEVICES, raising=False)
     assert DEVICES not in matrix.variables([])(0)
+
     monkeypatch.setattr(engines, "visible_gpus", search_jobs.one_gpu)
     with pytest.raises(ValueError, match="torch sees 1 GPUs"):
         chosen_gpus(wanted)
     monkeypatch.setenv(CHOSEN, own[0][CHOSEN])
+
     assert chosen_gpus(wanted) == ["GPU-c"], "the numbers were those of all GPUs"
 
 
@@ -396,15 +421,18 @@ def test_each_job_sees_one_of_the_chosen_gpus(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.slow
 def test_with_dvc_it_ends_as_a_plain_repro(tmp_path: Path) -> None:
-    side, plain = make(tmp_path / "side"), tmp_path / "plain"
+    side = make(tmp_path / "side")
+    plain = tmp_path / "plain"
     write_params(side, OF_2014)
     git(side, "commit", "-qam", "The systems of 2014 too")
     shutil.copytree(side, plain)
     environment = {**ENVIRONMENT, "PATH": "/usr/bin:/bin"}
     words = [sys.executable, "-m", "commands.matrix", "--jobs", "2"]
     done = subprocess.run(words, cwd=side, env=environment, capture_output=True, text=True)
+
     assert done.returncode == 0, done.stdout + done.stderr
     assert "5 of 5 cells to run, at most 2 at a time" in done.stdout
+
     ran = [
         line.split("'")[1] for line in done.stdout.splitlines() if line.startswith("Running stage")
     ]
@@ -412,6 +440,7 @@ def test_with_dvc_it_ends_as_a_plain_repro(tmp_path: Path) -> None:
         "nothing is trained again"
     )
     assert dvc(side, "status").strip() == "Data and pipelines are up to date."
+
     dvc(plain, "repro")
     files = {path.relative_to(plain) for path in (plain / "metrics").rglob("*") if path.is_file()}
     assert files == {
@@ -420,6 +449,7 @@ def test_with_dvc_it_ends_as_a_plain_repro(tmp_path: Path) -> None:
     assert {
         name for name in files if (side / name).read_bytes() != (plain / name).read_bytes()
     } == set()
+
     one, other = (YAML(typ="safe").load(root / "dvc.lock") for root in (side, plain))
     assert one == other and set(one["stages"]) == {
         *DATA,

@@ -33,10 +33,8 @@ def shares(text: str) -> dict[str, float]:
 def test_predictions_are_the_softmax_of_the_stored_outputs(
     form: str, here: Path, run: Run, tmp_path: Path
 ) -> None:
-    images, wanted = (
-        read_test(Path("data/prepared"))[0],
-        softmax(stored(Path("data") / CELL).astype(float), axis=1),
-    )
+    images = read_test(Path("data/prepared"))[0]
+    wanted = softmax(stored(Path("data") / CELL).astype(float), axis=1)
     for i in range(3):
         Image.fromarray(images[i]).save(tmp_path / f"{i}.png")
     paths = [str(tmp_path / f"{i}.png") for i in range(3)]
@@ -44,7 +42,9 @@ def test_predictions_are_the_softmax_of_the_stored_outputs(
         predict, f"{OUT}/{FILES[form]}", *paths, "--json", "--top", "10", "--trust"
     )
     answers = [json.loads(line) for line in out.splitlines()]
+
     assert status == 0 and [answer["file"] for answer in answers] == paths
+
     for answer, row in zip(answers, wanted[:3], strict=True):
         found = [item["probability"] for item in answer["top"]]
         assert found == sorted(found, reverse=True) and set(answer) == {"file", "top"}
@@ -61,6 +61,7 @@ def test_lines_name_file_classes_and_what_was_done(here: Path, run: Run, tmp_pat
         predict, OUT, str(tmp_path / "right.png"), str(tmp_path / "large.jpg"), "--top", "2"
     )
     right, large = out.splitlines()
+
     assert status == 0 and error == "" and right.startswith(f"{tmp_path / 'right.png'}: ")
     assert len(shares(right)) == 2 and list(shares(right).values()) == sorted(
         shares(right).values(), reverse=True
@@ -68,6 +69,7 @@ def test_lines_name_file_classes_and_what_was_done(here: Path, run: Run, tmp_pat
     assert large.endswith(
         " (64 x 48 px: the centre 48 x 48 cut out and resized to 32 x 32 (bicubic))"
     )
+
     status, out, _ = run(predict, "conv1-60k", str(tmp_path / "right.png"))
     assert status == 0 and len(shares(out)) == 3 and shares(out).items() >= shares(right).items()
     assert run(predict, f"data/{CELL}", str(tmp_path / "right.png"))[1] == out
@@ -84,13 +86,16 @@ def test_bad_files_are_named_and_the_others_classified(
         str(tmp_path / "whole.png"),
     ]
     status, out, error = run(predict, OUT, *files)
+
     assert status == 1 and [line.split(":")[0] for line in out.splitlines()] == [
         files[0],
         files[-1],
     ]
+
     for (path, words), line in zip(bad, error.splitlines(), strict=False):
         assert line.startswith(f"error: {path}: ") and words in line
     assert error.splitlines()[len(bad) :] == [f"{len(bad)} of {len(files)} files could not be read"]
+
     status, out, _ = run(predict, OUT, *files, "--json")
     entries = [json.loads(line) for line in out.splitlines()]
     assert status == 1 and [item["file"] for item in entries] == files
@@ -115,21 +120,21 @@ def flipped(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "harm", "words"),
     [
-        ("model.safetensors", flipped, "is no export, or damaged"),
+        ("model.safetensors", flipped, "is not an export, or damaged"),
         (
             "model.safetensors",
             lambda path: path.write_bytes(path.read_bytes()[:-99]),
-            "is no export, or damaged",
+            "is not an export, or damaged",
         ),
         (
             "model.safetensors",
             lambda path: shutil.copyfile(f"data/{CELL}/weights.safetensors", path),
-            "is no export",
+            "is not an export",
         ),
         (
             "model.safetensors",
             lambda path: shutil.copyfile("data/prepared/test.safetensors", path),
-            "is no export",
+            "is not an export",
         ),
         ("model.pt2", lambda path: path.write_bytes(b"PK"), "not a readable torch.export program"),
         pytest.param(
@@ -174,7 +179,7 @@ def test_onnx_of_others_is_refused(here: Path, run: Run, tmp_path: Path) -> None
     model = onnx.load(Path(OUT) / "model.onnx")
     entry = next(entry for entry in model.metadata_props if entry.key == programs.KEY)
     for value, words in (
-        ("[]", "no mapping"),
+        ("[]", "not a mapping"),
         ("{}", "has no classes"),
         ("", "carries no description"),
     ):
@@ -182,11 +187,13 @@ def test_onnx_of_others_is_refused(here: Path, run: Run, tmp_path: Path) -> None
         onnx.save(model, tmp_path / "model.onnx")
         status, _, error = run(predict, str(tmp_path / "model.onnx"), "x.png")
         assert status == 1 and words in error
+
     described = {"classes": ["a", "b"], "size_px": 32}
     entry.value = json.dumps(described)
     onnx.save(model, tmp_path / "model.onnx")
     Image.fromarray(pixels()).save(tmp_path / "a.png")
     status, _, error = run(predict, str(tmp_path / "model.onnx"), str(tmp_path / "a.png"))
+
     assert status == 1 and "has 10 outputs and 2 class names" in error
 
 
@@ -200,21 +207,26 @@ def test_a_net_of_vectors(
     form: str, framed: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(framed)
-    folder, out = Path("data/students/mlp1-3k"), Path("exports/students/mlp1-3k")
-    vectors, wanted = read_test(Path("data/prepared"))[0], stored(folder)
+    folder = Path("data/students/mlp1-3k")
+    out = Path("exports/students/mlp1-3k")
+    vectors = read_test(Path("data/prepared"))[0]
+    wanted = stored(folder)
     run_file = asked(form, out / FILES[form])
     for count in (1, 7, 40):
         found = run_file(vectors[:count])
         np.testing.assert_allclose(found, wanted[:count], rtol=0, atol=1e-4 * np.abs(wanted).max())
+
     raw = np.load("data/raw/frames/test.npz")["inputs"][:40]
     np.save(tmp_path / "all.npy", raw)
     np.save(tmp_path / "one.npy", raw[5])
     np.savez(tmp_path / "all.npz", inputs=raw)
     command = (predict, str(out / FILES[form]), "--trust", "--json", "--top", "10")
+
     for name, rows in (("all.npy", range(40)), ("one.npy", [5]), ("all.npz", range(40))):
         status, text, _ = run(*command, str(tmp_path / name))
         answers = [json.loads(line) for line in text.splitlines()]
         assert status == 0 and [answer["row"] for answer in answers] == list(range(len(rows)))
+
         for answer, logits in zip(answers, wanted[rows], strict=True):
             row = softmax(logits.astype(float))
             assert all(

@@ -80,6 +80,7 @@ def test_scale_writes_params_and_cost_does_not(elsewhere: Path) -> None:
     assert "FLOP" in done.stdout and "GB" in done.stdout and "days on one H200" in done.stdout
     assert "students conv4 31.6M" in done.stdout and "teachers" in done.stdout
     assert not (elsewhere / "params.yaml").exists()
+
     missing = scale("--cost", cwd=elsewhere)
     assert missing.returncode == 1 and "params.yaml not found" in missing.stderr
     assert scale("cpu", cwd=elsewhere).returncode == 0

@@ -1,6 +1,4 @@
-"""verify on a finished pocket repository: silent when it is whole, and for each damage a line that
-fixes it.
-"""
+"""verify on a finished pocket repository: silent when it is whole, else lines that fix it."""
 
 from __future__ import annotations
 
@@ -27,17 +25,14 @@ from tools.pocket import ROOT, write_params
 
 STAGES = ("prepare", "teachers", "ensemble", "augment", "label", "students@mlp2-60k")
 LAST = " && dvc repro"
-"""The end of a remedy that runs what comes after the fixed stage; left out here, as it trains all
-the students.
-"""
-SHARD, MEMBER = "data/logits/epoch-001.safetensors", "data/ensemble/member-00.safetensors"
+"""The end of a remedy that runs later stages; left out here, as it trains all the students."""
+SHARD = "data/logits/epoch-001.safetensors"
+MEMBER = "data/ensemble/member-00.safetensors"
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository of which all stages but some cells and the tables have run, all of it in DVC's
-    cache.
-    """
+    """A repository whose stages have run but for some cells and the tables, all in DVC's cache."""
     folder = copy_of_the_repository(tmp_path_factory.mktemp("whole"))
     write_params(folder)
     with pytest.MonkeyPatch.context() as patch:
@@ -45,6 +40,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for stage in (prepare, teachers, ensemble, augment, label):
             stage.main()
         cell("mimic", "mlp2", "60k")
+
     dvc(folder, "commit", "-f", *STAGES)
     return folder
 
@@ -71,6 +67,7 @@ def check(
             verify.main()
         except SystemExit as stop:
             status = int(stop.code or 0)
+
         return status, capsys.readouterr().out.splitlines()
 
     return run
@@ -78,7 +75,8 @@ def check(
 
 def object_of(folder: Path, path: str) -> Path:
     """The cached object of an output's file."""
-    out, name = str(Path(path).parent), Path(path).name
+    out = str(Path(path).parent)
+    name = Path(path).name
     listing = json.loads(listing_of(folder, out).read_bytes())
     md5 = next(entry["md5"] for entry in listing if entry["relpath"] == name)
     return folder / ".dvc/cache/files/md5" / md5[:2] / md5[2:]
@@ -97,7 +95,8 @@ def listing_of(folder: Path, out: str) -> Path:
 
 def overwrite(path: Path, change: Callable[[bytearray], object], keep_time: bool = False) -> None:
     """Change bytes in place, the mode as it was; `keep_time` as a disk does that forgets."""
-    status, data = path.stat(), bytearray(path.read_bytes())
+    status = path.stat()
+    data = bytearray(path.read_bytes())
     change(data)
     path.chmod(0o644)
     path.write_bytes(data)
@@ -136,6 +135,7 @@ def test_a_whole_repository_is_right_and_stays_as_it_is(
         lines[2].startswith("verify: no problems found; checked ")
         and "180 rows through the ensemble" in lines[2]
     )
+
     count = len([path for path in (copied / ".dvc/cache/files/md5").rglob("*") if path.is_file()])
     assert f"{count} cached objects, 13 outputs, 5 manifests," in lines[2]
     assert before == {
@@ -218,8 +218,10 @@ def _only_cached(folder: Path, change: Callable[[bytearray], object]) -> None:
 
 
 def _swap(folder: Path) -> None:
-    one, other = folder / SHARD, shard_path(folder / "data/logits", 2)
-    first, second = one.read_bytes(), other.read_bytes()
+    one = folder / SHARD
+    other = shard_path(folder / "data/logits", 2)
+    first = one.read_bytes()
+    second = other.read_bytes()
     one.write_bytes(second)
     other.write_bytes(first)
 
@@ -246,12 +248,16 @@ def test_damage_is_named_and_can_be_mended(
     status, lines = check()
     wrong = [line for line in lines if line.startswith("problem: ")]
     (line,) = (line for line in wrong if line.startswith(f"problem: {name}: "))
+
     assert status == 1 and said in line, lines
     assert len(wrong) == (2 if what == "swapped shards" else 1), lines
+
     count = "1 problem" if len(wrong) == 1 else f"{len(wrong)} problems"
     assert f"verify: {count} found; " in lines[-1]
+
     remedy = line.rsplit(" | fix: ", 1)[1]
     assert "rm -rf" in remedy or "dvc " in remedy
+
     if mended:
         shell(copied, remedy.removesuffix(LAST))
         status, lines = check()
@@ -259,19 +265,21 @@ def test_damage_is_named_and_can_be_mended(
 
 
 def test_two_damages_are_mended_by_the_joint_line(copied: Path, check: Callable) -> None:
-    """An object that two outputs share, right in the workspace for one of them only, and a file of
-    a third.
-    """
+    """An object of two outputs, right in the workspace for one of them only; a file of a third."""
     overwrite(object_of(copied, MEMBER), flip)
     overwrite(copied / MEMBER, flip)
     overwrite(copied / SHARD, cut)
     status, lines = check()
+
     assert status == 1 and sum(line.startswith("problem: ") for line in lines) == 3
+
     name = object_of(copied, MEMBER).relative_to(copied)
     (object_line,) = (line for line in lines if line.startswith(f"problem: {name}: "))
     assert "data/ensemble (ensemble)" in object_line and "data/teachers (teachers)" in object_line
+
     (file_line,) = (line for line in lines if line.startswith(f"problem: {MEMBER}: "))
     assert f"rm -rf {name} {MEMBER} && dvc repro" in file_line
+
     (joint,) = (line.removeprefix("fix all: ") for line in lines if line.startswith("fix all: "))
     shell(copied, joint)
     assert check()[0] == 0
@@ -316,7 +324,9 @@ def test_a_cell_is_made_again_by_its_own_stage(
     path.write_bytes(b"nothing")
     (tmp_path / "work" / work).mkdir(parents=True)
     status, lines = check("--only", "data")
+
     assert status == 1 and lines[0].startswith(f"problem: {path}: ")
+
     remedy = lines[0].rsplit(" | fix: ", 1)[1]
     assert remedy == f"rm -rf work/{work} && dvc repro -f -s {stage} && dvc repro"
     assert stage in stages_of(tmp_path), "DVC knows this stage"
@@ -355,21 +365,28 @@ def test_logits_that_are_not_the_ensembles_are_noticed(
         arrays, header = read_tensors(copied / MEMBER)
         name = next(name for name in sorted(arrays) if arrays[name].ndim == 4)
         write_tensors(copied / MEMBER, {**arrays, name: arrays[name] * np.float32(1.1)}, header)
+
     write_manifest(
         folder, {key: value for key, value in read_manifest(folder).items() if key != "files"}
     )
     dvc(copied, "commit", "-f", "label" if harmed == "logits" else "ensemble")
+
     assert check("--only", "cache")[0] == check("--only", "data")[0] == 0
+
     status, lines = check("--only", "ensemble")
     assert status == 1
+
     if harmed == "ensemble":
         assert sum(" of 60 rows (first: " in line for line in lines) == 3
         return
+
     said = "1 of 60 rows (first: 17) are not the ensemble's logits, by up to 0.01;"
     assert lines[0].startswith(f"problem: {SHARD}: {said}")
     assert lines[1].startswith("ensemble: 179 of 180 rows")
+
     remedy = lines[0].rsplit(" | fix: ", 1)[1]
     assert remedy.endswith(" && dvc repro -f -s label && dvc repro")
+
     shell(copied, remedy.removesuffix(LAST))
     status, lines = check()
     assert status == 0 and any("180 of 180 rows" in line for line in lines), lines
@@ -397,6 +414,7 @@ def test_pairs_are_told_by_epoch_and_by_hash(
     )
     status, lines = check("--only", "data")
     stage = "label" if folder == "logits" else "augment"
+
     assert (
         status == 1
         and lines[0].startswith(f"problem: {path.relative_to(copied)}: ")
@@ -410,12 +428,13 @@ def test_a_manifest_of_no_transfer_set_is_named(copied: Path, check: Callable) -
     folder = copied / "data/augmented"
     contents = {key: value for key, value in read_manifest(folder).items() if key != "files"}
     write_manifest(folder, {**contents, "epochs": 0})
+
     said = "is not the manifest that belongs there (epochs: input should be greater than or equal to 1)"
     for part in ("data", "ensemble"):
         status, lines = check("--only", part)
-        (line,) = (line for line in lines if line.startswith("wrong: "))
+        (line,) = (line for line in lines if line.startswith("problem: "))
         assert status == 1
-        assert line.startswith("wrong: data/augmented/manifest.json: says nothing of the epochs")
+        assert line.startswith("problem: data/augmented/manifest.json: says nothing of the epochs")
         assert f"({said})" in line and line.endswith(" && dvc repro")
 
 
@@ -425,16 +444,21 @@ def test_images_are_made_again_from_their_draws(copied: Path, check: Callable) -
     for epoch in range(3):
         arrays, header = read_images(folder, epoch)
         write_images(folder, epoch, **arrays, keep_images=False)
+
     facts = {key: value for key, value in read_manifest(folder).items() if key != "files"} | {
         "store": "draws"
     }
     write_manifest(folder, facts)
+
     assert check("--only", "data")[0] == check("--only", "ensemble")[0] == 0
+
     arrays, header = read_tensors(shard_path(folder, 2))
     arrays["draws"][5, 0] ^= 1 << 12  # the hue
     write_tensors(shard_path(folder, 2), arrays, header)
     write_manifest(folder, facts)
+
     assert check("--only", "data")[0] == 0
+
     status, lines = check("--only", "ensemble")
     assert (
         status == 1
@@ -451,6 +475,7 @@ def test_rounding_of_another_machine_is_allowed(copied: Path, check: Callable) -
         write_logits(
             folder, epoch, np.nextafter(arrays["logits"], np.float32(9)), header["images_sha256"]
         )
+
     status, lines = check("--only", "ensemble")
     assert status == 0 and lines[0].startswith("ensemble: 0 of 180 rows"), lines
     assert "largest difference" in lines[0] and "allowed" in lines[0]
@@ -467,6 +492,7 @@ def test_what_is_not_here_is_said(copied: Path, check: Callable) -> None:
     assert any(
         line.startswith("note: ensemble not run again: data/logits not here") for line in lines
     )
+
     shutil.rmtree(copied / ".dvc/cache")
     shutil.rmtree(copied / "data")
     status, lines = check()
@@ -493,11 +519,13 @@ def test_a_fresh_clone_has_nothing_to_check(tmp_path: Path) -> None:
 def test_the_cache_is_where_dvc_says(copied: Path, check: Callable) -> None:
     """`cache.dir` of .dvc/config.local goes before .dvc/config, and is relative to it."""
     assert dvc_settings(copied)[0] == copied / ".dvc/cache"
+
     (copied / ".dvc/cache").rename(copied / "elsewhere")
     dvc(copied, "config", "cache.dir", str(copied / "nowhere"))
     dvc(copied, "config", "--local", "cache.dir", str(copied / "elsewhere"))
     assert dvc_settings(copied) == (copied / "elsewhere", False)
     assert check("--only", "cache")[0] == 0
+
     overwrite(next((copied / "elsewhere/files/md5").glob("*/*.dir")), cut)
     assert check("--quick", "--only", "cache")[0] == 1
 
@@ -526,6 +554,7 @@ def test_sampled_batches_are_spread_over_epochs() -> None:
     assert len(chosen) == 3 and all(
         len(starts) == 1 and starts[0] % 200 == 0 for starts in chosen.values()
     )
+
     chosen = verify.sample(2, 500, 200, 900, rng, False)
     assert {epoch: len(starts) for epoch, starts in chosen.items()} in ({0: 3, 1: 2}, {0: 2, 1: 3})
     assert verify.sample(2, 500, 200, 1, rng, True) == {0: [0, 200, 400], 1: [0, 200, 400]}

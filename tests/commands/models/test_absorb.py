@@ -19,12 +19,15 @@ def test_absorbing_keeps_the_function(family: str) -> None:
         for parameter in net.parameters():  # biases too
             parameter.add_(torch.linspace(-0.02, 0.03, parameter.numel()).view_as(parameter))
         merged = absorb(net)
-        old, new = net(images(8)), merged(images(8))
+        old = net(images(8))
+        new = merged(images(8))
+
     assert (old - new).abs().max() <= 1e-4 * old.abs().max()
     assert names(merged) == [name for name in names(net) if name != "bottleneck"]
     assert merged.standardise.input_scale == 1.2 and not merged.training
     assert merged.fc1.in_features == net.bottleneck.in_features
     assert merged.fc1.out_features == plan.widths[-1]
+
     shared = {p.data_ptr() for p in net.parameters()} & {p.data_ptr() for p in merged.parameters()}
     assert not shared
 

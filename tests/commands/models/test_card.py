@@ -34,14 +34,17 @@ def lines_of(card: str) -> dict[str, str]:
 
 def test_the_card_is_true(here: Path) -> None:
     card = (Path(OUT) / "README.md").read_text()
-    lines, facts = lines_of(card), json.loads(Path("metrics/students/conv1-60k.json").read_text())
+    lines = lines_of(card)
+    facts = json.loads(Path("metrics/students/conv1-60k.json").read_text())
     rows = table(Path("metrics/students/conv1-60k.csv"))
     best = min(rows, key=lambda row: (float(row["validation_error"]), int(row["trial"])))
     plan = Plan.from_json(load_weights(Path("data") / CELL / "weights.safetensors")[1]["plan"])
+
     assert card.startswith("# conv1 at 60k: a mimic net for cluttered digits\n")
     assert lines["validation accuracy"] == f"{facts['validation_accuracy']:.4f}"
     assert lines["test accuracy"] == f"{facts['test_accuracy']:.4f}"
     assert lines["parameters as trained"] == f"{int(best['params']):,}" == f"{plan.params:,}"
+
     absorbed = absorb(trained(Path("data") / CELL))
     here = sum(weights.numel() for weights in absorbed.parameters())
     assert lines["parameters here"] == f"{here:,}: the bottleneck is multiplied into the next layer"
@@ -53,6 +56,7 @@ def test_the_card_is_true(here: Path) -> None:
         lines["layers"] == outline(absorbed)
         and f"conv1 5x5, {plan.widths[0]} filters; pool1 3x3; fc1" in card
     )
+
     for name in ("lr", "momentum", "input_scale", "init_scale", "C1", "C2"):
         assert float(lines[name]) == pytest.approx(float(best[name]), rel=1e-5)
     assert set(lines) & set(best) - {"widths"} == {
@@ -66,6 +70,7 @@ def test_the_card_is_true(here: Path) -> None:
     assert lines["data set"].endswith(
         "(source `cluttered-digits`): 60 training, 50 validation, 40 test images"
     )
+
     crowd = json.loads(Path("metrics/ensemble.json").read_text())
     assert (
         "on 3 stored epochs of augmented training images to give the mean logits of an ensemble of "
@@ -75,6 +80,7 @@ def test_the_card_is_true(here: Path) -> None:
         f"{crowd['params']:,} parameters, validation accuracy {crowd['validation_accuracy']:.4f}"
         in card
     )
+
     by = "the one of lowest validation error"
     assert f"Trial {best['trial']} of a search over 3 finished trials, {by}" in card
     assert f"epoch {best['best_epoch']} of {best['epochs']}" in card
@@ -86,9 +92,11 @@ def test_the_card_is_true(here: Path) -> None:
         f"torch {torch.__version__} in fp32" in card
         and f"torch {torch.__version__}" in card.splitlines()[-3]
     )
+
     labels = read_test(Path("data/prepared"))[1]
     error = calibration_error(softmax(stored(Path("data") / CELL), axis=1), labels)
     assert f"expected calibration error {error:.3f} on the test set" in card
+
     for path in Path(OUT).glob("model.*"):
         assert f"`{hashlib.sha256(path.read_bytes()).hexdigest()}`" in card
 
@@ -104,6 +112,7 @@ def test_cards_say_on_what_a_net_was_trained(
         )
         assert status == 0 and "largest difference 0 on 40 test images" in out
         cards[cell] = (tmp_path / "out/README.md").read_text()
+
     assert "# conv2 at 180k: a net on true labels" in cards["hard/conv2-180k"]
     assert (
         "Trained on the true labels, on 3 stored epochs of augmented training images."
@@ -114,10 +123,9 @@ def test_cards_say_on_what_a_net_was_trained(
         and "ensemble" not in cards["hard/conv2-180k"]
     )
     assert ", at commit abc123, with changes." in cards["hard/conv2-180k"]
-    rows, member = (
-        table(Path("metrics/teachers.csv")),
-        json.loads(Path("data/ensemble/manifest.json").read_text()),
-    )
+
+    rows = table(Path("metrics/teachers.csv"))
+    member = json.loads(Path("data/ensemble/manifest.json").read_text())
     second = rows[member["members"][1]]
     for cell, row in (("teachers/001", rows[1]), ("ensemble/01", second)):
         lines = lines_of(cards[cell])
@@ -127,6 +135,7 @@ def test_cards_say_on_what_a_net_was_trained(
         )
         assert lines["validation accuracy"] == f"{1 - float(row['validation_error']):.4f}"
         assert lines["test accuracy"] == f"{float(row['test_accuracy']):.4f}"
+
     csv = Path("metrics/teachers.csv")
     csv.write_text(csv.read_text().replace(f",{rows[1]['test_accuracy']},", ",,"))
     assert (
@@ -152,16 +161,19 @@ def test_cards_of_variants_and_of_the_nets_of_2014(copied: Path, run: Run, tmp_p
         "students/snn-2014": "A mimic net of Ba and Caruana (2014): trained on 3 stored epochs of augmented",
         "hard/cnn-2014": "Trained on the true labels, on 3 stored epochs of augmented training images.",
     }
+
     for name, said in words.items():
         for folder in ("data", "metrics"):
             for path in Path(folder, "students").glob("conv1-60k*"):
                 target = Path(folder) / f"{name}{path.name.removeprefix('conv1')}"
                 target.parent.mkdir(parents=True, exist_ok=True)
                 (shutil.copytree if path.is_dir() else shutil.copyfile)(path, target)
+
         status, _, error = run(
             export, f"{name}-60k", "--format", "safetensors", "--out", str(tmp_path / "out")
         )
         assert status == 0, error
+
         card = (tmp_path / "out/README.md").read_text()
         assert said in card and "Commit and machine of the training are not recorded." in card
 
@@ -177,18 +189,23 @@ def test_the_card_and_the_statistics_of_vectors(
         and UNKNOWN in card
         and "augmented" not in card
     )
+
     again = json.loads(Path("metrics/students/mlp1-3k.json").read_text())
     assert lines_of(card)["test accuracy"] == f"{again['test_accuracy']:.4f}"
+
     mean = np.mean(
         [
             float(row["test_accuracy"])
             for row in table(Path("metrics/students/mlp1-3k.retrained.csv"))
         ]
     )
+
     assert f"from 1 other seeds gave a test accuracy of {mean:.4f} on average" in card
+
     held = read_tensors(out / "statistics.safetensors")[0]
     inputs = np.load("data/raw/frames/train.npz")["inputs"][:60].astype(np.float32)
     np.testing.assert_allclose(held["mean"], inputs.mean(0), atol=1e-5)
     shutil.copyfile(out / "model.safetensors", tmp_path / "model.safetensors")
     status, _, error = run(predict, str(tmp_path), "data/raw/frames/test.npz")
+
     assert status == 1 and "statistics.safetensors not found" in error

@@ -21,6 +21,7 @@ def test_cells_have_short_names(
         "ensemble/00",
         "ensemble/01",
     }
+
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FileNotFoundError, match="no finished nets under data: run 'dvc repro'"):
         chosen.find(CELL)

@@ -21,6 +21,7 @@ def test_a_picture_of_the_right_size_is_taken_as_it_is(tmp_path: Path) -> None:
         found, done = read_picture(tmp_path / name, 32)
         np.testing.assert_array_equal(found, made)
         assert done == "" and found.flags.writeable
+
     Image.fromarray(made).save(tmp_path / "a.jpg", quality=90)
     with Image.open(tmp_path / "a.jpg") as image:
         np.testing.assert_array_equal(read_picture(tmp_path / "a.jpg", 32)[0], np.array(image))
@@ -41,11 +42,14 @@ def test_the_centre_square_is_cut_out(tmp_path: Path) -> None:
 def test_other_sizes_are_resized_as_pil_does(size: tuple[int, int], tmp_path: Path) -> None:
     image = Image.fromarray(np.resize(pixels(2, 64), (size[1], size[0], 3)))
     image.save(tmp_path / "a.png")
-    side, left, top = min(size), (size[0] - min(size)) // 2, (size[1] - min(size)) // 2
+    side = min(size)
+    left = (size[0] - min(size)) // 2
+    top = (size[1] - min(size)) // 2
     square = np.array(image)[top : top + side, left : left + side]
     wanted = Image.fromarray(square).resize((32, 32), Image.Resampling.BICUBIC)
     found, done = read_picture(tmp_path / "a.png", 32)
     np.testing.assert_array_equal(found, np.array(wanted))
+
     assert done.startswith(f"{size[0]} x {size[1]} px: ") and done.endswith(
         "resized to 32 x 32 (bicubic)"
     )
@@ -53,7 +57,8 @@ def test_other_sizes_are_resized_as_pil_does(size: tuple[int, int], tmp_path: Pa
 
 
 def test_all_modes_become_rgb(tmp_path: Path) -> None:
-    grey, path = pixels()[:, :, 0], tmp_path / "a.png"
+    grey = pixels()[:, :, 0]
+    path = tmp_path / "a.png"
     threefold = np.repeat(grey[:, :, None], 3, axis=2)
 
     def read(image: Image.Image, **more: Any) -> np.ndarray:
@@ -76,6 +81,7 @@ def test_all_modes_become_rgb(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read(grey_alpha), np.where(alpha == 255, threefold, 255))
     path = tmp_path / "a.jpg"
     cmyk = Image.fromarray(pixels()).convert("CMYK")
+
     assert read(cmyk, quality=95).shape == (32, 32, 3)
 
 
@@ -95,6 +101,7 @@ def test_truncated_pictures_are_refused_in_one_line(tmp_path: Path) -> None:
         "tiff": {},
         "bmp": {},
     }
+
     for kind, options in files.items():
         data = io.BytesIO()
         Image.fromarray(pixels()).save(data, kind, **options)

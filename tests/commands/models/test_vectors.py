@@ -11,7 +11,8 @@ from commands.models.vectors import read_vectors
 
 
 def test_bad_vectors_are_refused_in_one_line(tmp_path: Path) -> None:
-    good, mean = np.ones((3, 2, 2)), np.zeros((2, 2))
+    good = np.ones((3, 2, 2))
+    mean = np.zeros((2, 2))
     np.save(tmp_path / "good.npy", good)
     np.savez(tmp_path / "good.npz", inputs=good)
     np.testing.assert_array_equal(
@@ -33,6 +34,7 @@ def test_bad_vectors_are_refused_in_one_line(tmp_path: Path) -> None:
         "object": "no file of numpy",
         "large": "row 0 holds",
     }
+
     for name, array in bad.items():
         np.save(tmp_path / "a.npy", array, allow_pickle=True)
         np.savez(tmp_path / "a.npz", inputs=array)
@@ -40,6 +42,7 @@ def test_bad_vectors_are_refused_in_one_line(tmp_path: Path) -> None:
             with pytest.raises(ValueError, match=words[name]) as caught:
                 read_vectors(tmp_path / path, (2, 2), mean, mean + 1)
             assert "\n" not in str(caught.value)
+
     np.savez(tmp_path / "a.npz", other=good)
     with pytest.raises(ValueError, match="it has no array 'inputs', but other"):
         read_vectors(tmp_path / "a.npz", (2, 2), mean, mean + 1)
@@ -50,5 +53,6 @@ def test_bad_vectors_are_refused_in_one_line(tmp_path: Path) -> None:
             with pytest.raises(ValueError, match="no file of numpy") as caught:
                 read_vectors(tmp_path / "cut", (2, 2), mean, mean + 1)
             assert "\n" not in str(caught.value)
+
     with pytest.raises(FileNotFoundError):
         read_vectors(tmp_path / "missing.npy", (2, 2), mean, mean + 1)

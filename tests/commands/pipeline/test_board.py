@@ -27,6 +27,7 @@ def many(*statuses: str) -> Board:
         )
         for k, status in enumerate(statuses)
     ]
+
     return Board("12 of 44 stages done", tuple(rows), "--once lists them")
 
 
@@ -42,8 +43,10 @@ def test_what_runs_is_always_visible(tmp_path: Path) -> None:
         *["done"] * 20, *["running"] * 4, *["stopped"] * 2, *["changed"] * 3, *["waiting"] * 15
     )
     assert len(on_terminal(board, 120, 60)) == 46 == len(on_terminal(board.whole(), 120, 24))
+
     lines = on_terminal(board, 120, 40)
     assert len(lines) == 2 + 24 + 1 and lines[-1].rstrip() == "20 stages done: --once lists them"
+
     lines = on_terminal(board)
     assert [line.rstrip() for line in lines[-2:]] == [
         "20 stages done: --once lists them",
@@ -53,6 +56,7 @@ def test_what_runs_is_always_visible(tmp_path: Path) -> None:
         sum("running" in line for line in lines) == 4
         and sum("stopped" in line for line in lines) == 2
     )
+
     lines = on_terminal(many(*["running"] * 30, "done", "done"), height=24)
     assert (
         len(lines) == 24
@@ -69,12 +73,15 @@ def test_no_row_wraps(width: int) -> None:
     board = many("done", "running", "waiting")
     lines = on_terminal(board, width)
     assert len(lines) == 5 and max(map(len, lines)) <= width
+
     names = [
         f"students conv{k}-31.6M  {status}"
         for k, status in enumerate(("done", "running", "waiting"))
     ]
+
     assert all(line.startswith(name) for name, line in zip(names, lines[2:], strict=True))
     assert "#12 epoch" in lines[3]
+
     if width == 80:
         assert "test" not in lines[1] and "12 h 02 min" in lines[3] and "71.2 %" in lines[3]
     heads = [str(column.header) for column in grid(board.rows, 200).columns]

@@ -18,7 +18,8 @@ class Chain:
     """a makes data/a, b makes metrics/b.json of it, and c makes data/c of the folder metrics."""
 
     def __init__(self, root: Path) -> None:
-        self.root, self.params = root, {"seed": 1}
+        self.root = root
+        self.params = {"seed": 1}
         self.listed = listing_name({"b.json": digest("b")})
         for name, text in {
             "data/a/one": "1",
@@ -28,6 +29,7 @@ class Chain:
         }.items():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_text(text)
+
         self.folder = listing_name({"one": digest("1"), "two": digest("2")})
         self.lock = {
             "a": entry({"data/a": self.folder}, seed=1),
@@ -63,40 +65,43 @@ def test_a_stage_is_done_if_all_before_it_is(chain: Chain) -> None:
 
 
 def test_a_stage_is_not_done_if_one_before_it_has_made_something_else(chain: Chain) -> None:
-    """As when prepare has read another data set: the entries of the others are still of the old
-    one.
-    """
+    """As when prepare has read other data: the entries of the others are still of the old ones."""
     chain.lock["a"]["outs"][0]["md5"] = listing_name({"one": digest("3")})
     assert chain.done() == "a"
+
     chain.lock["b"]["deps"][0]["md5"] = chain.lock["a"]["outs"][0]["md5"]
     chain.lock["b"]["outs"][0]["md5"] = digest("B")
     (chain.root / "metrics/b.json").write_text("B")
     assert chain.done() == "ab", "c was made from the folder as it was before"
+
     chain.lock["c"]["deps"][0]["md5"] = listing_name({"b.json": digest("B")})
     assert chain.done() == "abc"
 
 
 def test_a_stage_is_not_done_without_its_outputs(chain: Chain) -> None:
-    """In the workspace or in the cache, the list of a folder and its files; metrics only in the
-    workspace.
-    """
+    """In the workspace or in the cache, with a folder's list; metrics only in the workspace."""
     (chain.root / "data/a/two").unlink()
     assert (chain.done(), chain.done(agrees=True)) == ("", "abc"), (
         "half of a folder, as of a stage that was stopped"
     )
+
     kept = chain.root / "cache/files/md5"
     files = {
         chain.folder: json.dumps(
             [{"relpath": n, "md5": digest(t)} for n, t in (("one", "1"), ("two", "2"))]
         )
     }
+
     for name, text in (files | {digest("1"): "1", digest("2"): "2"}).items():
         assert chain.done() == "", "not all of it is there yet"
         (kept / name[:2]).mkdir(parents=True, exist_ok=True)
         (kept / name[:2] / name[2:]).write_text(text)
+
     assert chain.done() == "abc"
+
     (chain.root / "data/c").unlink()
     assert chain.done() == "ab"
+
     (chain.root / "metrics/b.json").write_text("another one's")
     assert chain.done() == "a"
 
@@ -113,7 +118,9 @@ def test_half_a_lock_file_is_not_read(tmp_path: Path) -> None:
     path.touch()
     begun = time.time()
     settle(path)
+
     assert 0.3 <= time.time() - begun + 0.01 < 5
+
     os.utime(path, (1e9, 1e9))
     begun = time.time()
     settle(path)

@@ -21,7 +21,10 @@ def job(name: str, code: str, *needed: str) -> Command:
 
 
 def test_exit_statuses_and_what_is_left_behind(capfd: pytest.CaptureFixture[str]) -> None:
-    leave = f"import subprocess, sys; p = subprocess.Popen([{sys.executable!r}, '-c', 'import time; time.sleep(60)']);"
+    leave = (
+        "import subprocess, sys; "
+        f"p = subprocess.Popen([{sys.executable!r}, '-c', 'import time; time.sleep(60)']);"
+    )
     listed = [
         job("good", "print('hello')"),
         job("bad", "raise SystemExit(7)"),
@@ -31,6 +34,7 @@ def test_exit_statuses_and_what_is_left_behind(capfd: pytest.CaptureFixture[str]
     ]
     with Jobs(2, lambda lane: {**os.environ, "PYTHONPATH": str(ROOT)}) as jobs:
         ended = [event for event in jobs.run(listed) if isinstance(event, Ended)]
+
     assert {end.job.name: end.code for end in ended} == {
         "good": 0,
         "bad": 7,
@@ -38,8 +42,10 @@ def test_exit_statuses_and_what_is_left_behind(capfd: pytest.CaptureFixture[str]
         "leaves": 0,
         "after": None,
     }
+
     out, _ = capfd.readouterr()
     assert "hello" in out
+
     (left,) = (int(line) for line in out.splitlines() if line.isdigit())
     assert until(lambda: gone(left), 5)
 
@@ -57,6 +63,7 @@ def test_without_a_list_of_processes_the_whole_group_is_asked(
 ) -> None:
     monkeypatch.setattr("commands.pipeline.jobs.PROCESSES", tmp_path)
     assert below_command(os.getsid(0)) is None
+
     with Jobs(1, lambda lane: {**os.environ, "PYTHONPATH": str(ROOT)}) as jobs:
         next(
             event
@@ -65,4 +72,5 @@ def test_without_a_list_of_processes_the_whole_group_is_asked(
         )
         time.sleep(1)
         before = time.monotonic()
+
     assert time.monotonic() - before < 10 and not jobs.running

@@ -35,9 +35,9 @@ def test_seconds_left_by_hand() -> None:
         params=60_000,
     )
     now = states.State(CELL, "running", finished=2, seconds=40.0, epochs=16)
-    now.flying = [
-        states.Trial(2, False, 4, 0.5)
-    ]  # 2 s an epoch, 8 epochs a trial: 40 - 16 - 4 of them are left
+    now.flying = [states.Trial(2, False, 4, 0.5)]
+
+    # 2 s an epoch, 8 epochs a trial: 40 - 16 - 4 of them are left.
     assert overview.seconds_left(task, now, []) == (40 - 16 - 4) * 2.5 / 2
     assert overview.seconds_left(task, states.State(CELL, "done"), []) == 0
     assert overview.seconds_left(task, states.State(CELL), []) is None
@@ -65,13 +65,15 @@ def rows_of(text: str) -> dict[str, str]:
 
 
 def record(stages: dict[str, dict[str, Any]]) -> None:
-    """A dvc.lock of these stages: name -> parameters. Each has the output by which watch knows it,
-    which is written.
+    """A dvc.lock of these stages: name -> parameters.
+
+    Each has the output by which watch knows it, which is written.
     """
     made = {task.dvc: task.out for task in overview.tasks(VARIED)}
     for name in stages:
         made[name].parent.mkdir(parents=True, exist_ok=True)
         made[name].write_text(ACCURACIES)
+
     lock = {
         name: entry({made[name].as_posix(): digest(ACCURACIES)}, **values)
         for name, values in stages.items()
@@ -85,6 +87,7 @@ def test_all_stages_of_dvc_yaml_are_listed(project: Path) -> None:
     stages = lock_outs(project, {})[2]
     tasks = {task.dvc: task for task in overview.tasks(VARIED)}
     assert sorted(tasks) == stages
+
     pipeline = YAML(typ="safe").load((project / "dvc.yaml").read_text())["stages"]
     for task in tasks.values():
         listed = [
@@ -94,12 +97,14 @@ def test_all_stages_of_dvc_yaml_are_listed(project: Path) -> None:
         ]
         paths = [next(iter(out)) if isinstance(out, dict) else out for out in listed]
         key = task.cell.key if task.cell else ""
+
         assert task.out.as_posix() in [re.sub(r"\$\{.*\}", key, path) for path in paths], task.dvc
 
 
 def test_the_table_lists_every_cell(project: Path) -> None:
     text = shown(VARIED)
     assert "0 of 15 stages done; 7 cells without an estimate" in text and "%" not in text
+
     record(
         {
             "students@mlp2-60k": {"seed": 1},
@@ -107,10 +112,12 @@ def test_the_table_lists_every_cell(project: Path) -> None:
             "students_2014@snn-2014-180k-cnn-2014-60k": {"seed": 1},
         }
     )
+
     with begin(Path("work"), "hard/conv2-180k") as folder:
         finish(folder, 0, 0.5, 240.0, epochs=2)
         TrialFolder(folder, 1).report(0, 1.0, 0.5)
         rows = rows_of(shown(VARIED))
+
     assert "students mlp2-60k" in rows
     assert all(
         word in rows["hard conv2-180k"]
@@ -132,10 +139,12 @@ def test_a_clone_without_data_has_nothing_done(project: Path) -> None:
         word in rows_of(text)["students mlp2-60k"] for word in ("done", "3/3", "50.0 %", "25.0 %")
     )
     assert "done" in rows_of(text)["students_2014 snn-2014-180k"]
+
     lock = YAML(typ="safe").load(Path("dvc.lock").read_text())
     for name in names[1:]:
         lock["stages"][name]["deps"] = [{"path": "data/prepared", "md5": digest(ACCURACIES)}]
         lock["stages"][name]["outs"].append({"path": f"data/{name}", "md5": digest("x")})
+
     YAML().dump(lock, Path("dvc.lock"))
     text = shown(VARIED)
     assert (
@@ -143,13 +152,17 @@ def test_a_clone_without_data_has_nothing_done(project: Path) -> None:
         and "%" not in text
         and "waiting" in rows_of(text)["students mlp2-60k"]
     )
+
     told = "3 stages are recorded in dvc.lock, but their outputs are not here"
     assert f"{told}: dvc repro makes them again" in text, "there is no remote to pull from"
+
     Path(".dvc/config").write_text(
         "[core]\n    remote = r\n['remote \"r\"']\n    url = /tmp/nowhere\n"
     )
     overview.cache_and_remote.cache_clear()
+
     assert f"{told}: dvc pull brings them, dvc repro makes them again" in shown(VARIED)
+
     with begin(Path("work"), "teachers"):
         assert "recorded in dvc.lock" not in shown(VARIED), "they are just being made"
 
@@ -162,6 +175,7 @@ def test_what_runs_says_so(project: Path) -> None:
     write = {str(Path(path).resolve()): {"pid": os.getpid(), "cmd": "dvc repro"} for path in made}
     write_json(project / states.BUSY, {"write": write})
     Path("metrics/ensemble.json").unlink()
+
     with begin(Path("work"), "students/mlp2-60k") as folder, begin(Path("work"), "augment"):
         rows = rows_of(shown(VARIED))
         assert "done" in rows["prepare"], "DVC only compares what is there"
@@ -171,6 +185,7 @@ def test_what_runs_says_so(project: Path) -> None:
             "starting, or being saved by DVC" in rows["teachers"] and "epoch 1/3" in rows["augment"]
         )
         assert "between trials" in rows["students mlp2-60k"]
+
         for trial in range(3):
             finish(folder, trial, 0.5, 1.0)
         assert "writes its outputs" in rows_of(shown(VARIED))["students mlp2-60k"]

@@ -21,16 +21,19 @@ CHANGED = Record(("seed",), False, True, False)
 
 
 def test_states_of_a_cell(tmp_path: Path) -> None:
-    """Waiting, running with its trials, stopped by an error, running again, finished; the record
-    says what that is.
+    """Waiting, running with its trials, stopped by an error, running again, finished.
+
+    The record says what that is.
     """
     assert state(CELL, None, tmp_path).status == "waiting"
+
     with pytest.raises(KeyboardInterrupt), begin(tmp_path) as folder:
         finish(folder, 0, 0.25, 8.0)
         finish(folder, 1, None, 4.0, epochs=2)
         TrialFolder(folder, 2).report(0, float("nan"), 0.5)
         TrialFolder(folder / "retrained", 0).report(6, 1.0, 0.25)
         found = state(CELL, None, tmp_path)
+
         assert (found.status, found.finished, found.seconds, found.epochs, found.best) == (
             "running",
             2,
@@ -39,22 +42,27 @@ def test_states_of_a_cell(tmp_path: Path) -> None:
             0.25,
         )
         assert found.flying == [states.Trial(2, False, 1, 0.5), states.Trial(0, True, 7, 0.25)]
+
         raise KeyboardInterrupt
+
     found = state(CELL, None, tmp_path)
     assert (found.status, found.finished, found.flying) == ("stopped", 2, [])
     assert state(CELL, CHANGED, tmp_path).status == "stopped"
+
     with begin(tmp_path) as folder:
         finish(folder / "retrained", 0, 0.01, 5.0)
     assert state(CELL, DONE, tmp_path).status == "done"
     assert state(CELL, DONE, tmp_path).best == 0.25, "a retrained net was not chosen"
+
     other = state(CELL, CHANGED, tmp_path)
     assert (other.status, other.differing) == ("changed", ("seed",))
 
 
 @pytest.mark.parametrize("record", [None, AWAY, CHANGED])
 def test_trials_of_another_time_are_no_progress(record: Record | None, tmp_path: Path) -> None:
-    """A work folder that is complete, of a stage that is to run again: its times count, its
-    accuracies do not.
+    """A complete work folder of a stage that is to run again.
+
+    Its times count, its accuracies do not.
     """
     with begin(tmp_path) as folder:
         finish(folder, 0, 0.25, 8.0)
@@ -67,20 +75,25 @@ def test_dvc_says_what_it_makes(tmp_path: Path) -> None:
     """Of processes that live, of this repository, that run stages."""
     gone = subprocess.Popen(["true"])
     gone.wait()
-    alive, root = os.getpid(), tmp_path.resolve()
+    alive = os.getpid()
+    root = tmp_path.resolve()
     writers = {
         "data/a": (alive, "dvc repro"),
         "data/b": (gone.pid, "dvc repro"),
         "data/c": (alive, "dvc pull"),
     }
     write = {str(root / path): {"pid": pid, "cmd": cmd} for path, (pid, cmd) in writers.items()}
+
     assert being_made(tmp_path) == set()
+
     (tmp_path / states.BUSY).parent.mkdir(parents=True)
     write_json(
         tmp_path / states.BUSY,
         {"write": write | {"/elsewhere/x": {"pid": alive, "cmd": "dvc repro"}}},
     )
+
     assert being_made(tmp_path) == {Path("data/a")}
+
     (tmp_path / states.BUSY).write_text("{")
     assert being_made(tmp_path) == set()
 
@@ -99,12 +112,14 @@ def test_looking_takes_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setattr(states, "LOCKS", source)
         with begin(tmp_path / source.name) as folder:
             assert held(folder / "lock")
+
     monkeypatch.setattr(states, "LOCKS", Path("/proc/locks"))
     assert (
         Path("/proc/locks").is_file()
         and not held(folder / "lock")
         and not held(tmp_path / "missing")
     )
+
     with (folder / "lock").open("w") as file:
         file.write("1")  # somebody lives under that number, who holds nothing
     assert not held(folder / "lock")
@@ -132,6 +147,7 @@ def test_times_come_from_the_nearest_budget() -> None:
         Pace("conv", "conv1", 400, 5.0),
         Pace("mlp", "mlp2", 100, 1.0),
     ]
+
     assert expected(paces, "conv", "conv1", 380) == 5.0 * 380 / 400
     assert expected(paces, "conv", "conv2", 150) == 2.0 * 150 / 100
     assert expected(paces, "mlp", "mlp5", 1000) == 10.0

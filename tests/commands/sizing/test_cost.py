@@ -49,8 +49,9 @@ GUESS = cost.Device("one Y", "", "a guess", 0, False, {"train conv fp32": 1e12, 
 
 
 def estimate() -> list[cost.Part]:
-    """3.6e12 operations of training and 36,000 views by two processes; 7.2e12 of labelling, which
-    reads.
+    """3.6e12 operations of training, 7.2e12 of labelling, which reads.
+
+    There are 36,000 views by two processes.
     """
     nets = cost.Work("teachers", macs=10**6, params=5, images=200_000, count=3)
     labels = cost.Work("label", 10**6, 5, 1_800_000, 2, "label")
@@ -81,6 +82,7 @@ def test_cost_as_text() -> None:
         "[2] one Y: assumed, not measured: a guess",
     ]
     assert text[10] == f"    views, store read: {cost.LEFT_OUT}"
+
     total = "4 h on 1 core of X, 3 h on up to 2 such cores; 11 s on one Y (assumed, not all of it)"
     assert (
         cost.in_words(estimate(), "fp32", [CORE, GUESS])[0]
@@ -108,6 +110,7 @@ def test_times_are_readable_at_every_size() -> None:
         86.4: "3.6 days",
         33_864: "1,411 days",
     }
+
     assert {hours: cost.duration(hours) for hours in told} == told
 
 
@@ -144,7 +147,9 @@ def test_stored_rates_say_where_they_are_from() -> None:
     works = {f"{work} {precision}" for work in cost.NETS for precision in ("fp32", "bf16")} | set(
         cost.DATA
     )
+
     assert any(device.measured and device.device.startswith(cost.PER_CORE) for device in found)
+
     for device in found:
         assert device.how and device.rates and set(device.rates) <= works
         assert device.measured == bool(device.torch) == bool(device.n)

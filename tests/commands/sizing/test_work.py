@@ -25,7 +25,9 @@ def test_costs_are_those_of_the_sections_multiple(section: str) -> None:
     different = {
         a.name.split()[0] for a, b in zip(plain, others, strict=True) if a.params != b.params
     }
+
     assert different == ({"teachers", "label"} if section == "teachers" else {section})
+
     found = {job.name: job for job in others}
     if section == "teachers":
         boxes = {key: tuple(ends) for key, ends in SMOKE["teachers"]["boxes"].items()}
@@ -72,14 +74,19 @@ def test_what_each_stage_reads_by_hand() -> None:
     """Bytes of one image and of its logits: 32 x 32 x 3 + 4 + 2 + 18, and 10 floats."""
     works, stored = jobs(PARAMS)
     by_name = {part.name: part for part in parts(PARAMS, works)}
-    epochs, train = PARAMS["augment"]["epochs"], PARAMS["prepare"]["train"]
-    image, logits = 32 * 32 * 3 + 24, 40
+    epochs = PARAMS["augment"]["epochs"]
+    train = PARAMS["prepare"]["train"]
+    image = 32 * 32 * 3 + 24
+    logits = 40
+
     assert stored == epochs * train * (image + logits)
     assert by_name["augment"].written == by_name["label"].read == epochs * train * image
     assert by_name["label"].written == epochs * train * logits
+
     for name in ("students conv", "students mlp", "ablations", "students_2014"):
         images = sum(work.images * work.count for work in by_name[name].jobs)
         assert by_name[name].read == images * (image + logits) > 0, name
+
     for name in ("hard", "teachers_2014"):
         images = sum(work.images * work.count for work in by_name[name].jobs)
         assert by_name[name].read == images * image > 0, name
