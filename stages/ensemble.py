@@ -62,6 +62,7 @@ def select(outputs: np.ndarray, labels: np.ndarray, members: int) -> tuple[list[
     accuracies: list[float] = []
     total = np.zeros(outputs.shape[1:], np.float64)
 
+    # Each time the net with which the mean is right most often.
     for _ in range(members):
         hits = [
             -1 if i in chosen else int(((total + outputs[i]).argmax(1) == labels).sum())
@@ -115,6 +116,7 @@ def main() -> None:
     # Evaluates the choice on the test images.
     members = [trials[candidate] for candidate in chosen]
     nets = [TEACHERS / f"{trial:03d}.safetensors" for trial in members]
+
     with from_settings(execution, PRELOAD, [PREPARED, TEACHERS]) as asked:
         engine = shared_among(asked, 0, 1, 1)[0]
         task = engine.submit(evaluate_members, nets, execution.device, numerics)
@@ -127,6 +129,7 @@ def main() -> None:
     out = fresh_folder(OUT)
     for place, path in enumerate(nets):
         link_or_copy(path, member_path(out, place))
+
     write_test_logits(out / "test.safetensors", {"members": outputs})
     EnsembleManifest(tuple(members), tuple(accuracies)).write(out)
 

@@ -1,5 +1,4 @@
-"""prepare: raw images -> data/prepared (train, validation, test), the data of every table and
-figure.
+"""prepare: raw images -> data/prepared (train, validation, test), for every table and figure.
 
 Reads the source named by `prepare.source`. Writes
 data/prepared/{train,validation,test}.safetensors: images uint8 (n, s, s, 3) as they are
@@ -62,9 +61,7 @@ def load(settings: Prepare, seed: int) -> tuple[Labelled, Labelled, tuple[str, .
 
 
 def by_content(data: Labelled) -> Labelled:
-    """The same images in the order of the sha256 of their bytes: a split that no archive's order
-    changes.
-    """
+    """The same images in the order of the sha256 of their bytes, whatever an archive's order."""
     keys = [hashlib.sha256(image.tobytes()).digest() for image in data.images]
     order = sorted(range(len(keys)), key=keys.__getitem__)
     return Labelled(data.images[order], data.labels[order])
@@ -76,8 +73,7 @@ def take(data: Labelled, start: int, stop: int) -> Labelled:
 
 
 def split(settings: Prepare, pool: Labelled, test: Labelled) -> dict[str, Labelled]:
-    """Train from the front of the pool, validation from its end, test from the front of the test
-    images.
+    """Train from the front of the pool, validation from its end, test from the front of `test`.
 
     With the sizes of the paper this is CIFAR-10's batches 1-4 and 5 (section 2.5; assumption 17).
 
@@ -87,15 +83,19 @@ def split(settings: Prepare, pool: Labelled, test: Labelled) -> dict[str, Labell
     have = len(pool.labels)
     if settings.train + settings.validation > have:
         raise ValueError(
-            f"prepare.train {settings.train} + prepare.validation {settings.validation} is more than the "
-            f"{have} training images of {settings.source}: lower one of them in params.yaml"
+            f"prepare.train {settings.train} + prepare.validation {settings.validation} is more "
+            f"than the {have} training images of {settings.source}: lower one of them in params.yaml"
         )
     if settings.test > len(test.labels):
         raise ValueError(
-            f"prepare.test is {settings.test}, {settings.source} has {len(test.labels)} test images: lower it"
+            f"prepare.test is {settings.test}, {settings.source} has {len(test.labels)} test images: "
+            "lower it"
         )
+
     if settings.split == "content":
-        pool, test = by_content(pool), by_content(test)
+        pool = by_content(pool)
+        test = by_content(test)
+
     return {
         "train": take(pool, 0, settings.train),
         "validation": take(pool, have - settings.validation, have),
@@ -111,25 +111,27 @@ def check_mirror(settings: Prepare, mirror: bool) -> None:
     """
     if mirror and settings.source in DIGITS:
         raise ValueError(
-            f"params.yaml: images.mirror is true, and {settings.source} has digits, which mirrored are others or none: "
-            "set images.mirror to false"
+            f"params.yaml: images.mirror is true, and {settings.source} has digits, which mirrored "
+            "are others or none: set images.mirror to false"
         )
 
 
 def class_names(names: tuple[str, ...], source: str) -> list[str]:
-    """Names of the classes; what is called as another class is (ImageNet has two cranes) gets its
-    number too.
+    """Names of the classes; those that several classes share get their numbers too.
+
+    ImageNet has two cranes.
 
     Raises:
         ValueError: too few classes or too many.
     """
     if not FEWEST_CLASSES <= len(names) <= MOST_CLASSES:
         raise ValueError(
-            f"{source} has {len(names):,} class{'' if len(names) == 1 else 'es'}, allowed are {FEWEST_CLASSES} to "
-            f"{MOST_CLASSES:,}: change prepare.path or its files"
+            f"{source} has {len(names):,} class{'' if len(names) == 1 else 'es'}, "
+            f"allowed are {FEWEST_CLASSES} to {MOST_CLASSES:,}: change prepare.path or its files"
         )
-    given = Counter(names)
-    return [f"{name} ({i})" if given[name] > 1 else name for i, name in enumerate(names)]
+
+    counts = Counter(names)
+    return [f"{name} ({i})" if counts[name] > 1 else name for i, name in enumerate(names)]
 
 
 def check_cells(params: dict[str, Any], classes: int, inputs: Inputs) -> None:
@@ -152,6 +154,7 @@ def check_cells(params: dict[str, Any], classes: int, inputs: Inputs) -> None:
         box = None if item.boxes is None else item.boxes[name.budget]
         largest = [1.0] * FAMILIES[family].controls
         multiple = matrix(params, name.group).width_multiple
+
         try:
             plan(
                 family,
@@ -184,6 +187,7 @@ def inputs_of(pool: Labelled, settings: Prepare, images: common.Images) -> Input
         raise ValueError(
             f"images.crop_min_px is {images.crop_min_px}, the images are {size} px: lower it"
         )
+
     return Inputs.images(size)
 
 
@@ -191,28 +195,38 @@ def main() -> None:
     """Run the stage."""
     params = read_params()
     whole.check(params)
-    settings, seed = prepare(params), common.seed(params)
-    check_mirror(settings, common.images(params).mirror)
-    if (
-        settings.source != "parquet"
-    ):  # its files alone tell the size; of the others, before any is opened
+    settings = prepare(params)
+    seed = common.seed(params)
+    images = common.images(params)
+    check_mirror(settings, images.mirror)
+
+    # Before any file is opened; only with parquet the files alone tell the size.
+    if settings.source != "parquet":
         check_cells(params, CLASSES.get(settings.source, FEWEST_CLASSES), settings.inputs)
+
+    # The data, in three parts.
     pool, test, names = load(settings, seed)
     classes = class_names(names, settings.source)
-    inputs = inputs_of(pool, settings, common.images(params))
+    inputs = inputs_of(pool, settings, images)
     check_cells(params, len(classes), inputs)
     parts = split(settings, pool, test)
-    header = {"classes": classes, "source": settings.source}
+
     out = fresh_folder(OUT)
+    header = {"classes": classes, "source": settings.source}
+
     if inputs.is_vectors:
         mean, deviation = vectors.statistics(parts["train"].images)
         write_tensors(out / "statistics.safetensors", {"mean": mean, "deviation": deviation}, {})
         parts = {name: vectors.standardised(part, mean, deviation) for name, part in parts.items()}
+
+    # The files.
     kind = np.uint8 if len(classes) <= 256 else np.uint16
     for name, part in parts.items():
         write_split(out, name, part.images, part.labels.astype(kind), header)
+
     counts = {name: len(part.labels) for name, part in parts.items()}
     write_manifest(out, {**header, **inputs.to_json(), "images": counts})
+
     sizes = ", ".join(f"{count:,} for {FOR[name]}" for name, count in counts.items())
     print(f"prepare: {settings.source}, {inputs.words}, {len(classes)} classes; {sizes}")
 

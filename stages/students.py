@@ -86,6 +86,7 @@ def write_outputs(cell: Cell, result: SweepResult) -> None:
         columns=("params", "widths", "dependent", *ends, "test_sha256", *hyperparameters, "family"),
         more=more,
     )
+
     write_retrained(
         stem.with_name(f"{stem.name}.retrained.csv"),
         result.retrained,
@@ -109,11 +110,13 @@ def write_members(cell: Cell, rows: list[TrialRow], out: Path) -> dict[str, Any]
 
     for place, member in enumerate(chosen):
         link_or_copy(TrialFolder(cell.work, member.trial).weights, member_path(out, place))
+
     EnsembleManifest(tuple(member.trial for member in chosen)).write(out)
 
     outputs = read_test_logits(cell.tests)["trials"]
     _, labels, _ = read_test(cell.prepared)
     mean = mean_logits({member.trial: outputs[member.trial] for member in chosen})
+
     return {
         "members": len(chosen),
         "ensemble_params": sum(member.result["params"] for member in chosen),
@@ -128,6 +131,7 @@ def check_targets(cell: Cell) -> None:
 
     read_manifest(cell.logits)
     check_pairs(cell.augmented, cell.logits, cell.epochs)
+
     members = cell.variant.members
     if members is not None:
         check_pairs(cell.augmented, first_members(cell.logits, members), cell.epochs)
@@ -139,6 +143,7 @@ def closing_line(cell: Cell, result: SweepResult) -> str:
     test_accuracy = result.tested.trials[best.trial]["test_accuracy"]
     again = [columns["test_accuracy"] for columns in result.tested.retrained.values()]
     mean = f", {sum(again) / len(again):.4f} over {len(again)} seeds" if again else ""
+
     return (
         f"{cell.name.title}: {len(result.rows)} trials, best validation accuracy {1 - best.value:.4f}, "
         f"test {test_accuracy:.4f}{mean}, {total_seconds(cell.work):.0f} s in trials"
@@ -147,6 +152,7 @@ def closing_line(cell: Cell, result: SweepResult) -> str:
 
 def main() -> None:
     """Run the stage for one cell."""
+    # Which cell.
     parser = argparse.ArgumentParser(prog="python -m stages.students", description=__doc__)
     parser.add_argument("group", choices=list(GROUPS))
     parser.add_argument("--row", required=True, help="a row of the group's section in params.yaml")
@@ -154,14 +160,17 @@ def main() -> None:
     parser.add_argument("--teacher", help="for student_2014: row of its teacher")
     parser.add_argument("--teacher_budget", help="for student_2014: budget of its teacher")
     asked = parser.parse_args()
+
     teacher = None
     if asked.teacher and asked.teacher_budget:
         teacher = CellName("teacher_2014", asked.teacher, asked.teacher_budget)
 
+    # What it is; bad settings and logits are refused before anything is trained.
     cell, settings, space = set_up(CellName(asked.group, asked.row, asked.budget, teacher))
     check_targets(cell)
     check_log(cell.execution.log)
 
+    # The search, and what it leaves.
     with work_folder(cell.name.work, settings, cell.reads, __file__) as work:
         cell = replace(cell, work=work)
         result = run_sweep(
@@ -179,6 +188,7 @@ def main() -> None:
             again=cell.again,
             final_seeds=cell.section.final_seeds,
         )
+
         write_outputs(cell, result)
         print(closing_line(cell, result))
 

@@ -75,7 +75,9 @@ def write_outputs(job: TeacherJob, result: SweepResult) -> None:
             folder.folder / "validation.safetensors",
             out / f"{row.trial:03d}.validation.safetensors",
         )
+
     write_curves(out / "curves.json", result.rows)
+
     trials = [{"trial": row.trial, "validation_error": row.value} for row in good]
     write_manifest(out, {"trials": trials})
 
@@ -101,6 +103,7 @@ def main() -> None:
     seed = common.seed(params)
     check_log(execution.log)
 
+    # All that the results depend on.
     searched, fixed = split_space(section.space)
     settings = {
         "seed": seed,
@@ -109,6 +112,7 @@ def main() -> None:
         "images": asdict(images),
     }
 
+    # The search, and what it leaves.
     with work_folder("teachers", settings, [PREPARED], __file__) as work:
         job = TeacherJob(work, PREPARED, section, fixed, numerics, execution, images, inputs)
         result = run_sweep(
@@ -124,6 +128,7 @@ def main() -> None:
             evaluate=remote_evaluate,
             check_memory=remote_check_memory,
         )
+
         write_outputs(job, result)
 
         best = result.best

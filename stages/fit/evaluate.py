@@ -57,6 +57,7 @@ def mean_logits(
         total = logits(net, pixels, batch, precision).double() + total
         if k in sizes:
             means[k] = (total / k).float().cpu().numpy()
+
     return means
 
 

@@ -139,6 +139,7 @@ def train(
         # Report and save
         if on_epoch is not None:
             on_epoch(epoch, loss, errors[-1])
+
         if checkpoint is not None and schedule.why is None and checkpoint.due(time.monotonic()):
             checkpoint.save(errors, losses, _tensors(net, optimizer, best))
 

@@ -69,6 +69,7 @@ class Schedule:
             raise ValueError(
                 f"training ended at epoch {self.epoch} ({self.why}); no further error is taken"
             )
+
         if not 0.0 <= error <= 1.0:
             raise ValueError(
                 f"validation error {error} of epoch {self.epoch + 1}: allowed is 0 .. 1"

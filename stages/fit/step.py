@@ -23,14 +23,16 @@ WARM_UP_STEPS = 3
 class SGD:
     """SGD with Nesterov momentum: the update of `torch.optim.SGD`, by torch's own fused function.
 
-    The class itself is not used: making one imports torch's compiler, a second or more for every
-    trial. The weight decay applies to weights, not to biases (assumption 9).
+    The class itself is not used, since making one imports torch's compiler in every trial. The
+    weight decay applies to weights, not to biases (assumption 9).
     """
 
     def __init__(self, net: nn.Module, momentum: float, weight_decay: float) -> None:
         self.momentum = momentum
+
         named = list(net.named_parameters())
         self.parameters = [parameter for _, parameter in named]
+
         # zeros give the first step that torch makes from nothing: momentum * 0 + gradient
         self.buffers = {n: torch.zeros_like(p) for n, p in named} if momentum > 0 else {}
 
@@ -49,6 +51,7 @@ class SGD:
         """
         for group, decay in self.groups:
             gradients = [parameter.grad for _, parameter in group]
+
             sgd(
                 [parameter for _, parameter in group],
                 cast("list[Tensor]", gradients),  # backward has written each one
@@ -61,6 +64,7 @@ class SGD:
                 nesterov=self.momentum > 0,
                 maximize=False,
             )
+
         self.drop_gradients()
 
     def drop_gradients(self) -> None:
@@ -133,6 +137,7 @@ class CapturedStep:
 
         # Capture
         self.graph = torch.cuda.CUDAGraph()
+
         # thread_local: another thread may be reading the next epoch into pinned memory
         with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
             step(self.images, self.targets, self.lr)

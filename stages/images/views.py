@@ -20,7 +20,8 @@ from stages.images.draws import COLUMNS, MIRROR, SIZE
 from stages.images.hsv import Jitter, hsv_planes_to_rgb, rgb_planes_to_hsv
 from stages.images.spline import zoom_operators
 
-_CPU_CHUNK = 48  # fewer pay for more calls, more leave the cache (measured)
+_CPU_CHUNK = 48  # fewer pay for more calls, more leave the cache
+
 # added to a float64 below 2**51, it rounds that to an integer, half to even, in its lowest bits
 _ROUND = 1.5 * 2.0**52
 
@@ -93,6 +94,7 @@ class Views:
         self._count = len(images)
         self._images: Tensor | None = None
         self._hsv: Tensor | None = None
+
         if not jitter.off and planes is not None:
             self._hsv = _shared(planes, images).to(self.device).contiguous()
         elif not jitter.off and images.numel() * 8 <= resident_bytes:
@@ -131,6 +133,7 @@ class Views:
 
         # Chunks
         step = min(chunk, _CPU_CHUNK) if self.device.type == "cpu" else chunk
+
         with torch.inference_mode():  # its calls cost less; there are some forty a chunk
             for part in _alike(kind[order], step):
                 size, mirror = divmod(int(kind[order[part.start]]), 2)
@@ -183,7 +186,7 @@ class Views:
         s.mul_(a_s).add_(d_s).clamp_(0.0, 1.0)
         v.mul_(a_v).add_(d_v).clamp_(0.0, 1.0)
 
-        # products of matrices with an odd number of columns take up to 1.4 times as long (measured)
+        # products of matrices with an odd number of columns are slower
         rgb = h.new_empty((len(starts), size, 3, size + size % 2))
         rgb[..., size:].zero_()
         r, g, b = rgb[..., :size].unbind(2)
@@ -202,8 +205,10 @@ class Views:
                 f"index is {index.shape} and draws {draws.dtype} {draws.shape}, "
                 f"allowed are (n,) and uint16 (n, {len(COLUMNS)})"
             )
+
         if chunk < 1:
             raise ValueError(f"chunk is {chunk}, allowed are integers >= 1")
+
         if len(index) and not 0 <= index.min() <= index.max() < self._count:
             raise ValueError(
                 f"index goes from {index.min()} to {index.max()}, allowed are 0 to {self._count - 1}"
@@ -243,6 +248,7 @@ def _shared(planes: np.ndarray | Tensor, images: Tensor) -> Tensor:
             f"planes are {shared.dtype} {tuple(shared.shape)}, allowed is float64 {wanted}: "
             "make them with hsv_planes from the same images"
         )
+
     return shared
 
 
@@ -250,6 +256,7 @@ def _planes(images: Tensor) -> Tensor:
     planes = torch.empty((3, *images.shape[:3]), dtype=torch.float64, device=images.device)
     for start in range(0, len(images), 64):
         part = slice(start, start + 64)
+
         # column by column: see the order of the two products in `_chunk`
         hsv = rgb_planes_to_hsv(*_unit(images[part].permute(3, 0, 2, 1)))
         for plane, values in zip(planes, hsv, strict=True):
@@ -282,6 +289,6 @@ def _alike(kind: np.ndarray, most: int) -> Iterator[slice]:
 def _put(views: Tensor, places: np.ndarray, chunk: Tensor) -> None:
     """Write the views of a chunk to their places."""
     if views.device.type == "cpu":
-        views.numpy()[places] = chunk.numpy()  # torch takes ten times as long for bytes (measured)
+        views.numpy()[places] = chunk.numpy()  # torch is slower for bytes
     else:
         views[torch.from_numpy(places).to(views.device)] = chunk

@@ -53,8 +53,7 @@ def plan(
     Assumption (19): it is the nearest whole number. `mlp2` to `mlp5` scale all widths by one factor
     instead. Ours: with a `multiple` above 1 the searched widths are rounded to it, even where that
     leaves a box, and the dependent one is the multiple that comes nearest to the budget. `rel_err`
-    says what that costs; at most, over 900 nets from the paper's boxes at 1M: with 8, 6.5 %
-    (conv1), 3.1 % (mlp1), 2.8 % (conv2), 1.1 % (others); with 16, 10.9 %, 6.3 %, 5.8 % and 2.4 %.
+    says what that costs.
 
     Args:
         family: a key of `FAMILIES`.
@@ -75,10 +74,12 @@ def plan(
     """
     known = family_of(family)
     check_multiple(multiple, "students.width_multiple or hard.width_multiple")
+
     if classes < 1:
         raise ValueError(
             f"classes and size_px must be at least 1, got {classes} and {inputs.size_px}"
         )
+
     _check_controls(family, controls, ratio_min)
 
     def counted(widths: Sequence[int], dependent: int | None) -> int:
@@ -89,6 +90,7 @@ def plan(
     if known.ratios:
         if box is not None:
             raise ValueError(f"{family} has width ratios and no box, got {box}: remove the box")
+
         features = math.prod(inputs.map)
         widths = _scaled(family, budget, controls, features, classes, counted, multiple)
     else:
@@ -119,8 +121,9 @@ def _check_controls(family: str, controls: Sequence[float], ratio_min: float) ->
         raise ValueError(f"{family} has {known.controls} controls, got {len(controls)}: {give}")
 
     for index, value in enumerate(controls, start=1):
-        name, low = (f"r{index}", ratio_min) if known.ratios else (f"C{index}", 0)
-        check_control(f"{name} of {family}", value, low, f"the controls of rows.{family}")
+        name = f"{'r' if known.ratios else 'C'}{index} of {family}"
+        low = ratio_min if known.ratios else 0
+        check_control(name, value, low, f"the controls of rows.{family}")
 
 
 def _widths_in(
@@ -170,6 +173,7 @@ def _filled(
         else:
             high = middle
         middle = (low + high) / 2
+
     return at(low)
 
 
@@ -238,6 +242,7 @@ def _row_settings(row: str, budget: int, hard: bool) -> dict[str, Any]:
 
     if not BOXES_FILE.is_file():
         raise FileNotFoundError(f"no {BOXES_FILE}: give a --box LOW HIGH per control")
+
     section = "hard_rows" if hard else "rows"
     rows = YAML(typ="safe").load(BOXES_FILE.read_text(encoding="utf-8"))[section]
     if row not in rows:
@@ -249,6 +254,7 @@ def _row_settings(row: str, budget: int, hard: bool) -> dict[str, Any]:
 
     if "boxes" not in rows[row]:
         return {"box": None, "ratio_min": rows[row]["ratios"][0]}
+
     boxes = rows[row]["boxes"]
     nearest = min(boxes, key=lambda label: abs(math.log(parse_budget(label) / budget)))
     return {"box": [tuple(ends) for ends in boxes[nearest]]}

@@ -139,11 +139,13 @@ class Plan:
             inputs=Inputs.from_json(record),
             classes=record["classes"],
         )
+
         if count(plan.layers) != plan.params:
             raise ValueError(
                 f"a plan of {plan.params:,} params whose widths count {count(plan.layers):,}:"
                 " it was edited or written by another version, make it again"
             )
+
         return plan
 
 
@@ -177,6 +179,7 @@ def layers_of(
 
     convs = widths[: known.layout.count("c")]
     hidden = list(widths[len(convs) :])
+
     if not known.bottleneck and dependent is not None:
         hidden.append(dependent)
 

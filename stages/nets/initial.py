@@ -36,4 +36,5 @@ def glorot_(module: nn.Module, scale: float, generator: torch.Generator) -> nn.M
             layer.weight.copy_(drawn.mul_(scale))
             if layer.bias is not None:
                 layer.bias.zero_()
+
     return module

@@ -13,7 +13,9 @@ from stages.settings.inputs import CIFAR_IMAGES, Inputs
 
 TEACHER_LAYOUT = "ccpccpccccp"  # Urban et al. 2017, section 2.7: c^2-mp-c^2-mp-c^4-mp
 TEACHER_CONTROLS = ("C1", "C2", "C3", "H1")
-FRAMES_KERNEL, FRAMES_POOL, FRAMES_HIDDEN = 5, 2, 3
+FRAMES_KERNEL = 5
+FRAMES_POOL = 2
+FRAMES_HIDDEN = 3
 """Teachers of vectors, as Ba and Caruana (2014) describe them for speech: one convolution and pool
 where there are frames, then three hidden layers. The sizes of filter and pool are ours; they print
 none.
@@ -95,6 +97,7 @@ def chain(
     filters = iter(convs)
     for position, letter in enumerate(layout):
         name = f"{'conv' if letter == 'c' else 'pool'}{layout[: position + 1].count(letter)}"
+
         if letter == "c":
             width = next(filters)
             layers.append(Layer("conv", name, channels, width, kernel, (sides[0], sides[1])))
@@ -105,9 +108,11 @@ def chain(
 
     # Linear layers, on the flattened map.
     features = channels * math.prod(sides)
+
     if bottleneck is not None:
         layers.append(Layer("linear", "bottleneck", features, bottleneck))
         features = bottleneck
+
     for index, width in enumerate(hidden, start=1):
         layers.append(Layer("fc", f"fc{index}", features, width))
         features = width
@@ -120,6 +125,7 @@ def _check_pools(inputs: Inputs, pools: int, pool: int, step: int) -> None:
     smallest = 1
     for _ in range(pools):
         smallest = (smallest - 1) * step + pool
+
     height, width, _ = inputs.map
     if min(height, width) >= smallest:
         return
@@ -129,6 +135,7 @@ def _check_pools(inputs: Inputs, pools: int, pool: int, step: int) -> None:
             f"{inputs.words} are too small for a pool of {pool}x{pool}: "
             "give all features as one axis (prepare.shape)"
         )
+
     apart = "" if step == pool else f" with stride {step}"
     raise ValueError(
         f"images of {inputs.words} are too small for {pools} pools of {pool}x{pool}{apart}:"
@@ -216,6 +223,7 @@ def teacher_widths(
         check_control(name, controls[name], 0, f"teachers.space.{name}")
         check_box(boxes[name], f"teachers.boxes.{name}")
         widths.append(to_multiple(width_in(boxes[name], controls[name]), multiple))
+
     return tuple(widths)
 
 
@@ -236,8 +244,8 @@ def teacher_layers(
 
     if len(widths) != 4 or min(widths) < 1:
         raise ValueError(f"a teacher has 4 widths of at least 1 (C1, C2, C3, H1), got {widths}")
-    c1, c2, c3, h1 = widths
 
+    c1, c2, c3, h1 = widths
     return chain(
         TEACHER_LAYOUT,
         (c1,) * 2 + (c2,) * 2 + (c3,) * 4,

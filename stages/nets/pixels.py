@@ -35,10 +35,12 @@ class Standardise(nn.Module):
             )
 
         pixels = images.to(torch.float32).contiguous()
-        # A sum of equal floats is not exact, and its error would be divided by itself: measured
-        # from the first value, an image of one grey is exactly zero on every device.
+
+        # A sum of equal floats is not exact, and its error would be divided by itself. Less its
+        # first value, an image of one grey is exactly zero on every device.
         pixels = pixels - pixels[:, :1, :1, :1]
         pixels = pixels - pixels.mean(dim=(1, 2, 3), keepdim=True)
+
         deviation = pixels.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
         return (pixels * (self.input_scale / (deviation + self.eps))).permute(0, 3, 1, 2)
 

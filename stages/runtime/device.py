@@ -81,8 +81,7 @@ def keep_freed_memory() -> None:
     """Have the C library keep freed blocks instead of giving each back to the system.
 
     A training step frees and asks for the same large blocks again, and fresh ones cost a page fault
-    for every 4 KiB: a fifth of a step of a conv2 of 1M on one CPU core (measured). Only glibc has
-    this switch; memory stays at its peak.
+    for every 4 KiB. Only glibc has this switch; memory stays at its peak.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

@@ -108,6 +108,7 @@ def chosen_gpus(execution: Execution, preload: Sequence[str] = ()) -> list[str]:
             f"execution.devices has {missing[0]}, and torch sees {len(visible)} GPUs: "
             f"allowed are 0 to {len(visible) - 1}, or null for all"
         )
+
     return [visible[number] for number in execution.devices]
 
 

@@ -18,6 +18,7 @@ def run(main: Callable[[], None]) -> None:
     1.
     """
     signal.signal(signal.SIGTERM, _terminate)
+
     try:
         main()
     except KeyboardInterrupt:

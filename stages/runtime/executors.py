@@ -1,9 +1,9 @@
 """Where trials run: in this process, or each in a process of its own.
 
-Both classes are a `concurrent.futures.Executor` with a number of `slots`, trials at a time. The
-standard ProcessPoolExecutor is not used: one worker killed breaks all of its futures. Here the
-trial of a worker that was killed, or that has stopped giving signs of life, is run again, and no
-worker outlives its parent.
+Both classes are a `concurrent.futures.Executor` with a number of `slots`, trials at a time. In the
+standard ProcessPoolExecutor one killed worker breaks all futures. Here the trial of a worker that
+was killed, or that has stopped giving signs of life, is run again, and no worker outlives its
+parent.
 """
 
 from __future__ import annotations
@@ -111,6 +111,7 @@ class Local(Executor):
                 if good:
                     return value
                 raise value
+
             if self._closing:
                 break
 
@@ -141,18 +142,21 @@ class Local(Executor):
 
         arguments = (send, life, device, self._beat, fn, args, kwargs)
         process = self._context.Process(target=_work, args=arguments, daemon=True)
+
         with self._lock:
             if self._closing:
                 return None, None
             process.start()
             self._alive.add(process)
+
         send.close()
         life.close()
 
         # Its answer. EOFError: it died; OSError: it was killed in the middle of its answer.
         try:
-            while (answer := self._next(receive)) == BEAT:
-                pass
+            answer = self._next(receive)
+            while answer == BEAT:
+                answer = self._next(receive)
         except (EOFError, OSError):
             answer = None
 
@@ -259,6 +263,7 @@ def portable(answer: tuple[bool, Any]) -> tuple[bool, Any]:
             if good
             else f"{type(value).__name__}: {value}"
         )
+
         substitute = RuntimeError(f"a trial gave {what}")
         for note in getattr(value, "__notes__", []):
             substitute.add_note(note)

@@ -53,6 +53,7 @@ def work_folder(
         "code": code_hash(Path(file)),
         "inputs": {str(path): folder_hash(path) for path in inputs},
     }
+
     text = json.dumps(key, sort_keys=True, allow_nan=False)
     folder = root / stage / hashlib.sha256(text.encode()).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
@@ -92,5 +93,6 @@ def _prune(current: Path) -> None:
     for folder in current.parent.iterdir():
         if folder == current or not (folder / DONE).is_file():
             continue
+
         with contextlib.suppress(ValueError, OSError), _locked(folder):
             shutil.rmtree(folder, ignore_errors=True)

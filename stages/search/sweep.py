@@ -243,6 +243,7 @@ def retrain(
         value, reason, rest = _checked(future.result())
         rows.append(TrialRow(k, params, seeds[k], value, reason, rest))
         tell("done", k, {"value": value, "reason": reason})
+
     return rows
 
 
@@ -254,6 +255,7 @@ def _checked(result: dict[str, Any]) -> tuple[float | None, str | None, dict[str
     if value is not None and not math.isfinite(value):
         reason = reason or f"value is {value}"
         value = None
+
     if value is None and reason is None:
         reason = "the trial gave no value"
 

@@ -21,6 +21,7 @@ def parse_budget(text: str | int | float) -> int:
     label = str(text).strip()
     if label in HALF_DECADES:
         return HALF_DECADES[label]
+
     unit = {"k": 1_000, "K": 1_000, "M": 1_000_000}.get(label[-1:], 1)
     try:
         number = Decimal(label if unit == 1 else label[:-1]) * unit
@@ -28,6 +29,7 @@ def parse_budget(text: str | int | float) -> int:
             return round(number)
     except ArithmeticError:  # not a number, or beyond Decimal's range
         pass
+
     raise ValueError(
         f"a budget is a number of parameters from 1 to 10**12, as 250000, 100k or 3.16M,"
         f" got {text!r}: change students.budgets"

@@ -69,6 +69,7 @@ class Execution:
             raise ValueError(
                 "engine is 'ray' and address is null: name the cluster, as 10.0.0.1:6379"
             )
+
         return self
 
 

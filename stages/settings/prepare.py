@@ -49,6 +49,7 @@ class Prepare:
         kind = "vectors" if of_vectors else "images"
         needed = "shape" if of_vectors else "size_px"
         other = "size_px" if of_vectors else "shape"
+
         if getattr(self, needed) is None or getattr(self, other) is not None:
             raise ValueError(
                 f"{needed} is {getattr(self, needed)} and {other} is {getattr(self, other)}: "

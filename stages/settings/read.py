@@ -118,6 +118,7 @@ def from_environment(name: str) -> dict[str, Any]:
         raise ValueError(
             f"{name} is {text[:LONGEST_SHOWN]!r}: allowed is a YAML mapping, as {{engine: serial}}"
         )
+
     return {str(key): value for key, value in (values or {}).items()}
 
 
@@ -125,6 +126,7 @@ def _check_size(params: Any) -> None:
     """Refuse aliases that stand for more values than a params file has, or for themselves."""
     rest = [params]
     count = 0
+
     while rest:
         value = rest.pop()
         if isinstance(value, dict):

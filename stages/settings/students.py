@@ -149,13 +149,16 @@ def matrix(params: dict[str, Any], group: Group) -> Matrix:
 
     # A section of its own.
     section = parse(Matrix, params[where], where)
+
     for name in ("rows", "budgets"):
         if not getattr(section, name):
             raise ValueError(f"params.yaml: {where}.{name} is []: at least one is needed")
+
     _check(section.space, f"{where}.space")
     for name in REQUIRED:
         if name not in section.space:
             raise ValueError(f"params.yaml: '{where}.space.{name}' is missing")
+
     return section
 
 
@@ -166,6 +169,7 @@ def cells(params: dict[str, Any], group: Group | None = None) -> Iterator[CellNa
         teachers: list[CellName | None] = [None]
         if each == "student_2014":
             teachers = [*cells(params, "teacher_2014")] or teachers
+
         for name, budget, teacher in product(section.rows, section.budgets, teachers):
             yield CellName(each, name, budget, teacher)
 
@@ -185,9 +189,11 @@ def cell_at(params: dict[str, Any], files: str) -> CellName:
         for name in cells(params)
         if name.row == plain.row and GROUPS[name.group].folder == folder
     ]
+
     for name in same_row:
         if name.budget == plain.budget:
             return name
+
     return replace(plain, group=same_row[0].group) if same_row else plain
 
 
@@ -199,12 +205,14 @@ def teachers_2014(params: dict[str, Any]) -> Teachers2014:
 def row(params: dict[str, Any], group: Group, name: str) -> RowSettings:
     """One entry of the group's rows; for a variant with what it takes over from its base row."""
     where = GROUPS[group].rows
+
     if group == "ablation":
         varied = ablation(params, name)
         base = row(params, "mimic", varied.of)
         space = {**base.space, **varied.space}
         if varied.net is not None:
             return RowSettings(varied.net, varied.boxes, None, space)
+
         boxes = varied.boxes or base.boxes
         return RowSettings(base.net or varied.of, boxes, base.ratios, space)
 
@@ -255,6 +263,7 @@ def cell_space(
         for name, value in space.items()
         if not name.startswith("DO") or name in dropouts
     }
+
     low, high = entry.ratios or (0.0, 1.0)
     control = low if low == high else Range(low, high)
     return {**space, **dict.fromkeys(controls, control)}

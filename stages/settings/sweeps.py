@@ -66,6 +66,7 @@ class Range:
             raise ValueError(
                 f"low {self.low} and high {self.high} must be whole numbers of an integer"
             )
+
         return self
 
 
@@ -128,6 +129,7 @@ def check_space(space: dict[str, Range | float], where: str) -> dict[str, Range 
             allowed = f"{floor} .. {ceiling}{' (excluded)' if open_ended else ''}"
             allowed = f"above {floor}" if name in ABOVE_ZERO else allowed
             raise ValueError(f"params.yaml: {where}.{name} is {got}: allowed is {allowed}")
+
     return space
 
 

@@ -89,18 +89,20 @@ def teachers(params: dict[str, Any], inputs: Inputs = CIFAR_IMAGES) -> Teachers:
     Args:
         inputs: what the teachers see; of images, frames and other vectors they differ.
     """
-    section, names = parse(Teachers, params["teachers"], "teachers"), names_of(inputs)
-    for part, given, wanted in (
-        ("boxes", section.boxes, names.widths),
-        ("space", section.space, names.space),
-    ):
-        for name in given:
+    section = parse(Teachers, params["teachers"], "teachers")
+    names = names_of(inputs)
+    parts = (("boxes", section.boxes, names.widths), ("space", section.space, names.space))
+
+    for part, values, wanted in parts:
+        for name in values:
             if name not in wanted:
                 raise ValueError(
                     f"params.yaml: unknown key 'teachers.{part}.{name}'{nearest(name, wanted)}"
                 )
+
         for name in wanted:
-            if name not in given:
+            if name not in values:
                 raise ValueError(f"params.yaml: 'teachers.{part}.{name}' is missing")
+
     check_space(section.space, "teachers.space")
     return section

@@ -60,6 +60,7 @@ def label(params: dict[str, Any]) -> Label:
             f"params.yaml: label.members is {list(section.members)}: "
             f"sizes below ensemble.members {most}, each once, smallest first"
         )
+
     return section
 
 

@@ -28,6 +28,7 @@ def check(params: dict[str, Any]) -> None:
         raise ValueError(
             f"params.yaml: ensemble.members is {members}, more than teachers.sweep.trials {trials}"
         )
+
     transfer.augment(params)
     transfer.label(params)
 
@@ -37,6 +38,7 @@ def check(params: dict[str, Any]) -> None:
         if boxes is not None and cell.budget not in boxes:
             where = f"{groups.GROUPS[cell.group].rows}.{cell.row}.boxes.{cell.budget}"
             raise ValueError(f"params.yaml: '{where}' is missing")
+
     _check_ablations(params)
     _check_2014(params)
 
@@ -53,11 +55,13 @@ def _check_views(params: dict[str, Any]) -> None:
     crop = images.crop_min_px
     inputs = prepare.prepare(params).inputs
     size = inputs.size_px
+
     if size is not None:
         if crop is None or crop > size:
             raise ValueError(
                 f"params.yaml: images.crop_min_px is {crop}, allowed is 2 to prepare.size_px {size}"
             )
+
         return
 
     hsv = any(asdict(transfer.augment(params).hsv).values())
@@ -66,6 +70,7 @@ def _check_views(params: dict[str, Any]) -> None:
         ("images.crop_min_px", crop is not None, "null"),
         ("augment.hsv", hsv, "zeros"),
     )
+
     for name, on, off in changes:
         if on:
             raise ValueError(
@@ -98,16 +103,19 @@ def _check_ablations(params: dict[str, Any]) -> None:
         where = f"params.yaml: ablation_rows.{name}"
         if name in base.rows:
             raise ValueError(f"{where} has the name of a row of students.rows: give it another")
+
         if entry.of not in base.rows:
             raise ValueError(
                 f"{where}.of is {entry.of}, which is not in students.rows: "
                 "there is nothing to compare to"
             )
+
         if entry.epochs is not None and (entry.epochs > stored or entry.fresh):
             raise ValueError(
                 f"{where}.epochs is {entry.epochs}: allowed is 1 to augment.epochs {stored}, "
                 "and not with fresh"
             )
+
         if entry.members is not None and entry.members not in sizes:
             raise ValueError(
                 f"{where}.members is {entry.members}: label.members is {list(sizes)}, add it there"
@@ -128,11 +136,13 @@ def _check_2014(params: dict[str, Any]) -> None:
         raise ValueError(
             "params.yaml: students_2014.rows mimic the ensemble of teachers_2014.rows, which is []"
         )
+
     for name in ("rows", "budgets"):
         if len(getattr(teacher, name)) > 1:
             raise ValueError(
                 f"params.yaml: teachers_2014.{name} is {list(getattr(teacher, name))}: one at most"
             )
+
     if teacher.rows and members > teacher.sweep.trials:
         raise ValueError(
             f"params.yaml: teachers_2014.members is {members}, "

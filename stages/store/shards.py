@@ -93,7 +93,7 @@ def read_images(folder: Path, epoch: int) -> tuple[dict[str, np.ndarray], dict[s
 
     Raises:
         FileNotFoundError: no such shard.
-        ValueError: the file is damaged, is no image shard, or holds another epoch.
+        ValueError: the file is damaged, is not an image shard, or holds another epoch.
     """
     arrays, header = read_tensors(shard_path(folder, epoch))
     _check_epoch(folder, epoch, header)

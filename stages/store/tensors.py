@@ -66,7 +66,7 @@ def write_tensors(path: Path, arrays: Mapping[str, np.ndarray], header: Mapping[
     """Write `arrays` and a JSON `header` to `path` (whole or not at all); returns their digest.
 
     Raises:
-        ValueError: an array's type is none of bool, integers, float16, float32 and float64.
+        ValueError: an array's type is not one of bool, integers, float16, float32 and float64.
     """
     stored = {name: _storable(name, array) for name, array in arrays.items()}
     checksum = digest(stored)

@@ -80,8 +80,10 @@ class Cell:
         """Data folders that are read."""
         if self.hard:
             return [self.prepared, self.augmented]
+
         if self.name.group == "student_2014":
             return [self.prepared, self.augmented, self.ensemble]
+
         return [
             self.prepared,
             self.augmented,
@@ -121,6 +123,7 @@ class Cell:
         names = control_names(self.family)
         boxes = self.row.boxes
         ratios = self.row.ratios
+
         return plan(
             self.family,
             parse_budget(self.name.budget),
@@ -160,13 +163,16 @@ def set_up(name: CellName) -> tuple[Cell, dict[str, Any], Space]:
     space = cell_space(section, row, dropout_names(family), control_names(family))
     searched, fixed = split_space(space)
 
-    # The cell.
+    # What else a trial needs.
     numerics = common.numerics(params)
     execution = common.execution(params)
     images = common.images(params)
     seed = common.seed(params)
+
     prepared = PreparedManifest.read(PREPARED)
     augmented = TransferManifest.read(AUGMENTED)
+
+    # The cell.
     cell = Cell(
         Path(),
         name,
@@ -183,8 +189,10 @@ def set_up(name: CellName) -> tuple[Cell, dict[str, Any], Space]:
         classes=len(prepared.classes),
         inputs=prepared.inputs,
     )
+
     if name.group == "teacher_2014":
         cell = replace(cell, keep=teachers_2014(params).members)
+
     if name.teacher is not None:
         cell = replace(cell, ensemble=Path("data") / name.teacher.files)
 
@@ -203,10 +211,12 @@ def set_up(name: CellName) -> tuple[Cell, dict[str, Any], Space]:
         "row": asdict(row),
         "numerics": asdict(numerics),
     }
+
     if name.group == "ablation":
         mirror = {"mirror": images.mirror} if varied.fresh else {}
         settings["stream"] = ["mimic", ablation(params, name.row).of, name.budget]
         settings["variant"] = {**asdict(varied), **mirror}
+
     return cell, settings, Space.from_params(searched)
 
 

@@ -54,7 +54,7 @@ class TrialFolder:
         return self.folder / "progress.json"
 
     def finished(self, values: Mapping[str, Any], seed: int) -> dict[str, Any] | None:
-        """The stored result of exactly this trial, or None; a damaged file is no result."""
+        """The stored result of exactly this trial, or None; a damaged file does not count."""
         try:
             stored = read_json(self.folder / "result.json")
         except (FileNotFoundError, ValueError):

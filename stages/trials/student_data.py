@@ -82,6 +82,7 @@ class Stored:
 
         scratch = cell.execution.scratch
         self.copies = None if scratch is None else copies_in(scratch)
+
         if self.copies is not None:
             images = TransferManifest.read(self.augmented).images
             epoch_bytes = images * cell.inputs.bytes

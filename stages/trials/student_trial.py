@@ -77,6 +77,7 @@ def evaluate_students(cell: Cell, trials: list[int], retrained: list[int]) -> Te
     """
     device = choose_device(cell.execution.device)
     set_up_torch(cell.numerics.threads, device)
+
     images, labels, _ = read_test(cell.prepared)
     pixels = torch.from_numpy(images)
     numerics = cell.numerics

@@ -58,6 +58,7 @@ def described(
     names = job.names
     multiple = job.section.width_multiple
     widths = teacher_widths(values, job.section.boxes, multiple=multiple, names=names.widths)
+
     return widths, {
         "widths": list(widths),
         "dropout": [values[name] for name in names.dropouts],
@@ -73,6 +74,7 @@ def augmented_epochs(
     images, labels, _ = read_train(job.prepared)
     hsv = [values[name] for name in job.names.jitter]
     views = views_of(images, device, hsv, job.images.crop_min_px)
+
     targets = torch.from_numpy(labels)
     count = len(targets)
 
@@ -87,6 +89,7 @@ def augmented_epochs(
             crop_min=job.images.crop_min_px,
             mirror=job.images.mirror,
         )
+
         return views(index, draws), targets[torch.from_numpy(index).long()].to(views.device)
 
     return epoch_of
@@ -103,15 +106,17 @@ def evaluate_teachers(job: TeacherJob, trials: list[int]) -> Tested:
     """Test accuracy of the nets of these trials, at their best validation epochs."""
     device = choose_device(job.execution.device)
     set_up_torch(job.numerics.threads, device)
+
     images, labels, _ = read_test(job.prepared)
     pixels = torch.from_numpy(images)
     classes = torch.from_numpy(labels)
+    numerics = job.numerics
 
     tested = {}
     for trial in trials:
         path = TrialFolder(job.work, trial).weights
         net = load_net(path, described_teacher, device)
-        numerics = job.numerics
         share = accuracy(net, pixels, classes, numerics.eval_batch, numerics.precision)
         tested[trial] = {"test_accuracy": share}
+
     return Tested(tested)

@@ -85,6 +85,7 @@ def train_trial(
     everything = {**job.fixed, **values}
     images, labels, header = read_validation(job.prepared)
     untrained = build(len(header["classes"]))
+
     glorot_(untrained.net, everything["init_scale"], torch.Generator().manual_seed(seed))
     net = untrained.net.to(device).to(memory_format=torch.channels_last)
 
@@ -99,8 +100,10 @@ def train_trial(
         precision=job.numerics.precision,
         eval_batch=job.numerics.eval_batch,
     )
+
     validation = (torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device))
     checkpoint = Checkpoint(folder.checkpoint, job.execution.checkpoint_seconds)
+
     with (
         feed(device) as epochs,
         logged(job.execution.log, curve, folder.report) as report,
@@ -132,6 +135,7 @@ def train_trial(
         "errors": outcome.errors,
         "losses": outcome.losses,
     }
+
     folder.finish(values, seed, result, time.monotonic() - started)
     checkpoint.clear()
     return result

@@ -1,6 +1,4 @@
-"""Ways to break a file or a params mapping, drawn from a seeded generator; used by the fuzz
-tests.
-"""
+"""Ways to break a file or a params mapping, drawn from a seeded generator."""
 
 from __future__ import annotations
 
@@ -67,9 +65,7 @@ JUNK = (
 
 
 def spoil(rng: Random, data: bytes, other: bytes = b"") -> bytes:
-    """`data` with one to three faults: flipped bits, cut, lengthened, moved, or mixed with `other`;
-    never as it was.
-    """
+    """`data` with one to three faults: bits flipped, cut, lengthened, moved, or mixed with `other`."""
     broken = data
     while broken == data:
         for _ in range(rng.choice((1, 1, 1, 2, 3))):
@@ -118,9 +114,7 @@ def _place(rng: Random, data: bytes) -> int:
 
 
 def edit_head(rng: Random, data: bytes) -> bytes:
-    """A safetensors file whose JSON head was edited and its length repaired; the arrays are as they
-    were.
-    """
+    """A safetensors file with an edited JSON head of the right length, and its own arrays."""
     size = int.from_bytes(data[:8], "little")
     head = json.loads(data[8 : 8 + size])
     if rng.random() < 0.3:
@@ -134,9 +128,7 @@ def edit_head(rng: Random, data: bytes) -> bytes:
 
 
 def rewrite(rng: Random, path: Path) -> None:
-    """Replace a tensor file by one with other arrays or another header and checksums that are
-    right.
-    """
+    """Replace a tensor file by one with other arrays or header, and the right checksums."""
     arrays, header = read_tensors(path)
     for _ in range(rng.choice((1, 1, 2))):
         name = rng.choice(sorted(arrays) or ["images"])

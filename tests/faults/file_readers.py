@@ -1,4 +1,4 @@
-"""The readers of tensors, shards, weights, images, parquet and archives; used by the fuzz tests."""
+"""The readers of tensors, shards, weights, images, parquet and archives."""
 
 from __future__ import annotations
 
@@ -379,9 +379,7 @@ def write_parquet(path: Path, images: list[bytes], labels: list[int], **options:
 
 
 def small_cifar(root: Path) -> tuple[Path, Path, type[datasets.CIFAR10]]:
-    """A folder with four images in CIFAR-10's format, the same as an archive elsewhere, and a class
-    with their md5.
-    """
+    """Four images in CIFAR-10's format, their archive elsewhere, and a class with their md5."""
     rng = np.random.default_rng(3)
     inside = new_folder(root / "batches" / "small")
     sums = {}

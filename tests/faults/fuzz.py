@@ -1,5 +1,4 @@
-"""Broken inputs for params and for every file reader: `python -m tests.faults.fuzz --count 100000
---seed 0`.
+"""Broken params and files for every reader: `python -m tests.faults.fuzz --count 100000 --seed 0`.
 
 An input passes if it is refused with a ValueError or OSError (what stages.runtime.entry prints in
 one line) that names the file, or if it is accepted with the original's values ("same") or with
@@ -113,7 +112,9 @@ def run(
             counts[one(reader, seed, number)] += 1
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # a TooSlow, a pyo3 panic and a SystemExit are no Exception
+        except (
+            BaseException
+        ) as error:  # a TooSlow, a pyo3 panic and a SystemExit are not Exceptions
             counts["failed"] += 1
             if counts["failed"] <= most:
                 lines = traceback.format_exception(error, limit=-4)

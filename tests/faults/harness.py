@@ -1,6 +1,4 @@
-"""A finished pocket pipeline, copies of it with some stages undone, and faults in the stages that
-run again.
-"""
+"""A finished pocket pipeline, copies with stages undone, and faults in what runs again."""
 
 from __future__ import annotations
 
@@ -35,9 +33,7 @@ def results(folder: Path) -> dict[str, bytes]:
 
 
 def undone(source: Path, target: Path, *stages: str) -> Path:
-    """A copy of a finished repository in which these stages have never run; DVC cannot restore
-    them.
-    """
+    """A copy of a repository in which these stages never ran; DVC cannot restore them."""
     shutil.copytree(source, target, symlinks=True)
     yaml, lock = YAML(), target / "dvc.lock"
     entries = yaml.load(lock)
@@ -59,9 +55,7 @@ def start(
     before: tuple[str, ...] = (),
     clock: str = "",
 ) -> subprocess.Popen[str]:
-    """`dvc repro` (or `words`) in a session of its own, with a fault if one is named, behind the
-    command `before`.
-    """
+    """`dvc repro` (or `words`) behind `before`, in its own session, with a fault if named."""
     environment = dict(ENVIRONMENT)
     if fault:
         environment |= {"PYTHONPATH": str(INJECT), "MIMICNETS_FAULT": f"{fault} {marker}"}

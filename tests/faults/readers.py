@@ -18,7 +18,7 @@ import torch
 from ruamel.yaml import YAML
 
 from commands import scale
-from stages import prepare as prepare_door
+from stages import prepare as prepare_stage
 from stages.report.cells import read_cell
 from stages.search.journal import Journal
 from stages.search.space import Space
@@ -112,7 +112,7 @@ def read_all(params: Any) -> Any:
     """Everything that prepare checks before it computes, and what `scale --cost` adds up."""
     whole.check(params)
     data = prepare.prepare(params)
-    prepare_door.check_cells(params, 10, data.inputs)
+    prepare_stage.check_cells(params, 10, data.inputs)
     sections = (students.matrix(params, target) for target in ("mimic", "hard"))
     for section in (teachers.teachers(params, data.inputs), *sections):
         Space.from_params(split_space(section.space)[0])
@@ -121,9 +121,7 @@ def read_all(params: Any) -> Any:
 
 
 def faithful(parsed: Any, raw: Any) -> bool:
-    """What was read is what was written: no string became a number, no number another, nothing was
-    dropped.
-    """
+    """What was read is what was written: no string became a number, nothing was dropped."""
     if dataclasses.is_dataclass(parsed):
         named = {field.name for field in dataclasses.fields(parsed)}
         return (

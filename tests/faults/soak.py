@@ -1,5 +1,4 @@
-"""A run that is killed every few seconds until it is through, beside an undisturbed one: `python -m
-tests.faults.soak`.
+"""A run killed every few seconds until it is through: `python -m tests.faults.soak`.
 
 Both run in temporary copies of this repository, at the scale of `--scale`. Kills go at random to
 everything at once, to DVC alone (the stage becomes an orphan, which is killed later or ends) or to
@@ -37,9 +36,7 @@ ALL = (*WAYS, ORPHAN)
 
 
 def copy(folder: Path, scale: str) -> Path:
-    """This repository at that scale, with nothing computed; a checkpoint a second, which changes no
-    result.
-    """
+    """This repository at that scale with nothing computed, and a checkpoint a second."""
     copy_of_the_repository(folder)
     shutil.copytree(ROOT / "scales", folder / "scales")
     subprocess.run(
@@ -73,9 +70,7 @@ def kill(process: subprocess.Popen[str], way: str) -> bool:
 
 
 def soak(folder: Path, least: int, seconds: tuple[float, float], seed: int) -> Counter[str]:
-    """Kills by way, until the pipeline is through; at least `least` of them if it takes that
-    long.
-    """
+    """Kills by way, until the pipeline is through; at least `least` if it takes that long."""
     rng, kills = random.Random(seed), Counter[str]()
     begun = time.monotonic()
     while True:
@@ -116,9 +111,7 @@ def soak(folder: Path, least: int, seconds: tuple[float, float], seed: int) -> C
 
 
 def without_the_page(found: dict[str, bytes]) -> dict[str, bytes]:
-    """Without the report page in dvc.lock: it says what metrics/environment.json says, which is not
-    compared.
-    """
+    """Without the report page in dvc.lock, which shows metrics/environment.json."""
     lock = json.loads(found["dvc.lock"])
     lock["stages"].pop("page", None)
     return {**found, "dvc.lock": json.dumps(lock, sort_keys=True).encode()}
@@ -130,7 +123,7 @@ def main() -> None:
         prog="python -m tests.faults.soak", description=__doc__.split("\n\n")[0]
     )
     parser.add_argument("--scale", default="smoke")
-    parser.add_argument("--kills", type=int, default=50, help="then it may go on undisturbed")
+    parser.add_argument("--kills", type=int, default=50, help="then it may run undisturbed")
     parser.add_argument(
         "--seconds", type=float, nargs=2, default=(5.0, 14.0), help="between two kills"
     )

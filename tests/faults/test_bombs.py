@@ -1,6 +1,4 @@
-"""Archives write nothing outside their folder, and small files that stand for gigabytes are
-refused.
-"""
+"""Archives write nothing outside their folder, and bombs are refused."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Torn, altered and foreign files, full and read-only disks, trials that fail: said or mended, and
-no byte changes.
-"""
+"""Damaged and foreign files, full disks, failed trials: reported or repaired, same bytes."""
 
 from __future__ import annotations
 
@@ -22,9 +20,7 @@ STUDENTS = ("stages.students", "mimic", "--row", "mlp2", "--budget", "60k")
 
 
 def interrupted(undisturbed: Path, tmp_path: Path, stage: str, point: str, number: int) -> Path:
-    """A repository in which `stage` was killed at that point, one trial (or epoch) after
-    another.
-    """
+    """A repository in which `stage` was killed there, one trial (or epoch) after another."""
     folder = undone(undisturbed, tmp_path / "repository", stage)
     write_params(folder, {**WHOLE_RUN, "execution.slots": 1})
     code, output = repro(folder, f"{point} kill {number}", tmp_path / "fired")
@@ -113,9 +109,7 @@ def test_a_journal_of_another_search_is_refused_and_kept(undisturbed: Path, tmp_
 def test_other_params_and_other_code_have_other_work_folders(
     undisturbed: Path, tmp_path: Path
 ) -> None:
-    """What was found for one computation is never used for another, and is there when one comes
-    back to it.
-    """
+    """Results of one computation are never used for another, and are there on return to it."""
     folder = interrupted(undisturbed, tmp_path, TEACHERS, "trial", 3)
     done = len(list(folder.glob("work/teachers/*/trials/*/result.json")))
     write_params(folder, {**WHOLE_RUN, "teachers.training.max_epochs": 1})
@@ -132,7 +126,7 @@ def test_other_params_and_other_code_have_other_work_folders(
 # outputs
 
 
-def door(folder: Path, *words: str) -> tuple[int, str]:
+def run_stage(folder: Path, *words: str) -> tuple[int, str]:
     """A stage without DVC."""
     done = subprocess.run(
         [sys.executable, "-m", *words],
@@ -151,7 +145,7 @@ def test_a_flipped_bit_in_the_transfer_set(undisturbed: Path, tmp_path: Path, na
     """The stage refuses it; DVC sees that it is not what was made, and makes or restores it."""
     folder = undone(undisturbed, tmp_path / "repository", CELL)
     flip(folder / f"data/{name}/epoch-001.safetensors")
-    one_line(*door(folder, *STUDENTS), f"data/{name}/epoch-001", "damaged")
+    one_line(*run_stage(folder, *STUDENTS), f"data/{name}/epoch-001", "damaged")
     goes_on(folder, undisturbed)
 
 
@@ -161,14 +155,12 @@ def test_logits_of_another_shard(undisturbed: Path, tmp_path: Path) -> None:
     first, second = (folder / f"data/logits/epoch-00{k}.safetensors" for k in (0, 1))
     held = first.read_bytes(), second.read_bytes()
     first.write_bytes(held[1]), second.write_bytes(held[0])
-    one_line(*door(folder, *STUDENTS), "holds the logits of other images", "dvc repro")
+    one_line(*run_stage(folder, *STUDENTS), "holds the logits of other images", "dvc repro")
     goes_on(folder, undisturbed)
 
 
 def test_a_corrupt_object_in_a_remote(undisturbed: Path, tmp_path: Path) -> None:
-    """With `verify` as the README says it is refused; what is whole comes, and the stage makes the
-    rest again.
-    """
+    """`verify` refuses it as the README says; what is whole comes, the rest is made again."""
     folder, remote = shutil.copytree(undisturbed, tmp_path / "repository"), tmp_path / "remote"
     dvc(folder, "remote", "add", "-d", "storage", str(remote))
     dvc(folder, "config", "remote.storage.verify", "true")

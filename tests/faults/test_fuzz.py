@@ -1,5 +1,4 @@
-"""Broken params and files end in one clear line or in values that keep the rules; each fault that
-was found once.
+"""Broken params and files end in one clear line, or in values that keep the rules.
 
 `python -m tests.faults.fuzz --count 100000` is the long form of the first test.
 """

@@ -1,6 +1,4 @@
-"""kill -9, SIGTERM and SIGINT at chosen moments of the pocket pipeline: the next run ends with the
-same bytes.
-"""
+"""kill -9, SIGTERM and SIGINT during the pocket pipeline: the next run has the same bytes."""
 
 from __future__ import annotations
 
@@ -69,9 +67,7 @@ def test_a_killed_worker_is_replaced_at_once(undisturbed: Path, tmp_path: Path) 
 
 @pytest.mark.slow
 def test_dvc_killed_alone_and_a_second_run_at_once(undisturbed: Path, tmp_path: Path) -> None:
-    """The stage becomes an orphan that holds its work folder: the second run is refused until it
-    has ended.
-    """
+    """The stage is an orphan with the work folder: a second run is refused until it ends."""
     folder = undone(undisturbed, tmp_path / "repository", TEACHERS)
     process = start(folder)
     until(lambda: list(folder.glob("work/teachers/*/trials/*/progress.json")), process)

@@ -183,9 +183,7 @@ def test_a_pickle_for_metrics_is_refused(
 def test_a_cifar_batch_is_unpickled_only_if_its_checksum_is_the_published_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The format is a pickle, and one with the right checksum is believed: the checksum is what
-    protects.
-    """
+    """The format is a pickle, and only its checksum protects."""
     (tmp_path / "small").mkdir()
     batches, _, kind = small_cifar(tmp_path / "small")
     evil, marker = batches / "small/train_batch", tmp_path / "marker"
@@ -264,9 +262,7 @@ def test_names_that_a_shell_or_a_path_takes_apart_are_refused(key: str, name: st
 
 @pytest.fixture(scope="module")
 def pocket(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the repository in which `prepare` has run, with something in the place of the other
-    data.
-    """
+    """A copy of the repository after `prepare`, with something in place of the other data."""
     folder = copy_of_the_repository(tmp_path_factory.mktemp("untrusted"))
     write_params(folder)
     dvc(folder, "repro", "prepare")
@@ -275,9 +271,7 @@ def pocket(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def repro(folder: Path, name: str, *words: str) -> str:
-    """`dvc repro` of the cell hard@name-180k, with an entry for that row; the marker must not be
-    made.
-    """
+    """`dvc repro` of the cell hard@name-180k with that row; the marker must not be made."""
     rows = {name: {"net": "conv2", "boxes": {"180k": [[4, 6], [6, 8]]}}}
     write_params(folder, {"hard.rows": [name], "hard.budgets": ["180k"], "hard_rows": rows})
     output = dvc(folder, "repro", *words, check=False)
@@ -288,9 +282,7 @@ def repro(folder: Path, name: str, *words: str) -> str:
 
 
 def test_dvc_refuses_a_hostile_row_before_its_cell_is_touched(pocket: Path) -> None:
-    """`dvc repro` runs `prepare` again for every new list of names, and its refusal ends the
-    run.
-    """
+    """`dvc repro` runs `prepare` for every new list of names, and its refusal ends the run."""
     outside = pocket.parent / "outside-180k"
     outside.mkdir()
     for name in ("../../../outside", "$(touch marker)"):

@@ -1,6 +1,4 @@
-"""Trials and drivers for test_cluster: importable on the nodes of a cluster and in drivers that the
-test kills.
-"""
+"""Trials and drivers that nodes of a cluster can import and a test can kill."""
 
 from __future__ import annotations
 
@@ -20,7 +18,7 @@ SPACE = {
 
 
 def sweep(folder: Path, submit: Any, slots: int, trials: int = 8) -> None:
-    """The whole sweep of a test; goes on from what its journal holds."""
+    """The whole sweep of a test; resumes from its journal."""
     from stages.search.journal import Journal
     from stages.search.propose import Settings
     from stages.search.space import Space

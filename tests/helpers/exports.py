@@ -76,7 +76,7 @@ def pixels(count: int = 1, size: int = 32) -> np.ndarray:
 
 
 def broken(folder: Path) -> list[tuple[Path, str]]:
-    """Files that are no images, and what is said of each."""
+    """Files that are not images, and what is said of each."""
     Image.fromarray(pixels()).save(folder / "whole.png")
     data = (folder / "whole.png").read_bytes()
     (folder / "half.png").write_bytes(data[: len(data) // 2])

@@ -31,9 +31,7 @@ IDS += ["depth_beats_size", "compression_gap", "below_ensemble", "mlp_ceiling"]
 
 
 def entry(verdict: str, keys: list[str], paper: list[str], value: float = 2.0) -> dict[str, Any]:
-    """A claim with `value` + its place as the effect of each key, one point either side, and the
-    paper's halves.
-    """
+    """A claim with an effect for each key, one point either side, and the paper's halves."""
     values = {key: value + i for i, key in enumerate(keys)}
     effects = {k: {"value_pct": v, "low_pct": v - 1, "high_pct": v + 1} for k, v in values.items()}
     statement = (

@@ -1,6 +1,4 @@
-"""A finished run that nobody has trained: random outputs and trial tables; tabulate and assess do
-the rest.
-"""
+"""A finished run without training: random outputs and trial tables, tabulated and assessed."""
 
 from __future__ import annotations
 

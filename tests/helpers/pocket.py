@@ -1,6 +1,4 @@
-"""The pipeline at a size for tests, the smoke scale with next to nothing of everything, and copies
-of it to run.
-"""
+"""The pipeline at a size for tests, and copies of it to run."""
 
 from __future__ import annotations
 
@@ -24,7 +22,7 @@ WHOLE_RUN = {
 
 
 def run_cell(target: str, row: str, budget: str, *more: str) -> None:
-    """The door `students` for one cell, in this process."""
+    """The stage `students` for one cell, in this process."""
     argv, sys.argv = sys.argv, ["students", target, "--row", row, "--budget", budget, *more]
     try:
         students.main()
@@ -33,9 +31,9 @@ def run_cell(target: str, row: str, budget: str, *more: str) -> None:
 
 
 def run_to_labels() -> None:
-    """Every door up to the labels, and the cells that POCKET lists, in this process and folder."""
-    for door in (prepare, teachers, ensemble, augment, label):
-        door.main()
+    """Every stage up to the labels, and the cells that POCKET lists, in this process and folder."""
+    for stage in (prepare, teachers, ensemble, augment, label):
+        stage.main()
     run_cell("mimic", "conv1", "60k")
     run_cell("mimic", "mlp2", "60k")
     run_cell("hard", "conv2", "180k")

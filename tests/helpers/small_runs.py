@@ -35,9 +35,7 @@ def make_net(device: torch.device, seed: int = 0, **settings: Any) -> Net:
 
 
 def toy(device: torch.device, count: int = 96, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Dark and bright images uint8 (n, 6, 6, 3) with noise, and which is which: easy to tell
-    apart.
-    """
+    """Dark and bright noisy images uint8 (n, 6, 6, 3), and which is which."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 2, count)
     images = rng.integers(0, 100, (count, 6, 6, 3)) + 150 * labels[:, None, None, None]

@@ -1,5 +1,4 @@
-"""A stand-in for DVC, as dvc.py in a test's folder: a small pipeline whose stages sleep, and a log
-of all that.
+"""A stand-in for DVC, as dvc.py in a test's folder: stages that sleep, and a log.
 
 plan.json: "needs" (stage -> stages), "seconds" and "fail" (stage -> number). A stage is done when
 done/STAGE is there.
@@ -25,7 +24,10 @@ def note(*words: object) -> None:
 
 def run(stage: str) -> None:
     """As DVC: the command is a child, and while it runs an interrupt is for it alone."""
-    code = f"import time; time.sleep({PLAN['seconds'].get(stage, 0)}); raise SystemExit({PLAN['fail'].get(stage, 0)})"
+    seconds = PLAN["seconds"].get(stage, 0)
+    status = PLAN["fail"].get(stage, 0)
+    code = f"import time; time.sleep({seconds}); raise SystemExit({status})"
+
     print(f"Running stage '{stage}'", flush=True)
     child = subprocess.Popen([shutil.which("python") or "no python in PATH", "-c", code])
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,6 +1,4 @@
-"""The systems of Ba and Caruana (2014) at pocket size: teacher, ensemble, wide shallow student, and
-their lines.
-"""
+"""The systems of Ba and Caruana (2014) at pocket size: teacher, ensemble, shallow student."""
 
 from __future__ import annotations
 
@@ -82,9 +80,7 @@ def test_the_ensemble_is_made_of_the_best_teachers(finished: Path) -> None:
 def test_the_student_learns_from_that_ensemble(
     finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Labels are computed once, for exactly the stored images, and shared by trials and retrained
-    nets.
-    """
+    """Labels are computed once, for exactly the stored images, for trials and retrained nets."""
     (work,) = (finished / "work/students_2014/snn-2014-180k").iterdir()
     assert len(list((work / "labels").glob("epoch-*.safetensors"))) == 3
     assert not (work / "retrained/labels").exists()

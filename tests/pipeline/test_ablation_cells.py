@@ -1,6 +1,4 @@
-"""Variants trained for real at pocket size: what each of them sees, and that it is that which the
-table says.
-"""
+"""Variants trained at pocket size: each sees what the table says."""
 
 from __future__ import annotations
 

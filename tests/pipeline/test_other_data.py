@@ -1,6 +1,4 @@
-"""Other data than CIFAR-10: the whole pipeline on other sizes and numbers of classes, refusals, and
-their scales.
-"""
+"""Data other than CIFAR-10: the whole pipeline, refusals, and their scales."""
 
 from __future__ import annotations
 
@@ -66,9 +64,7 @@ def md5(file: Path) -> str:
 
 
 def image_folder(folder: Path, size: int, names: list[str]) -> None:
-    """110 training images and 40 test images of these classes, in turn, at least one training image
-    of each.
-    """
+    """110 training and 40 test images of these classes in turn; each class has training images."""
     for part, count in (("train", max(110, len(names))), ("test", 40)):
         for i, image in enumerate(pixels(count, size, len(part))):
             file = folder / part / names[i % len(names)] / f"{i}.png"
@@ -77,9 +73,7 @@ def image_folder(folder: Path, size: int, names: list[str]) -> None:
 
 
 def fake_cifar100(folder: Path, patch: pytest.MonkeyPatch) -> None:
-    """CIFAR-100's files with 110 and 40 images, and their checksums in the place of the published
-    ones.
-    """
+    """CIFAR-100's files with 110 and 40 images, and their checksums as the published ones."""
     dataset, inside = datasets.CIFAR100, folder / datasets.CIFAR100.base_folder
     inside.mkdir(parents=True)
     for which, count in (("train_list", 110), ("test_list", 40)):
@@ -245,9 +239,7 @@ def test_what_does_not_fit_is_refused_before_any_file_is_opened(
 def test_what_only_the_files_tell_is_refused_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """300 classes have too many weights to the outputs for two hidden layers; one class has nothing
-    to be learned.
-    """
+    """300 classes leave too few weights to two hidden layers; one class teaches nothing."""
     monkeypatch.chdir(tmp_path)
     data = {
         "prepare.source": "image-folder",
@@ -352,9 +344,7 @@ def test_every_net_of_a_box_meets_its_budget_at_other_data(name: str) -> None:
 
 
 def test_parameters_of_the_teachers_at_64_px() -> None:
-    """As scales/imagenet64.yaml says; by hand: 3x3 filters, then 8 * 8 * C3 features into H1, H1
-    and 1,000 outputs.
-    """
+    """As in scales/imagenet64.yaml; by hand: 3x3 filters, 8 * 8 * C3 into H1, H1, 1,000."""
     boxes, found = composed("imagenet64")["teachers"]["boxes"], []
     for control in (0.0, 0.5, 1.0):
         c1, c2, c3, h1 = widths = teacher_widths(dict.fromkeys(boxes, control), boxes)

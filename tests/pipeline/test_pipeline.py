@@ -142,7 +142,7 @@ def test_a_bad_value_is_one_line_and_loses_nothing(repository: Path) -> None:
     assert (repository / "dvc.lock").read_bytes() == before
 
 
-def run_door(folder: Path, *words: str) -> subprocess.Popen[str]:
+def run_stage(folder: Path, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", *words],
         cwd=folder,
@@ -182,11 +182,11 @@ def test_kills_at_any_moment_change_no_byte(tmp_path: Path) -> None:
     for folder in folders:
         folder.mkdir()
         write_params(folder, changes)
-        finish(run_door(folder, "stages.prepare"))
-    finish(run_door(folders[0], "stages.teachers"))
+        finish(run_stage(folder, "stages.prepare"))
+    finish(run_stage(folders[0], "stages.teachers"))
     rng, kills = random.Random(4), 0
     while kills < 6:
-        process = run_door(folders[1], "stages.teachers")
+        process = run_stage(folders[1], "stages.teachers")
         time.sleep(rng.uniform(2.0, 4.5))
         if process.poll() is not None:
             break
@@ -196,7 +196,7 @@ def test_kills_at_any_moment_change_no_byte(tmp_path: Path) -> None:
     assert kills >= 1, "the sweep ended before the first kill: make it longer"
     output = ""
     for _ in range(20):  # a dying trial may hold the lock for a moment
-        process = run_door(folders[1], "stages.teachers")
+        process = run_stage(folders[1], "stages.teachers")
         output, _ = process.communicate(timeout=300)
         if process.returncode == 0:
             break
@@ -209,8 +209,8 @@ def test_kills_at_any_moment_change_no_byte(tmp_path: Path) -> None:
 
 def test_sigterm_stops_in_seconds_and_keeps_the_journal(tmp_path: Path) -> None:
     write_params(tmp_path, {"execution.engine": "local", "teachers.training.max_epochs": 500})
-    finish(run_door(tmp_path, "stages.prepare"))
-    process = run_door(tmp_path, "stages.teachers")
+    finish(run_stage(tmp_path, "stages.prepare"))
+    process = run_stage(tmp_path, "stages.teachers")
     deadline = time.monotonic() + 60
     while not list((tmp_path / "work").glob("teachers/*/trials/*/progress.json")):
         assert time.monotonic() < deadline and process.poll() is None
@@ -226,14 +226,14 @@ def test_sigterm_stops_in_seconds_and_keeps_the_journal(tmp_path: Path) -> None:
 
 def test_two_runs_at_once_are_refused(tmp_path: Path) -> None:
     write_params(tmp_path, {"execution.engine": "local", "teachers.training.max_epochs": 500})
-    finish(run_door(tmp_path, "stages.prepare"))
-    first = run_door(tmp_path, "stages.teachers")
+    finish(run_stage(tmp_path, "stages.prepare"))
+    first = run_stage(tmp_path, "stages.teachers")
     try:
         deadline = time.monotonic() + 60
         while not list((tmp_path / "work").glob("teachers/*/journal.jsonl")):
             assert time.monotonic() < deadline and first.poll() is None
             time.sleep(0.1)
-        second = run_door(tmp_path, "stages.teachers")
+        second = run_stage(tmp_path, "stages.teachers")
         output, _ = second.communicate(timeout=60)
         assert second.returncode == 1
         assert f"in use by process {first.pid}" in output and "Traceback" not in output

@@ -1,6 +1,4 @@
-"""Every door called as a function on a folder of its own, and what no selection may do: look at the
-test set.
-"""
+"""Every stage called as a function, and that no selection looks at the test set."""
 
 from __future__ import annotations
 
@@ -140,9 +138,7 @@ def _never(*args: Any, **kwargs: Any) -> None:
 
 
 def outputs_without_test(folder: Path) -> dict[str, Any]:
-    """Everything that a run chose: sweeps without their test columns, and bytes of weights and
-    logits.
-    """
+    """All that a run chose: sweeps without test columns, bytes of weights and logits."""
     found: dict[str, Any] = {}
     for path in [folder / "metrics/teachers.csv", *sorted((folder / "metrics").glob("*/*.csv"))]:
         found[str(path.relative_to(folder))] = [
@@ -161,9 +157,7 @@ def test_no_selection_reads_the_test_set(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """With other test images and labels every choice is the same; only the reported accuracies
-    differ.
-    """
+    """With other test data every choice is the same; only the reported accuracies differ."""
     write_params(tmp_path)
     monkeypatch.chdir(tmp_path)
     prepare.main()
@@ -249,9 +243,7 @@ def test_chosen_hyperparameters_are_trained_again(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """From other seeds, the search as it was; a run that is repeated trains nothing; the tables
-    show both.
-    """
+    """From other seeds, with the same search; a repeated run trains nothing."""
     folder = shutil.copytree(finished, tmp_path / "copy")
     write_params(folder, {"students.final_seeds": 3})
     monkeypatch.chdir(folder)
@@ -300,9 +292,9 @@ class OnGPUs(Serial):
     gpus = 1
 
 
-@pytest.mark.parametrize("door", ["teachers", "students"])
+@pytest.mark.parametrize("stage", ["teachers", "students"])
 def test_room_on_a_gpu_is_asked_for_before_the_first_trial(
-    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, door: str
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
     write_params(tmp_path)
     shutil.copytree(finished / "data", tmp_path / "data")
@@ -324,14 +316,14 @@ def test_room_on_a_gpu_is_asked_for_before_the_first_trial(
     monkeypatch.setattr(training, "check_room", refuse)
     monkeypatch.setattr(sweep, "from_settings", lambda *_: OnGPUs())
     with pytest.raises(ValueError, match="no room"):
-        teachers.main() if door == "teachers" else cell("mimic", "mlp2", "60k")
+        teachers.main() if stage == "teachers" else cell("mimic", "mlp2", "60k")
     (journal,) = (tmp_path / "work").rglob("journal.jsonl")
     assert len(journal.read_text().splitlines()) == 1, "a trial was begun"
     (params, shape, batch, precision, trials) = asked[0]
     assert (shape, precision, trials) == ((2, 32, 32, 3), "fp32", 1)
-    section = pocket_params()[door]
+    section = pocket_params()[stage]
     assert batch == section["training"]["batch_size"]
-    assert params < 60_500 and (door == "teachers" or params > 59_000)
+    assert params < 60_500 and (stage == "teachers" or params > 59_000)
 
 
 def only_in(word: str, plain: Callable[..., Any]) -> Callable[..., Any]:

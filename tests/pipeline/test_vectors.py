@@ -1,6 +1,4 @@
-"""Vectors instead of images: reading, standardising, nets, refusals, and the whole pipeline on a
-library's data.
-"""
+"""Vectors instead of images: reading, nets, refusals, and the whole pipeline."""
 
 from __future__ import annotations
 
@@ -53,9 +51,7 @@ SHAPES = [(7,), (6, 5), (4, 6, 3)]
 
 
 def save(folder: Path, shape: tuple[int, ...] = (6, 5), **train: Any) -> Path:
-    """A folder with 30 training and 12 test vectors of three classes; `train` replaces arrays of
-    train.npz.
-    """
+    """30 training and 12 test vectors of three classes; `train` replaces arrays of train.npz."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, count in (("train", 30), ("test", 12)):
         rng = np.random.default_rng(count)
@@ -319,9 +315,7 @@ def test_teachers_have_names_of_their_own() -> None:
 
 
 def frames(changes: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The scale `frames` with next to nothing of everything, and `changes` ('section.key':
-    value).
-    """
+    """The scale `frames` made tiny, with `changes` ('section.key': value)."""
     params = composed("frames")
     small = {
         "prepare.train": 60,
@@ -547,12 +541,10 @@ def test_the_whole_pipeline_on_vectors_without_frames(
     )
 
 
-def test_a_variant_that_is_fed_anew_sees_the_same_vectors(
+def test_a_variant_that_is_fed_afresh_sees_the_same_vectors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`fresh` goes on with the next epochs' orders; labels of one member come from a folder of
-    their own.
-    """
+    """`fresh` continues with the next orders; labels of one member have their own folder."""
     write_digits(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MIMICNETS_DATA", raising=False)

@@ -71,19 +71,17 @@ def test_every_block_of_commands_has_a_name_and_is_walked() -> None:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A git repository with a finished pipeline of one mimic net, as `dvc repro` would leave it,
-    committed.
-    """
+    """A git repository with a finished, committed pipeline of one mimic net."""
     folder, before = make(tmp_path_factory.mktemp("guide") / "pocket"), Path.cwd()
     write_params(folder, {"students.rows": ["conv1"]})
     os.chdir(folder)
     try:
-        for door in (prepare, teachers, ensemble, augment, label):
-            door.main()
+        for stage in (prepare, teachers, ensemble, augment, label):
+            stage.main()
         run_cell("mimic", "conv1", "60k")
         run_cell("hard", "conv2", "180k")
-        for door in (tabulate, assess, draw, page):
-            door.main()
+        for stage in (tabulate, assess, draw, page):
+            stage.main()
     finally:
         os.chdir(before)
     dvc(folder, "commit", "--force", "--quiet")
@@ -130,9 +128,7 @@ def test_an_experiment_shows_accuracies_by_row_and_budget_and_is_applied(finishe
 
 
 def table(text: str) -> dict[tuple[str, str], list[str]]:
-    """The lines of the Markdown tables of `dvc exp diff --md`: (path, name) to the old and the new
-    value.
-    """
+    """Lines of the tables of `dvc exp diff --md`: (path, name) to the old and the new value."""
     lines = [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in text.splitlines()
@@ -159,9 +155,7 @@ def test_own_images_are_prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def with_own_row(folder: Path) -> None:
-    """What the guide says about params.yaml: the lines of the row, and its name in the list of
-    rows.
-    """
+    """What the guide says of params.yaml: lines of the row, its name in the list of rows."""
     yaml = YAML()
     params, lines = (
         yaml.load(folder / "params.yaml"),
@@ -303,9 +297,7 @@ WALK: dict[str, Callable[[Path, str], None] | None] = {
 
 
 def walked(block: str, folder: Path, said: Path) -> str:
-    """Output of a block, which must succeed. In a file: what it leaves running in the background
-    has it open too.
-    """
+    """Output of a block, which must succeed; a file, since background processes keep it open."""
     with said.open("w") as file:
         words = ["bash", "-euo", "pipefail", "-c", block]
         done = subprocess.run(

@@ -1,6 +1,4 @@
-"""launchers/: the Slurm script run with stand-ins for Slurm, the two YAML files against what Ray
-and KubeRay take.
-"""
+"""launchers/: the Slurm script with stand-ins, the YAML files as Ray and KubeRay take them."""
 
 from __future__ import annotations
 
@@ -130,9 +128,7 @@ class Job:
 
 @pytest.fixture
 def submit(tmp_path: Path) -> Iterator[Callable[..., Job]]:
-    """Run the script for a command on nodes that are all this machine; processes that are left are
-    killed.
-    """
+    """Run the script for a command on nodes that are all this machine; kill what is left."""
     jobs = []
 
     def run(
@@ -225,7 +221,7 @@ ENDS = {"cancelled": (signal.SIGTERM, 143), "early": (signal.SIGUSR1, 130)}
 def test_nothing_is_left_of_trials_that_are_under_way(
     how: str, submit: Callable[..., Job], tmp_path: Path
 ) -> None:
-    """And a sweep that was stopped goes on in the next job."""
+    """And a sweep that was stopped resumes in the next job."""
     pytest.importorskip("ray", reason="Ray is in the extra ray")
     job = submit(python("wait_for") if how != "failed" else "false", ray=None)
     if how != "failed":
@@ -498,9 +494,7 @@ def test_the_scripts_have_no_fault_that_shellcheck_knows(script: Path) -> None:
 
 
 def on_cluster(folder: Path, *command: str, **environment: str) -> tuple[int, str]:
-    """Exit status and output of on-cluster.sh in a project of its own, with a stand-in for
-    hostname.
-    """
+    """Exit status and output of on-cluster.sh in its own project, with a fake hostname."""
     (folder / "launchers").mkdir(exist_ok=True)
     shutil.copyfile(ON_CLUSTER, folder / "launchers/on-cluster.sh")
     names = folder / "hostname"

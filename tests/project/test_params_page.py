@@ -1,6 +1,4 @@
-"""docs/params.md: every key is on it, with a meaning, and what it says is allowed is what the
-settings allow.
-"""
+"""docs/params.md: every key has a meaning, and the page allows what the settings allow."""
 
 from __future__ import annotations
 
@@ -82,9 +80,7 @@ def test_every_line_has_a_meaning_that_is_no_list_of_values() -> None:
 
 
 def numbers() -> list[tuple[Key, float, float]]:
-    """Keys with a number, and a value just below and just above what the page allows (infinite
-    where it does not).
-    """
+    """Keys with a number, and a value just below and just above the allowed (else infinite)."""
     found = []
     for key in KEYS:
         match = BOUNDS.match(key.allowed)

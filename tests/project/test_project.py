@@ -1,6 +1,4 @@
-"""The files around the code: citation, changelog, Makefile, workflow, forms, hooks, container,
-index of pages.
-"""
+"""The files around the code: citation, changelog, Makefile, workflow, container, pages."""
 
 from __future__ import annotations
 

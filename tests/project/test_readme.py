@@ -1,6 +1,4 @@
-"""The README does what it says, at the scale `smoke`: its commands in their order, and two
-experiments compared.
-"""
+"""The README does what it says at the scale `smoke`, and two experiments are compared."""
 
 from __future__ import annotations
 

@@ -71,10 +71,12 @@ def svhn(path: str | Path, download: bool = True) -> Source:
     for split in ("train", "test"):
         url, name, md5 = datasets.SVHN.split_list[split]
         _obtain(folder / name, url, md5, download)
+
         with _one_error(folder / name):
             data = datasets.SVHN(folder, split=split, download=False)
         images = np.ascontiguousarray(data.data.transpose(0, 2, 3, 1))
         parts.append(Labelled(images, data.labels.astype(np.int64)))
+
     return parts[0], parts[1], tuple("0123456789")
 
 
@@ -133,6 +135,7 @@ def _obtain(file: Path, url: str, md5: str, download: bool) -> None:
                 "MIMICNETS_DATA to a folder that has it, or choose another prepare.source"
             )
         _download(file, url, md5)
+
     _verify(file, file.name, url, md5)
 
 
@@ -141,9 +144,11 @@ def _verify(file: Path, name: str, url: str, md5: str) -> None:
     checks = {"md5": md5}
     if name in _SHA256:
         checks["sha256"] = _SHA256[name]
+
     for kind, wanted in checks.items():
         with file.open("rb") as stream:
             digest = hashlib.file_digest(stream, kind).hexdigest()
+
         if digest != wanted:
             raise ValueError(
                 f"{file}: corrupt, {kind} {digest}, wanted {wanted} ({file.stat().st_size:,} "

@@ -37,6 +37,7 @@ def decode(data: bytes, name: str, size_px: int | None = None) -> np.ndarray:
         raise ValueError(
             f"{name}: not a readable PNG or JPEG image ({_first_line(error)}): replace or remove it"
         ) from error
+
     _check_header(image.size, image.mode, name, size_px)
 
     try:

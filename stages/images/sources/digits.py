@@ -53,6 +53,7 @@ class DigitsSettings:
             "contrast": (0, 1),
             "noise": (0, 10),
         }
+
         for name, (low, high) in limits.items():
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"{name} is {getattr(self, name)}, allowed are {low} to {high}")
@@ -81,6 +82,7 @@ def cluttered_digits(
         raise ValueError(f"seed is {seed}, allowed are integers from 0 to 2**32 - 1")
 
     settings = settings or DigitsSettings()
+
     sets = {}
     for split, count in (("train", train), ("validation", validation), ("test", test)):
         if count < 0:
@@ -117,6 +119,7 @@ def _pool(seed: int, split: str) -> np.ndarray:
         members = np.flatnonzero(labels == digit)
         members = members[np.argsort(keys[members], kind="stable")]
         parts.append(members[round(low * len(members)) : round(high * len(members))])
+
     return np.sort(np.concatenate(parts))
 
 
@@ -130,8 +133,10 @@ def _make(seed: int, split: str, count: int, settings: DigitsSettings) -> Labell
 
     for i in range(count):
         words = np.random.SeedSequence((seed, zlib.crc32(split.encode()), i))
+
         # of the generator only random() is used: the plain conversion of the raw stream
         rng = np.random.Generator(np.random.Philox(words))
+
         digit = pool[_index(rng, len(pool))]
         images[i] = _compose(rng, digit, pool[pool != digit], settings)
         digits[i] = labels[digit]
@@ -192,12 +197,13 @@ def _ink(
     """
     digit_px = settings.digit_min_px
     digit_px += (settings.digit_max_px - settings.digit_min_px) * rng.random()
+
     angle = math.radians((2.0 * rng.random() - 1.0) * settings.rotation_degrees)
     cos = math.cos(angle) * 8.0 / digit_px
     sin = math.sin(angle) * 8.0 / digit_px
     turn = np.array([[cos, -sin], [sin, cos]])
-
     row, column = (side - 1) / 2.0 + shift
+
     # written out: a matrix product may round differently on another processor
     moved = np.array([cos * row - sin * column, sin * row + cos * column])
     offset = 3.5 + _PAD + source - moved

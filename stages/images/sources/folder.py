@@ -18,7 +18,7 @@ def image_folder(path: str | Path, size_px: int | None = None) -> Source:
 
     The classes are the folders of train, sorted. Images are ordered by the sha256 of their path
     below train or test, which mixes the classes and does not depend on the file system. Names that
-    start with a dot are skipped; any other file that is no image is refused rather than ignored.
+    start with a dot are skipped; any file that is not an image is refused rather than ignored.
 
     Args:
         path: the folder.
@@ -57,9 +57,11 @@ def _read(part: Path, classes: tuple[str, ...], size_px: int | None) -> Labelled
     """All images of train or test, with their labels."""
     files = _files(part, classes)
     images = np.empty((0, 0, 0, 3), dtype=np.uint8)
+
     for i, file in enumerate(files):
         check_file_bytes(file.stat().st_size, str(file))
         image = decode(file.read_bytes(), str(file), size_px)
+
         # allocated once and filled: a list of images and their stack would need twice the memory
         if i == 0:
             size_px = image.shape[0]
@@ -90,6 +92,7 @@ def _files(part: Path, classes: tuple[str, ...]) -> list[Path]:
             raise ValueError(
                 f"{file}: not an image file, allowed are {', '.join(_SUFFIXES)}: move or remove it"
             )
+
     if not files:
         raise ValueError(f"{part}: no images, wanted <class>/*.png: fill it")
 

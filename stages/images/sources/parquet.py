@@ -55,6 +55,7 @@ def parquet(path: str | Path, rows: Mapping[str, Sequence[int]] | None = None) -
         part = _read(files[name], classes, (rows or {}).get(name), size_px)
         size_px = part.images.shape[1] if len(part.labels) else size_px
         parts[name] = part
+
     return parts["train"], parts["test"], classes
 
 
@@ -73,6 +74,7 @@ def _files(root: Path, split: str) -> list[Path]:
                 f"{file} is one of {int(shard[2])} files, {len(files)} are in {root}: "
                 "complete the folder"
             )
+
     return files
 
 
@@ -101,6 +103,7 @@ def _names(file: Path) -> tuple[str, str]:
         raise ValueError(
             f"{file}: column {labels[0]} is {schema.field(labels[0]).type}, wanted integers"
         )
+
     return images[0], labels[0]
 
 
@@ -114,6 +117,7 @@ def _classes(file: Path) -> tuple[str, ...]:
         names = json.loads(metadata)["info"]["features"][label]["names"]
     except (ValueError, KeyError, TypeError):
         return tuple(str(i) for i in range(_LABEL_COLUMNS[label]))
+
     return tuple(str(name) for name in names)
 
 
@@ -157,6 +161,7 @@ def _read(
         data = tables[which]["image"][inside].as_py()
         if data is None:
             raise ValueError(f"{name}: the image has no bytes, wanted a PNG or JPEG: correct it")
+
         images.append(decode(data, name, size_px))
         size_px = images[-1].shape[0]
         check_total(len(wanted), size_px, name)
@@ -181,8 +186,8 @@ def _table(file: Path) -> pa.Table:
                 raise ValueError(
                     f"{file}: {rows:,} rows, allowed are {_MAX_ROWS:,} a file: divide it"
                 )
-            # row by row: a few bytes can stand for many large values, and only the first is ever in
-            # memory
+
+            # row by row: a few bytes can stand for many large values, one is in memory at a time
             batches = opened.iter_batches(batch_size=1, columns=[f"{image}.bytes", label])
             checked = [_checked(batch, i, file) for i, batch in enumerate(batches)]
             empty = opened.schema_arrow.empty_table().select([image, label])

@@ -66,6 +66,7 @@ def vectors(path: str | Path, shape: Sequence[int]) -> Source:
     for name, arrays in (("train.npz", train), ("test.npz", test)):
         labels = checked_labels(arrays["labels"].astype(np.int64), len(names), str(root / name))
         parts.append(Labelled(arrays["inputs"], labels))
+
     return parts[0], parts[1], names
 
 
@@ -83,6 +84,7 @@ def statistics(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     deviation = np.zeros_like(mean)
     for start in range(0, len(vectors), 4096):
         deviation += np.square(vectors[start : start + 4096] - mean).sum(axis=0)
+
     deviation = np.sqrt(deviation / len(vectors))
 
     varies = deviation > 1e-6 * np.maximum(np.abs(mean), 1e-6)
@@ -124,6 +126,7 @@ def _read(path: Path, shape: Sequence[int]) -> dict[str, np.ndarray]:
             raise ValueError(
                 f"{path} has no array '{name}': it needs inputs (n, ...) and labels (n,)"
             )
+
     return {
         **arrays,
         "inputs": _inputs(path, arrays["inputs"], shape),
@@ -143,11 +146,13 @@ def _inputs(path: Path, values: np.ndarray, shape: Sequence[int]) -> np.ndarray:
 
     with np.errstate(over="ignore"):
         inputs = values.astype(np.float32)
+
     bad = np.flatnonzero(~np.isfinite(inputs).all(axis=tuple(range(1, inputs.ndim))))
     if len(bad):
         raise ValueError(
             f"{path}: inputs of row {bad[0]} are not all finite numbers of 32 bits: correct the file"
         )
+
     return inputs
 
 
@@ -166,6 +171,7 @@ def _labels(path: Path, arrays: dict[str, np.ndarray]) -> np.ndarray:
             f"{path}: row {high[0]} has label {labels[high[0]]}, "
             f"allowed are 0 to {MOST_CLASSES - 1:,}"
         )
+
     return labels
 
 
@@ -180,4 +186,5 @@ def _names(path: Path, train: dict[str, np.ndarray]) -> tuple[str, ...]:
         raise ValueError(
             f"{path}: classes are {names.dtype} {names.shape}, allowed are names (classes,)"
         )
+
     return tuple(names.tolist())

@@ -109,6 +109,7 @@ class Cluster(Executor):
 
         # Join, and check every node
         self._ray = connected(address)
+
         try:
             has_gpu = any(
                 node["Alive"] and node["Resources"].get("GPU", 0) >= 1 for node in self._ray.nodes()
@@ -127,6 +128,7 @@ class Cluster(Executor):
         share: dict[str, float] = {"num_cpus": 1}
         if self._gpus:
             share = {"num_gpus": part_of_gpu(trials_per_gpu), "num_cpus": 0}
+
         self._task = self._ray.remote(
             **share, max_calls=1, max_retries=SYSTEM_RETRIES, scheduling_strategy="SPREAD"
         )(cluster_task.run_trial)
@@ -153,6 +155,7 @@ class Cluster(Executor):
             stale = cluster_task.token_of(cluster_task.owner_of(beats))
             trial = _Trial(future, beats, work, stale, self._nodes.silent)
             self._flying[self._begin(trial)] = trial
+
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -160,12 +163,14 @@ class Cluster(Executor):
         with self._lock:
             closed = self._closing
             self._closing = True
+
         self._thread.join()
         if closed:
             return
 
         for ref in self._flying:
             self._ray.cancel(ref, force=True)
+
         left: list[Any] = []
         if self._flying:
             left = self._ray.wait(list(self._flying), num_returns=len(self._flying), timeout=5)[1]
@@ -178,6 +183,7 @@ class Cluster(Executor):
                 cluster_task.disown(trial.beats)
             else:
                 shutil.rmtree(trial.beats, ignore_errors=True)
+
         self._flying.clear()
         self._leave()
 
@@ -199,6 +205,7 @@ class Cluster(Executor):
             ValueError: the cluster has no CPU or GPU for trials.
         """
         have = self._nodes.have()
+
         if self._gpus:
             slots = have * self._per_gpu
             kind = "GPU"
@@ -238,6 +245,7 @@ class Cluster(Executor):
                 # Results
                 with self._lock:
                     refs = list(self._flying)
+
                 if refs:
                     for ref in self._ray.wait(refs, timeout=POLL_SECONDS)[0]:
                         self._settle(ref)
@@ -267,6 +275,7 @@ class Cluster(Executor):
         for trial in self._flying.values():
             cluster_task.disown(trial.beats)
             trial.future.set_exception(error)
+
         self._flying.clear()
         self._leave()
 
@@ -282,6 +291,7 @@ class Cluster(Executor):
             value = self._told(error)
 
         shutil.rmtree(trial.beats, ignore_errors=True)
+
         if good:
             trial.future.set_result(value)
         else:
@@ -290,10 +300,12 @@ class Cluster(Executor):
     def _told(self, error: Exception) -> Exception:
         """What Ray says of a trial that it gave up, as one line on what to do."""
         what = "trials_per_gpu" if self._gpus else "slots"
+
         if isinstance(error, self._ray.exceptions.OutOfMemoryError):
             return OSError(
                 f"a node of the Ray cluster ran out of memory ({line(error)}): lower execution.{what}"
             )
+
         return ChildProcessError(
             f"a trial's process died {SYSTEM_RETRIES + 1} times on the Ray cluster ({line(error)}; "
             f"a lack of memory is often the reason: lower execution.{what}, "
@@ -317,6 +329,7 @@ class Cluster(Executor):
 
         with self._lock:
             flying = dict(self._flying)
+
         for ref, trial in flying.items():
             owner = cluster_task.owner_of(trial.beats)
             if cluster_task.token_of(owner) in ("", trial.stale):
@@ -351,6 +364,7 @@ class Cluster(Executor):
 
         # Replace its process
         dead = self._nodes.dead(node)
+
         if trial.question is not None:
             answered, killed = self._nodes.answer(trial.question)
             if killed:  # Ray notices, and runs it again
@@ -361,6 +375,7 @@ class Cluster(Executor):
                 self._again(ref, trial, token, node)
         elif now - trial.since > (self._grace if dead else self._patience):
             trial.kills += 1
+
             if trial.kills > RETRIES:
                 self._give_up(ref, trial)
             elif dead:

@@ -41,12 +41,14 @@ def connected(address: str) -> Any:
 
     _check_address(address)
     ray.cloudpickle.register_pickle_by_value(cluster_task)
+
     fault = _join(ray, address)
     if fault:
         raise ValueError(
             f"cannot join the Ray cluster at {address} ({fault}): "
             "run on one of its nodes, with the Ray and Python that it has"
         )
+
     return ray
 
 

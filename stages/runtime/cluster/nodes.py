@@ -43,9 +43,11 @@ class Nodes:
         self._every = every
         self._grace = grace
         self._kind = "GPU" if gpus else "CPU"
+
         # of one function, which Ray sends to the head once: later that could block
         self._task = ray.remote(num_cpus=0, max_calls=1, max_retries=0)(cluster_task.called)
         self._strategies = importlib.import_module("ray.util.scheduling_strategies")
+
         self._open: dict[Any, tuple[str, float]] = {}
         self.silent: frozenset[str] = frozenset()
 
@@ -58,6 +60,7 @@ class Nodes:
     def close(self) -> None:
         """Before Ray is shut down: a later look at its nodes would start a cluster."""
         self._closed.set()
+
         # the lock is held while the head is asked; one that is dead never answers
         if self._lock.acquire(timeout=5):
             self._lock.release()
@@ -82,6 +85,7 @@ class Nodes:
         names = {
             node["NodeID"]: node["NodeManagerAddress"] for node in self._listed if self._fits(node)
         }
+
         probe = folder / uuid.uuid4().hex / "probe"
         probe.parent.mkdir(parents=True)
         probe.touch()
@@ -105,6 +109,7 @@ class Nodes:
                 f"node {asked[silent[0]]} of the Ray cluster has not answered in {CHECK_SECONDS:.0f} s: "
                 "stop Ray on it, or start it again, and run again"
             )
+
         faults = [fault for fault in lines if fault]
         if faults:
             raise ValueError(faults[0])
@@ -131,6 +136,7 @@ class Nodes:
         """Whether there is an answer, and the answer; None if Ray has given the question up."""
         if not self._ray.wait([question], timeout=0)[0]:
             return False, None
+
         self._open.pop(question, None)
         try:
             return True, self._ray.get(question)
@@ -174,6 +180,7 @@ class Nodes:
             start = "nodes"
         else:
             return None
+
         return f"{what} for {patience:.0f} s: finished trials are kept; start {start} again and run again"
 
     def _fits(self, node: dict[str, Any]) -> bool:
@@ -203,6 +210,7 @@ class Nodes:
             with self._lock:
                 if self._closed.is_set():
                     return
+
                 try:
                     self._listed = self._ray.nodes()
                     self._heard = time.monotonic()

@@ -101,6 +101,7 @@ def enter(project: Project, node: str) -> None:
     # Code
     here = code_of(project.root)
     there = project.files
+
     differ = sorted(
         name for name in here.keys() | there.keys() if here.get(name) != there.get(name)
     )
@@ -154,6 +155,7 @@ def check(project: Project, node: str, probe: Path) -> str | None:
             f"node {node} does not see what the driver writes into {project.folder}: "
             "the project must lie on a file system that all nodes share"
         )
+
     return None if project.scratch is None else scratch_fault(Path(project.scratch), node)
 
 
@@ -166,6 +168,7 @@ def scratch_fault(folder: Path, node: str) -> str | None:
             return None
     except OSError as error:
         why = str(error)
+
     return (
         f"execution.scratch is {folder}, which node {node} cannot use ({why}): "
         "name a folder on its own disk, or set it to null"
@@ -237,6 +240,7 @@ def beating(folder: Path, node: str, seconds: float) -> Iterator[None]:
     done = threading.Event()
     thread = threading.Thread(target=_beat, args=(folder, token, seconds, done), daemon=True)
     thread.start()
+
     if waits:
         time.sleep(3 * seconds)
 
@@ -266,9 +270,11 @@ def _may_live(folder: Path, node: str) -> bool:
 def _beat(folder: Path, token: str, seconds: float, done: threading.Event) -> None:
     """In a thread: a sign of life every `seconds`; ends the process if another owns the folder."""
     count = 0
+
     while True:
         with contextlib.suppress(OSError):
             (folder / token).write_text(str(count), encoding="utf-8")
+
         count += 1
         if done.wait(seconds):
             return
@@ -279,6 +285,7 @@ def _beat(folder: Path, token: str, seconds: float, done: threading.Event) -> No
             ours = False
         except (OSError, ValueError):
             continue
+
         if not ours:
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -318,6 +325,7 @@ def kill(pid: int, since: str, seconds: float) -> bool:
     while born(pid) == since:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+
         if time.monotonic() > deadline:
             return False
         time.sleep(0.05)

@@ -1,5 +1,4 @@
-"""Faults inside a running stage, for the tests in tests/faults; on PYTHONPATH Python imports it
-before anything else.
+"""Faults inside a running stage; on PYTHONPATH Python imports this before anything else.
 
 MIMICNETS_FAULT is "POINT ACTION NUMBER MARKER": at the NUMBER-th time (from 1, all processes
 together) that POINT is reached, ACTION happens, once: the file MARKER is made first, and whoever
@@ -7,7 +6,8 @@ finds it does nothing.
 
 Points (a word after a colon has to be in the path that is written):
 
-- `write:WORD`: half of a file is written to its temporary file; `rename:WORD`: all of it, not yet under its name
+- `write:WORD`: half of a file is written to its temporary file
+- `rename:WORD`: all of it is written, not yet under its name
 - `journal`: half of a journal's line is written
 - `link:WORD`: an output is about to be put in its place
 - `epoch`: a trial has finished an epoch; `trial`: a trial's result is on disk, the journal does not know it

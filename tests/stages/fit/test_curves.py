@@ -1,6 +1,4 @@
-"""Curves of trials while they are trained: DVCLive's and TensorBoard's files; results do not depend
-on them.
-"""
+"""Curves of trials during training, DVCLive's and TensorBoard's; no result depends on them."""
 
 from __future__ import annotations
 
@@ -58,7 +56,7 @@ def test_curves_go_on_where_the_trial_does(
     assert run(kind, EPOCHS[:2]) == EPOCHS[:2] and read(kind) == EPOCHS[:2]
     assert run(kind, EPOCHS[2:]) == EPOCHS[2:] and read(kind) == EPOCHS, "from a checkpoint"
     again = [(0, 3.0, 0.5)]
-    assert run(kind, again) == again and read(kind) == again, "anew"
+    assert run(kind, again) == again and read(kind) == again, "fresh"
 
 
 def test_a_curve_is_there_while_the_trial_runs(

@@ -28,9 +28,7 @@ def drops(every: int | None, count: int = 400) -> list[float]:
 
 
 def naive(errors: Sequence[float], max_epochs: int | None) -> tuple[list[int], int, str | None]:
-    """The rules of section 2.6 from the whole history anew at each epoch: reductions, last epoch,
-    why.
-    """
+    """The rules of section 2.6, from the whole history at each epoch: reductions, last, why."""
     cuts: list[int] = []
     t = -1
     for t in range(len(errors)):

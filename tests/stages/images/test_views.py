@@ -135,9 +135,7 @@ def test_planes_of_other_images_are_refused(wrong: np.ndarray) -> None:
 
 @pytest.mark.parametrize("jitter", [PAPER, OFF])
 def test_crops_at_the_end_of_the_last_image(jitter: Jitter) -> None:
-    """Crops are read as windows of flat memory; none may reach beyond it, or into the next
-    image.
-    """
+    """Crops are windows of flat memory; none reaches beyond it or into the next image."""
     images, draws, index = pixels(3), every_crop(2), np.zeros(570, np.int64)
     wanted = Views(images, "cpu", jitter)(index, draws)
     for resident_bytes in (0, 2**30):

@@ -28,9 +28,7 @@ def test_features_are_flattened_by_channel_row_column() -> None:
 
 @pytest.mark.parametrize("family", ["conv4", "conv1-plain", "snn-2014", "cnn-2014"])
 def test_a_relu_behind_the_pool_is_the_same_net(family: str) -> None:
-    """Outputs and gradients, bit by bit, of the order that the paper prints: convolution, ReLU,
-    pool.
-    """
+    """Bit by bit the outputs and gradients of convolution, ReLU, pool, as the paper prints."""
     net = initialised(build_student(small(family)))
     printed: list[tuple[str, nn.Module]] = []
     for name, module in net.named_children():

@@ -19,9 +19,7 @@ from tests.helpers.nets import ADDED, images, initialised, names, small, torch_c
 def by_hand(
     family: str, widths: Sequence[int], dependent: int, classes: int, size_px: int
 ) -> nn.Sequential:
-    """The same net from torch's own modules, for (n, 3, size_px, size_px); torch infers the inputs
-    of linear layers.
-    """
+    """The same net from torch's own lazy modules, for (n, 3, size_px, size_px)."""
 
     def conv(inputs: int, filters: int, stride: int) -> list[nn.Module]:
         return [nn.Conv2d(inputs, filters, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, stride)]

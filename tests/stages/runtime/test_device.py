@@ -43,8 +43,7 @@ def test_bf16_without_its_instructions_is_refused(monkeypatch: pytest.MonkeyPatc
 
 
 def test_freed_memory_is_kept(device: torch.device) -> None:
-    """In a process of its own: blocks that are freed and asked for again cost no page faults in the
-    end.
+    """In its own process: blocks that are freed and asked for again cost no page faults.
 
     The first few may lie at new places, since what is free has to hold their alignment too.
     """

@@ -40,7 +40,7 @@ entry.run(main)
         ("stop", 130, "stopped; run 'dvc repro' to resume\n"),
     ],
 )
-def test_door_ends_with_one_line(tmp_path: Path, what: str, code: int, line: str) -> None:
+def test_stage_ends_with_one_line(tmp_path: Path, what: str, code: int, line: str) -> None:
     done = python(DOOR, what, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (code, line)
     details = tmp_path / "work" / "last-error.txt"
@@ -51,7 +51,7 @@ def test_door_ends_with_one_line(tmp_path: Path, what: str, code: int, line: str
         )
 
 
-def test_door_shows_tracebacks_of_bugs_and_when_asked(
+def test_stage_shows_tracebacks_of_bugs_and_when_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = python(DOOR, "bug", cwd=tmp_path)
@@ -61,13 +61,13 @@ def test_door_shows_tracebacks_of_bugs_and_when_asked(
     assert done.returncode == 1 and "Traceback" in done.stderr
 
 
-def test_door_in_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+def test_stage_in_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "work").write_text("a file is in the way")
     done = python(DOOR, "file", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (1, "error: x.json not found\n")
 
 
-def test_door_exits_143_on_sigterm(tmp_path: Path) -> None:
+def test_stage_exits_143_on_sigterm(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", DOOR, "wait"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}

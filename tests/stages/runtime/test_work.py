@@ -26,8 +26,8 @@ def data(tmp_path: Path) -> Path:
 def test_key_changes_with_settings_code_and_inputs(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def key(settings: dict[str, Any], inputs: list[Path], door: str = entry.__file__) -> str:
-        with work_folder("stage", settings, inputs, door, tmp_path / "work") as folder:
+    def key(settings: dict[str, Any], inputs: list[Path], file: str = entry.__file__) -> str:
+        with work_folder("stage", settings, inputs, file, tmp_path / "work") as folder:
             return folder.name
 
     base = key({"seed": 1}, [data])

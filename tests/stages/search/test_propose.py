@@ -25,9 +25,7 @@ def cube(d: int) -> Space:
 
 
 def test_sobol_start_is_pinned() -> None:
-    """The same on any machine. After a wanted change of the sequence, print these again and replace
-    them.
-    """
+    """The same on any machine. After a wanted change, print these again and replace them."""
     golden = {
         0: {"lr": 0.0108128, "momentum": 0.799497, "width": 41},
         1: {"lr": 0.00761875, "momentum": 0.858411, "width": 7},
@@ -111,9 +109,7 @@ def test_a_proposal_depends_on_what_is_pending_the_seed_and_the_trial() -> None:
 
 
 def test_believing_all_at_once_is_believing_one_after_the_other() -> None:
-    """A point at the posterior mean moves that mean nowhere, so the order of beliefs does not
-    matter.
-    """
+    """A point at the posterior mean does not move it: the order of beliefs does not matter."""
     rng = np.random.default_rng(0)
     x, waiting, places = (rng.random((count, 3)) for count in (12, 6, 50))
     y = np.sin(5 * x).sum(axis=1)
@@ -250,9 +246,7 @@ def test_log_of_the_improvement_far_from_any() -> None:
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning:GPy")
 def test_acquisition_is_searched_around_the_incumbents() -> None:
-    """Late in a search in many dimensions, GPyOpt's own optimiser starts at random points only and
-    ends lower.
-    """
+    """Late in many dimensions, GPyOpt's own optimiser starts at random and ends lower."""
     from GPyOpt.core.task.space import Design_space
     from GPyOpt.optimization import AcquisitionOptimizer
 

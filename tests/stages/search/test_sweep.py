@@ -330,9 +330,7 @@ def test_killed_at_random_moments_and_resumed(driven: Path, tmp_path: Path) -> N
 def test_no_process_outlives_the_driver(
     engine: str, how: str, driven: Path, tmp_path: Path
 ) -> None:
-    """Ctrl-C goes to the whole group, as a terminal sends it; the sweep then goes on from its
-    journal.
-    """
+    """Ctrl-C goes to the whole group, as from a terminal; the sweep resumes from its journal."""
     process = start(tmp_path, engine, 30.0)
     assert until(lambda: len(begun(tmp_path)) == (2 if engine == "local" else 1))
     pids = {int(pid) for _, pid, _, _ in begun(tmp_path)}

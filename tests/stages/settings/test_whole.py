@@ -214,7 +214,7 @@ BAD = [
     ("draw/figure_row", 5, "unknown key 'draw.figure_row'", "'figure_rows'"),
 ]
 ALLOWED = {"teachers/space/C1/integer", "hard_rows/conv2/boxes"}
-"""Leaves above that are no fault: the search takes them, or the families' own defaults hold."""
+"""Leaves above that are not faults: the search takes them, or the families' own defaults hold."""
 
 
 @pytest.mark.parametrize(

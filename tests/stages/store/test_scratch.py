@@ -71,7 +71,7 @@ def test_a_damaged_copy_is_made_again(tmp_path: Path, copies: Path, what: str) -
     assert path.read_bytes() == whole
 
 
-def test_a_transfer_set_made_anew_has_copies_of_its_own(tmp_path: Path, copies: Path) -> None:
+def test_a_transfer_set_made_again_has_copies_of_its_own(tmp_path: Path, copies: Path) -> None:
     before = transfer_set(tmp_path)[0]
     scratch.read_copy(copies, tmp_path / "augmented", 0, None)
     folder = tmp_path / "augmented"

@@ -1,6 +1,4 @@
-"""The engine `ray` on a cluster of three nodes on this machine: the same bytes, whatever dies or
-freezes.
-"""
+"""The engine `ray` on three nodes of this machine: the same bytes, whatever dies."""
 
 from __future__ import annotations
 
@@ -57,9 +55,7 @@ HEALTH = {
 
 
 class Nodes:
-    """A cluster of processes of `ray start`: a head without CPUs, and nodes that a test can
-    kill.
-    """
+    """A cluster by `ray start`: a head without CPUs, and nodes that a test can kill."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.nodes = folder, {}
@@ -154,9 +150,7 @@ class Nodes:
 
 
 def free_port() -> int:
-    """Outside the range from which the system gives ports to others, Ray's own processes among
-    them.
-    """
+    """A port outside the range from which the system, and so Ray, gives ports to others."""
     for port in random.Random(os.getpid()).sample(range(20_000, 32_000), 100):
         with socket.socket() as free, contextlib.suppress(OSError):
             free.bind(("", port))
@@ -323,7 +317,7 @@ def test_a_cluster_that_is_not_there(address: str, message: str, here: Path) -> 
 
 
 def test_something_that_is_no_cluster_is_left_after_a_while(here: Path) -> None:
-    """In a process of its own: Ray goes on trying in it."""
+    """In a process of its own: Ray keeps trying in it."""
     code = (
         "import socket; from stages.runtime.cluster import executor, join\n"
         "join.CONNECT_SECONDS = 4\n"
@@ -370,13 +364,19 @@ def test_a_node_that_lacks_something(
     mine = cluster_task.project_here()
     if what == "root":
         other(monkeypatch, root=here / "nowhere")
-        message = r"node [\d.]+ has no .*nowhere/stages: the project must lie at the same absolute path on every node"
+        message = (
+            r"node [\d.]+ has no .*nowhere/stages: "
+            "the project must lie at the same absolute path on every node"
+        )
     elif what == "folder":
         other(monkeypatch, folder=here / "nowhere")
         message = "has no .*nowhere: the project must lie"
     elif what == "code":
         other(monkeypatch, files={**mine.files, "stages/teachers.py": "0"})
-        message = r"has other code in .* than the driver: stages/teachers.py differs \(1 such files\): bring it to"
+        message = (
+            r"has other code in .* than the driver: "
+            r"stages/teachers.py differs \(1 such files\): bring it to"
+        )
     elif what == "more code":
         other(monkeypatch, files={**mine.files, "stages/new.py": "0"})
         message = "stages/new.py is on one side only"
@@ -421,7 +421,8 @@ def python(code: str, folder: Path) -> subprocess.Popen[str]:
 
 def drive(folder: Path, nodes: Nodes, waits: bool = True) -> subprocess.Popen[str]:
     return python(
-        f"from tests.helpers import cluster_jobs; cluster_jobs.drive({str(folder)!r}, {nodes.address!r}, {waits})",
+        "from tests.helpers import cluster_jobs; "
+        f"cluster_jobs.drive({str(folder)!r}, {nodes.address!r}, {waits})",
         folder,
     )
 
@@ -460,7 +461,7 @@ def test_a_trial_that_dies_or_freezes_each_time_is_given_up(
     "how", ["kill", "ctrl-c", pytest.param("terminate", marks=pytest.mark.slow)]
 )
 def test_no_trial_outlives_the_driver(how: str, nodes: Nodes, here: Path) -> None:
-    """And the sweep goes on from its journal, no trial lost or doubled."""
+    """And the sweep resumes from its journal, no trial lost or doubled."""
     process = drive(here, nodes)
     assert until(lambda: len(begun(here)) == 2, 60), process.kill() or process.communicate()
     pids = [int(line[1]) for line in begun(here)]
@@ -529,9 +530,7 @@ def runs_of(trial: str, folder: Path) -> list[list[str]]:
 def check_frozen(
     nodes: Nodes, here: Path, executor: Cluster, plain: dict[str, bytes], seconds: float
 ) -> None:
-    """Freeze a node whole, thaw it when its trial has begun elsewhere: that one counts, and
-    once.
-    """
+    """Freeze a node, thaw it when its trial runs elsewhere: that one counts, and once."""
     with sweeping(here, executor):
         there = a_trial_on(nodes, "c", here)
         struck = time.monotonic()
@@ -590,7 +589,7 @@ def test_a_node_that_freezes_with_the_patience_of_real_runs(
 def test_a_node_of_which_only_ray_freezes(
     plain: dict[str, bytes], nodes: Nodes, here: Path
 ) -> None:
-    """The head gives it up; trials that run there go on and count."""
+    """The head gives it up; trials that run there continue and count."""
     nodes.ensure("c")
     raylet = next(
         pid
@@ -642,7 +641,8 @@ def test_a_cluster_without_a_node_for_trials_ends_the_run(nodes: Nodes, here: Pa
         nodes.kill("gpus")
         errors = [job.exception(60) for job in jobs]
         print(
-            f"a run ended {time.monotonic() - struck:.1f} s after its last node, 3 of them the wait for another"
+            f"a run ended {time.monotonic() - struck:.1f} s after its last node, "
+            "3 of them the wait for another"
         )
         with pytest.raises(OSError, match="has had no node that can run trials for 3 s"):
             executor.submit(cluster_jobs.gpu)
@@ -688,7 +688,7 @@ def two_nodes(folder: Path) -> Iterator[Nodes]:
 
 @pytest.mark.slow
 def test_a_head_that_dies_ends_the_run(here: Path) -> None:
-    """In one line and with all trials; a run on another cluster goes on."""
+    """In one line and with all trials; a run on another cluster continues."""
     with two_nodes(here) as nodes:
         process = drive(here, nodes)
         assert until(lambda: len(begun(here)) == 2, 60), process.kill() or process.communicate()
@@ -700,8 +700,8 @@ def test_a_head_that_dies_ends_the_run(here: Path) -> None:
         print(f"the driver ended {time.monotonic() - struck:.1f} s after its head")
         _, errors = process.communicate()
         assert errors.strip().splitlines()[-1] == (
-            f"OSError: the head of the Ray cluster at {nodes.address} has not answered for 60 s: finished trials are "
-            "kept; start the cluster again and run again"
+            f"OSError: the head of the Ray cluster at {nodes.address} has not answered for 60 s: "
+            "finished trials are kept; start the cluster again and run again"
         )
     with two_nodes(here) as nodes:
         process = drive(here, nodes)
@@ -867,7 +867,7 @@ def test_a_cell_has_the_same_bytes_as_in_one_process(
 
 
 def in_folder(folder: Path) -> list[int]:
-    """Processes that work there: doors, DVC and trials."""
+    """Processes that work there: stages, DVC and trials."""
     found = []
     for pid in processes():
         with contextlib.suppress(OSError):
@@ -877,9 +877,7 @@ def in_folder(folder: Path) -> list[int]:
 
 
 def outcome(folder: Path) -> dict[str, Any]:
-    """All metrics, and the hashes of all outputs; the stages of dvc.lock are in the order in which
-    they ran.
-    """
+    """All metrics, and the hashes of all outputs, whatever the order of stages in dvc.lock."""
     metrics = {
         str(path.relative_to(folder)): path.read_bytes()
         for path in (folder / "metrics").rglob("*.*")
@@ -930,6 +928,6 @@ def test_ctrl_c_during_dvc_repro_leaves_nothing_and_loses_nothing(
     before = journal.read_bytes()
     assert 1 <= len(done()) < 4
     assert "teachers" in ran(dvc(stopped, "repro"))
-    assert journal.read_bytes().startswith(before), "it began anew"
+    assert journal.read_bytes().startswith(before), "it began from scratch"
     assert outcome(stopped) == outcome(whole)
     assert list((stopped / "work/beats").iterdir()) == []
