@@ -4,7 +4,7 @@
   beside the time that they would take if nothing but the trials took any. Trials of a real sweep
   take minutes; these take `--seconds`.
 - ask: one suggestion of the search in 18 dimensions after n results with n - 1 trials in flight,
-  and from these times how busy 8, 64 and 512 slots would be: the loop of stages/search/sweep.py in
+  and from these times how busy 8, 64 and 512 slots would be: the loop of stages/search/ask_tell.py in
   simulated time, trials of 5 minutes on average that take between half and one and a half times as
   long. With as much lag as slots a short trial's slot waits for the longest one before it; with
   twice as much there is nearly always another trial.
@@ -33,9 +33,9 @@ from threadpoolctl import threadpool_limits
 from benchmarks.measure import Row, cpu_seconds, main
 from benchmarks.search import PROBLEMS, Problem, regret, regret_ratio
 from stages.runtime.executors import Local
+from stages.search.ask_tell import run
 from stages.search.journal import Journal
 from stages.search.propose import Settings, ask, sobol_point
-from stages.search.sweep import run
 
 PARTS = ("slots", "ask", "lag")
 LAGS = (4, 8, 16)
@@ -52,7 +52,10 @@ def sleep(seconds: float, i: int, params: dict[str, Any], seed: int) -> dict[str
 def slept(slots: int, trials: int, seconds: float) -> float:
     """Seconds that a sweep takes with so many slots and as much lag."""
     problem = PROBLEMS[1]
-    with tempfile.TemporaryDirectory() as folder, Local(slots, ["stages.search.sweep"]) as executor:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Local(slots, ["stages.search.ask_tell"]) as executor,
+    ):
         # Until the server of the processes has its imports.
         for ready in [executor.submit(abs, 0) for _ in range(slots)]:
             ready.result()
@@ -109,7 +112,7 @@ def suggestion(count: int, turns: int) -> list[float]:
 
 
 def busy(slots: int, lag: int, trials: int, ask_seconds: float, rng: np.random.Generator) -> float:
-    """Share of the time in which slots work: the loop of stages/search/sweep.py in simulated time.
+    """Share of the time in which slots work: the loop of stages/search/ask_tell.py in simulated time.
 
     The loop asks for trial i when the result of trial i - lag is in, one at a time, and starts it
     when a slot is free. Counted from the first start until fewer trials are left than there are

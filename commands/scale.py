@@ -16,8 +16,8 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from commands.sizing.cost import cells, devices, in_words, lines
+from commands.sizing.jobs import classes_of, jobs, parts
 from commands.sizing.scales import compose, names
-from commands.sizing.work import classes_of, jobs, parts
 from stages.images.sources.labelled import FEWEST_CLASSES, MOST_CLASSES
 from stages.runtime import entry
 from stages.settings import common

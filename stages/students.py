@@ -21,7 +21,7 @@ from typing import Any
 from stages.fit.curves import check_log
 from stages.runtime import entry
 from stages.runtime.work import work_folder
-from stages.search.sweep import TrialRow, top
+from stages.search.ask_tell import TrialRow, top
 from stages.settings.groups import GROUPS, CellName
 from stages.store.atomic import link_or_copy
 from stages.store.ensemble_manifest import EnsembleManifest, member_path
@@ -31,11 +31,18 @@ from stages.store.prepared import read_test
 from stages.store.shards import check_pairs, first_members
 from stages.trials.cell import Cell, seed_of, set_up
 from stages.trials.folder import TrialFolder, total_seconds
-from stages.trials.job import Tested
+from stages.trials.shared import Tested
 from stages.trials.sweep import SweepResult, run_sweep
-from stages.trials.tables import write_curves, write_metrics, write_retrained
+from stages.trials.tables import (
+    END_COLUMNS,
+    FAMILY,
+    STUDENT_COLUMNS,
+    write_curves,
+    write_metrics,
+    write_retrained,
+)
 
-PRELOAD = ("stages.trials.student_trial", "stages.search.sweep", "stages.trials.cell")
+PRELOAD = ("stages.trials.student_trial", "stages.search.ask_tell", "stages.trials.cell")
 
 
 # What runs in processes of its own. These functions travel there by name and import torch there, so
@@ -76,14 +83,13 @@ def write_outputs(cell: Cell, result: SweepResult) -> None:
     write_curves(out / "curves.json", result.rows)
     more = write_members(cell, result.rows, out) if cell.keep else {}
 
-    ends = ("best_epoch", "epochs", "why", "reason")
     hyperparameters = sorted({**cell.fixed, **best.params})
     write_metrics(
         stem,
         result.rows,
         tested=result.tested.trials,
-        fixed={**cell.fixed, "family": cell.family},
-        columns=("params", "widths", "dependent", *ends, "test_sha256", *hyperparameters, "family"),
+        fixed={**cell.fixed, FAMILY: cell.family},
+        columns=(*STUDENT_COLUMNS, *hyperparameters, FAMILY),
         more=more,
     )
 
@@ -91,7 +97,7 @@ def write_outputs(cell: Cell, result: SweepResult) -> None:
         stem.with_name(f"{stem.name}.retrained.csv"),
         result.retrained,
         result.tested.retrained,
-        columns=(*ends, "test_sha256"),
+        columns=(*END_COLUMNS, "test_sha256"),
     )
 
 

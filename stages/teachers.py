@@ -25,15 +25,15 @@ from stages.store.atomic import link_or_copy
 from stages.store.manifest import fresh_folder, write_manifest
 from stages.store.prepared import PreparedManifest
 from stages.trials.folder import TrialFolder, total_seconds
-from stages.trials.job import Tested
+from stages.trials.shared import Tested
 from stages.trials.sweep import SweepResult, run_sweep
-from stages.trials.tables import write_curves, write_metrics
+from stages.trials.tables import TEACHER_COLUMNS, write_curves, write_metrics
 from stages.trials.teacher import TeacherJob
 
 PREPARED = Path("data/prepared")
 OUT = Path("data/teachers")
 METRICS = Path("metrics")
-PRELOAD = ("stages.trials.teacher_trial", "stages.search.sweep", "stages.settings.teachers")
+PRELOAD = ("stages.trials.teacher_trial", "stages.search.ask_tell", "stages.settings.teachers")
 
 
 # What runs in processes of its own. These functions travel there by name and import torch there, so
@@ -82,13 +82,12 @@ def write_outputs(job: TeacherJob, result: SweepResult) -> None:
     write_manifest(out, {"trials": trials})
 
     # The table.
-    ends = ("best_epoch", "epochs", "why", "reason")
     write_metrics(
         METRICS / "teachers",
         result.rows,
         tested=result.tested.trials,
         fixed=job.fixed,
-        columns=("params", "widths", *ends, *sorted(job.section.space)),
+        columns=(*TEACHER_COLUMNS, *sorted(job.section.space)),
     )
 
 

@@ -16,7 +16,7 @@ from commands.pipeline import overview
 from commands.pipeline.board import Board
 from commands.pipeline.jobs import Ended, Running
 from commands.pipeline.state import State
-from commands.sizing import work
+from commands.sizing import jobs
 
 TABLE_SECONDS = 5.0
 LAST_LINES = 15
@@ -106,7 +106,7 @@ def best(params: dict[str, Any], name: str) -> str:
 
 def costs(params: dict[str, Any], names: Sequence[str]) -> dict[str, float]:
     """Operations of each cell, see `scale --cost --cells`; `names` are DVC's, as the keys are."""
-    known = {job.cell.dvc: job.flops for job in work.jobs(params)[0] if job.cell}
+    known = {job.cell.dvc: job.flops for job in jobs.jobs(params)[0] if job.cell}
     return {name: known.get(name, 0.0) for name in names}
 
 

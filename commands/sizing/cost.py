@@ -1,7 +1,7 @@
 """What a scale will cost before it is run: operations, bytes, and hours at measured rates.
 
-Imports no torch. The rates are in rates.json beside this file; `python -m benchmarks.rates --write`
-measures them.
+Imports no torch. What is to be computed is counted in jobs.py. The rates are in rates.json beside
+this file; `python -m benchmarks.rates --write` measures them.
 """
 
 from __future__ import annotations

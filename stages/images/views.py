@@ -2,7 +2,8 @@
 
 Order: HSV jitter of the uint8 original, mirror, crop and spline, clip, one rounding. Assumption
 (15). The jitter comes first because the hue of a pixel that the spline has made nearly grey is
-arbitrary. Everything between the two uint8 images is float64: rounding then hides the last bits,
+arbitrary; it is done pixel by pixel, so that windows are cut out before it and only what a crop
+shows is jittered. Everything between the two uint8 images is float64: rounding then hides the last bits,
 and the bytes do not depend on chunk size, thread count or device.
 """
 

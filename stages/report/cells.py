@@ -14,7 +14,7 @@ from stages.nets.families import FAMILIES
 from stages.settings.groups import CellName, Group
 from stages.settings.students import cells, row
 from stages.settings.sweeps import REPORTED_TRIALS
-from stages.trials.tables import RETRAINED_COLUMNS
+from stages.trials.tables import FAMILY, RETRAINED_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -117,10 +117,10 @@ def read_cell(metrics: Path, name: CellName) -> CellResult:
 
 def _family(stem: Path, trials: pd.DataFrame) -> str:
     """What the column `family` says; empty where there is no such column."""
-    if "family" not in trials:
+    if FAMILY not in trials:
         return ""
 
-    names = [str(name) for name in trials["family"].unique()]
+    names = [str(name) for name in trials[FAMILY].unique()]
     if len(names) != 1 or names[0] not in FAMILIES:
         raise ValueError(
             f"{stem.parent / stem.name}.csv is damaged (column family says {', '.join(names)}, "

@@ -75,7 +75,7 @@ class Journal:
             different = ", ".join(_differing(stored, header))
             raise ValueError(
                 f"{path} belongs to another search (other {different}): move or "
-                "delete that file to begin anew"
+                "delete that file to start over"
             )
 
         for number, entry in enumerate(entries, 1):
@@ -134,7 +134,7 @@ class Journal:
 
     def _damaged(self, number: int, why: object) -> ValueError:
         return ValueError(
-            f"{self.path}, line {number} is damaged ({why}): move or delete the file to begin anew"
+            f"{self.path}, line {number} is damaged ({why}): move or delete the file to start over"
         )
 
 

@@ -1,4 +1,7 @@
-"""A budget of parameters, as it is written."""
+"""A budget of parameters, as it is written: "1M", "3.16M", 250000.
+
+Which widths meet a budget, and which budget is too small for a net, is in stages/nets/budget.py.
+"""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
     if not isinstance(manifest, dict):
         raise ValueError(
-            f"{folder / 'manifest.json'} is no manifest: delete {folder} and run 'dvc repro' again"
+            f"{folder / 'manifest.json'} is not a manifest: delete {folder} and run 'dvc repro' again"
         )
 
     return manifest

@@ -204,7 +204,7 @@ def _open(path: Path, arrays: bool = False) -> tuple[dict[str, Any], dict[str, n
         if _text_hash(meta["header"]) != meta["header_sha256"]:
             raise ValueError("its header does not match its checksum")
         if not isinstance(meta["header"], dict):
-            raise ValueError("its header is no mapping")
+            raise ValueError("its header is not a mapping")
 
         return {"header": meta["header"], "sha256": meta["sha256"]}, _arrays(path) if arrays else {}
     except (

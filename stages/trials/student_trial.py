@@ -19,7 +19,7 @@ from stages.store.predictions import fingerprint, write_test_logits
 from stages.store.prepared import read_test
 from stages.trials.cell import Cell
 from stages.trials.folder import TrialFolder
-from stages.trials.job import Tested
+from stages.trials.shared import Tested
 from stages.trials.student_data import feed
 from stages.trials.training import UntrainedNet, train_trial
 

@@ -14,14 +14,14 @@ from typing import Any, TypeVar
 
 from stages.runtime.engines import Engine, from_settings
 from stages.runtime.environment import describe, record
+from stages.search.ask_tell import RankedRow, TrialRow, best, retrain, run, top
 from stages.search.journal import Journal
 from stages.search.propose import Settings
 from stages.search.space import Space
-from stages.search.sweep import RankedRow, TrialRow, best, retrain, run, top
 from stages.settings.sweeps import REPORTED_TRIALS
 from stages.trials.folder import TrialFolder
-from stages.trials.job import SweepJob, Tested
 from stages.trials.progress import SweepProgress
+from stages.trials.shared import SweepJob, Tested
 
 Job = TypeVar("Job", bound=SweepJob)
 Train = Callable[[Job, int, dict[str, Any], int], dict[str, Any]]

@@ -20,7 +20,7 @@ from stages.runtime.device import choose_device, set_up_torch
 from stages.store.prepared import read_test, read_train
 from stages.store.tensors import write_tensors
 from stages.trials.folder import TrialFolder
-from stages.trials.job import Tested
+from stages.trials.shared import Tested
 from stages.trials.teacher import TeacherJob
 from stages.trials.training import UntrainedNet, train_trial
 

@@ -21,7 +21,7 @@ from stages.runtime.device import check_precision, choose_device, set_up_torch
 from stages.store.prepared import read_validation
 from stages.store.weights import save_weights
 from stages.trials.folder import TrialFolder
-from stages.trials.job import SweepJob
+from stages.trials.shared import SweepJob
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from commands.scale import compose, names
-from commands.sizing.work import jobs
+from commands.sizing.jobs import jobs
 from stages.settings import whole
 from stages.settings.read import SECTIONS, read_params
 from tools.pocket import ROOT

@@ -20,9 +20,9 @@ from ruamel.yaml import YAML
 from commands import scale
 from stages import prepare as prepare_stage
 from stages.report.cells import read_cell
+from stages.search.ask_tell import TrialRow
 from stages.search.journal import Journal
 from stages.search.space import Space
-from stages.search.sweep import TrialRow
 from stages.settings import common, groups, prepare, results, students, teachers, transfer, whole
 from stages.settings.read import read_params
 from stages.settings.sweeps import split_space

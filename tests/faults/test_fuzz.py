@@ -230,7 +230,7 @@ def test_json_that_python_chokes_on_or_should_not_take(tmp_path: Path, text: str
 
 def test_a_manifest_is_a_mapping(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text("7")
-    with pytest.raises(ValueError, match="is no manifest"):
+    with pytest.raises(ValueError, match="is not a manifest"):
         read_manifest(tmp_path)
 
 

@@ -19,10 +19,10 @@ SPACE = {
 
 def sweep(folder: Path, submit: Any, slots: int, trials: int = 8) -> None:
     """The whole sweep of a test; resumes from its journal."""
+    from stages.search.ask_tell import run
     from stages.search.journal import Journal
     from stages.search.propose import Settings
     from stages.search.space import Space
-    from stages.search.sweep import run
 
     space = Space.from_params(SPACE)
     journal = Journal.open(folder / "journal.jsonl", {"space": space.fingerprint()})

@@ -90,10 +90,10 @@ def drive(folder: str, engine: str, seconds: float, slots: int = 2, trials: int 
     import functools
 
     from stages.runtime.engines import from_settings
+    from stages.search.ask_tell import run
     from stages.search.journal import Journal
     from stages.search.propose import Settings
     from stages.search.space import Dimension, Space
-    from stages.search.sweep import run
 
     path = Path(folder)
     space = Space((Dimension("lr", 1e-4, 1e-1, log=True), Dimension("width", 4, 64, integer=True)))

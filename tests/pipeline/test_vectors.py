@@ -111,7 +111,7 @@ REFUSED = [
         {"inputs": np.full((30, 6, 5), 1e39)},
         "inputs of row 0 are not all finite numbers of 32 bits",
     ),
-    ({"inputs": np.array([{}] * 30, dtype=object)}, "train.npz is no file of numpy.savez"),
+    ({"inputs": np.array([{}] * 30, dtype=object)}, "train.npz is not a file of numpy.savez"),
     ({"labels": np.zeros(29, int)}, r"labels are int64 \(29,\), allowed are integers \(30,\)"),
     ({"labels": np.zeros(30)}, "labels are float64"),
     ({"labels": np.r_[np.zeros(29, int), -1]}, "row 29 has label -1, allowed are 0 to 1"),
@@ -145,7 +145,7 @@ def test_what_is_no_npz_file_is_refused(tmp_path: Path) -> None:
     for data in (b"", b"PK", whole_file[:-40], whole_file[:200] + b"\0\0" + whole_file[202:]):
         (tmp_path / "train.npz").write_bytes(data)
         with pytest.raises(
-            ValueError, match="train.npz is no file of numpy.savez .*: write it again"
+            ValueError, match="train.npz is not a file of numpy.savez .*: write it again"
         ):
             vectors(tmp_path, (6, 5))
 
@@ -160,7 +160,7 @@ def test_an_array_that_claims_more_than_there_is_costs_nothing(tmp_path: Path) -
         with zipfile.ZipFile(tmp_path / "train.npz", "w") as file:
             file.writestr("inputs.npy", head.getvalue() + bytes(30 * 6 * 5 * 8))
             file.writestr("labels.npy", b"")
-        with pytest.raises(ValueError, match="train.npz is no file of numpy.savez"):
+        with pytest.raises(ValueError, match="train.npz is not a file of numpy.savez"):
             vectors(tmp_path, (6, 5))
 
 

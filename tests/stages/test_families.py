@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex
 
 from stages import draw, page
 from stages.report.cells import families, read_cells
-from stages.report.figures.style import row_colors
+from stages.report.figures.colors import row_colors
 from stages.report.page.text import readable
 from stages.settings.read import read_params
 from tests.helpers.page_run import make

@@ -324,7 +324,7 @@ FAULTS: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "claim of words": (
         rewrite("metrics/claims.json", first_effect),
-        "claims.json is damaged (an effect is no number)",
+        "claims.json is damaged (an effect is not a number)",
     ),
     "environment": (
         rewrite("metrics/environment.json", lambda t: "{}"),

@@ -26,8 +26,8 @@ def parquet(path: str | Path, rows: Mapping[str, Sequence[int]] | None = None) -
     """Images of `path`/train-*.parquet and `path`/test-*.parquet.
 
     Each file has a column img or image, a struct with the bytes of a PNG or JPEG file, and an
-    integer column label or fine_label. Class names come from the files' own "huggingface" metadata,
-    else they are the numbers 0..9 (label) or 0..99 (fine_label).
+    integer column label or fine_label: 0 to classes - 1, none missing. Class names come from the
+    files' own "huggingface" metadata, else they are the numbers 0..9 (label) or 0..99 (fine_label).
 
     Args:
         path: the folder.

@@ -117,7 +117,7 @@ def _read(path: Path, shape: Sequence[int]) -> dict[str, np.ndarray]:
             }
     except NOT_NPZ as error:
         raise ValueError(
-            f"{path} is no file of numpy.savez ({' '.join(str(error).split())[:200]}): "
+            f"{path} is not a file of numpy.savez ({' '.join(str(error).split())[:200]}): "
             "write it again, or change prepare.path"
         ) from error
 

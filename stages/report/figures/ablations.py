@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
 
 from stages.report.figures import theme  # noqa: F401  sets how figures look
-from stages.report.figures.style import FIGURE_GREY, VARIANT_COLORS, row_colors
+from stages.report.figures.colors import FIGURE_GREY, VARIANT_COLORS, row_colors
 from stages.report.paper import label
 
 

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from stages.report.figures.style import VERDICT_COLORS
+from stages.report.figures.colors import VERDICT_COLORS
 from stages.report.figures.theme import nothing_to_draw
 from stages.report.verdicts import UNTESTED
 

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from stages.report.figures.style import REACH, Color, row_colors, row_markers
+from stages.report.figures.colors import REACH, Color, row_colors, row_markers
 from stages.report.figures.theme import budget_axis
 from stages.report.paper import label
 from stages.settings.sweeps import REPORTED_TRIALS

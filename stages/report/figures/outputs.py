@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullLocator
 
-from stages.report.figures.style import (
+from stages.report.figures.colors import (
     SHARE_COLORS,
     SHARE_TICKS,
     Color,

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.colors import to_hex
 
-from stages.report.figures.style import MARKERS, net_colors, row_colors, row_markers
+from stages.report.figures.colors import MARKERS, net_colors, row_colors, row_markers
 from stages.report.page.text import SPACE, drawn, fixed, percent, readable, whole
 from stages.report.paper import label
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import to_hex
 
-from stages.report.figures.style import PAGE_GREY, VARIANT_COLORS, VERDICT_COLORS
+from stages.report.figures.colors import PAGE_GREY, VARIANT_COLORS, VERDICT_COLORS
 from stages.report.page.text import DASH, SPACE, counted, fixed, signed
 from stages.settings.groups import CellName
 

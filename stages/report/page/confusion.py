@@ -9,7 +9,7 @@ import pandas as pd
 import seaborn
 from matplotlib.colors import to_hex
 
-from stages.report.figures.style import SHARE_COLORS, SHARE_TICKS
+from stages.report.figures.colors import SHARE_COLORS, SHARE_TICKS
 from stages.report.page.charts import MUTED, Chart, axis, layout
 from stages.report.page.text import SPACE, counted, distinct, drawn, percent, shortened, whole
 

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from stages.report.cells import CellResult
-from stages.report.figures.style import REACH
+from stages.report.figures.colors import REACH
 from stages.report.page.charts import INK, MUTED, Chart, axis, key, layout, series, styles
 from stages.report.page.searches import hyperparameters
 from stages.report.page.text import SPACE, brief, counted, drawn, fixed, percent, whole

@@ -115,7 +115,7 @@ def _check_claim(entry: dict[str, Any]) -> None:
     numbers += entry["paper"].values()
 
     if not all(isinstance(number, int | float) for number in numbers):
-        raise ValueError("an effect is no number")
+        raise ValueError("an effect is not a number")
 
     absent = [name for name in CLAIM if name not in entry]
     if absent:
@@ -134,7 +134,7 @@ def read_environment(folder: Path) -> list[dict[str, Any]]:
         if not isinstance(entries, list) or not all(
             isinstance(entry.get("stages"), list) for entry in entries
         ):
-            raise ValueError("it is no list of environments with their stages")
+            raise ValueError("it is not a list of environments with their stages")
     except (ValueError, AttributeError, RecursionError) as error:
         raise ValueError(
             f"{path} is damaged ({error}): delete it and run 'dvc repro --force label'"

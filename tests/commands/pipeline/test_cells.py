@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from commands.pipeline.cells import best, costs
-from commands.sizing.work import jobs
+from commands.sizing.jobs import jobs
 from stages.settings.students import cells
 from tools.pocket import pocket_params
 

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from stages.report.figures.claims import claims
-from stages.report.figures.style import VERDICT_COLORS
+from stages.report.figures.colors import VERDICT_COLORS
 from stages.report.figures.theme import save
 from tests.helpers.figure_data import (
     PAPER,

@@ -12,8 +12,8 @@ import pytest
 from matplotlib.colors import to_hex
 
 from stages.report.figures import outputs
+from stages.report.figures.colors import row_colors
 from stages.report.figures.figure1 import figure1
-from stages.report.figures.style import row_colors
 from stages.report.figures.theme import save
 from stages.report.paper import label
 from tests.helpers.figure_data import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from stages.report.figures.style import REACH
+from stages.report.figures.colors import REACH
 from stages.report.page.figure1 import figure1, with_paper
 from stages.report.paper import paper_values
 from stages.settings.budgets import parse_budget

@@ -12,7 +12,7 @@ from matplotlib.colors import to_hex, to_rgb
 
 from stages.nets.families import FAMILIES
 from stages.report.ablations import BETTER, WORSE
-from stages.report.figures.style import (
+from stages.report.figures.colors import (
     MARKERS,
     VARIANT_COLORS,
     VERDICT_COLORS,

@@ -144,7 +144,7 @@ def _read_rows(journal: Journal, starts: dict[int, dict[str, Any]]) -> list[Tria
     ]
     if [row.trial for row in rows] != list(range(len(rows))):
         raise ValueError(
-            f"{journal.path} lacks or repeats a trial's result: move or delete it to begin anew"
+            f"{journal.path} lacks or repeats a trial's result: move or delete it to start over"
         )
     return rows
 

@@ -19,10 +19,10 @@ from typing import Any
 import pytest
 
 from stages.runtime.executors import Serial
+from stages.search.ask_tell import TrialRow, best, run, top, trial_seed
 from stages.search.journal import Journal
 from stages.search.propose import Settings, Values, ask, sobol_point
 from stages.search.space import Space
-from stages.search.sweep import TrialRow, best, run, top, trial_seed
 from tests.helpers import search_jobs
 from tests.helpers.processes import gone, python, until
 from tests.helpers.search_cases import MIXED
@@ -120,7 +120,7 @@ def test_a_trial_is_proposed_from_the_results_up_to_the_lag(
         ]
         return ask(space, how, seed, i, done, pending)
 
-    monkeypatch.setattr("stages.search.sweep.ask", spy)
+    monkeypatch.setattr("stages.search.ask_tell.ask", spy)
     search(tmp_path / "j", serial(quick), slots=LAG)
     assert asked == [(i, max(0, i - LAG + 1), min(i, LAG - 1)) for i in range(TRIALS)]
 

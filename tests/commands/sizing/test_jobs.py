@@ -8,7 +8,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from commands.scale import compose
-from commands.sizing.work import LINES, jobs, parts
+from commands.sizing.jobs import LINES, jobs, parts
 from stages.nets.budget import plan
 from stages.nets.layers import teacher_params, teacher_widths
 from stages.settings.budgets import parse_budget
