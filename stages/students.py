@@ -30,17 +30,11 @@ from stages.store.predictions import mean_logits, read_test_logits
 from stages.store.prepared import read_test
 from stages.store.shards import check_pairs, first_members
 from stages.trials.cell import Cell, seed_of, set_up
+from stages.trials.columns import END_COLUMNS, FAMILY, STUDENT_COLUMNS
 from stages.trials.folder import TrialFolder, total_seconds
 from stages.trials.shared import Tested
 from stages.trials.sweep import SweepResult, run_sweep
-from stages.trials.tables import (
-    END_COLUMNS,
-    FAMILY,
-    STUDENT_COLUMNS,
-    write_curves,
-    write_metrics,
-    write_retrained,
-)
+from stages.trials.tables import write_curves, write_metrics, write_retrained
 
 PRELOAD = ("stages.trials.student_trial", "stages.search.ask_tell", "stages.trials.cell")
 

@@ -24,10 +24,11 @@ from stages.settings.teachers import teachers
 from stages.store.atomic import link_or_copy
 from stages.store.manifest import fresh_folder, write_manifest
 from stages.store.prepared import PreparedManifest
+from stages.trials.columns import TEACHER_COLUMNS
 from stages.trials.folder import TrialFolder, total_seconds
 from stages.trials.shared import Tested
 from stages.trials.sweep import SweepResult, run_sweep
-from stages.trials.tables import TEACHER_COLUMNS, write_curves, write_metrics
+from stages.trials.tables import write_curves, write_metrics
 from stages.trials.teacher import TeacherJob
 
 PREPARED = Path("data/prepared")

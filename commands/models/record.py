@@ -24,7 +24,7 @@ from stages.store.predictions import fingerprint, read_test_logits
 from stages.store.prepared import read_test, read_validation
 from stages.store.tensors import read_tensors
 from stages.store.transfer_manifest import TransferManifest
-from stages.trials.tables import NOT_HYPERPARAMETERS
+from stages.trials.columns import NOT_HYPERPARAMETERS
 
 METRICS = Path("metrics")
 

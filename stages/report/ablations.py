@@ -11,7 +11,7 @@ import pandas as pd
 from stages.report.claims import Quantity
 from stages.report.statistics import holm, interval, p_value
 from stages.report.tables import markdown, per_cent
-from stages.report.verdicts import OPEN
+from stages.report.words import BETTER, OPEN, WORSE
 
 COLUMNS = [
     "row",
@@ -30,9 +30,6 @@ COLUMNS = [
 ]
 MEASURES = {"epochs": "transfer epochs", "members": "members of the ensemble"}
 """What has a number, so that variants that differ in it alone are a series."""
-BETTER = "better"
-WORSE = "worse"
-"""The third verdict is verdicts.OPEN."""
 
 
 @dataclass(frozen=True)

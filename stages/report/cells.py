@@ -14,7 +14,7 @@ from stages.nets.families import FAMILIES
 from stages.settings.groups import CellName, Group
 from stages.settings.students import cells, row
 from stages.settings.sweeps import REPORTED_TRIALS
-from stages.trials.tables import FAMILY, RETRAINED_COLUMNS
+from stages.trials.columns import FAMILY, RETRAINED_COLUMNS
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,7 @@ import numpy as np
 from stages.report.claims import Claim, Comparison, Quantity
 from stages.report.statistics import holm, interval, p_value
 from stages.report.tables import markdown
-
-HOLDS = "holds"
-FAILS = "does not hold"
-OPEN = "undecided at this scale"
-UNTESTED = "not tested"
+from stages.report.words import FAILS, HOLDS, OPEN, UNTESTED
 
 
 @dataclass(frozen=True)

@@ -11,21 +11,8 @@ from typing import Any
 
 from stages.search.ask_tell import TrialRow, best
 from stages.store.atomic import write_json, write_text
+from stages.trials.columns import RETRAINED_COLUMNS, TABLE_COLUMNS
 from stages.trials.folder import CURVES
-
-TABLE_COLUMNS = ("trial", "validation_error", "best_so_far", "test_accuracy")
-"""What every table of trials begins with."""
-END_COLUMNS = ("best_epoch", "epochs", "why", "reason")
-"""How a training ended."""
-TEACHER_COLUMNS = ("params", "widths", *END_COLUMNS)
-"""Next columns of the teachers' table; its hyperparameters follow."""
-STUDENT_COLUMNS = ("params", "widths", "dependent", *END_COLUMNS, "test_sha256")
-"""Next columns of a cell's table; its hyperparameters follow, and FAMILY."""
-FAMILY = "family"
-"""Last column of a cell's table."""
-NOT_HYPERPARAMETERS = {*TABLE_COLUMNS, *TEACHER_COLUMNS, *STUDENT_COLUMNS, FAMILY}
-RETRAINED_COLUMNS = ("run", "validation_error", "test_accuracy")
-"""What every table of retrained nets begins with."""
 
 Columns = Mapping[str, Any]
 """Names of columns -> what one trial has in them."""

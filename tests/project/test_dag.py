@@ -230,3 +230,17 @@ def test_training_does_not_depend_on_drawing() -> None:
     for stage in TRAINING:
         assert not any(dep.startswith(("stages/report/", *drawing)) for dep in DVC[stage]["deps"])
     assert "stages/nets/student.py" not in DVC["teachers"]["deps"]
+
+
+@pytest.mark.parametrize("stage", ["tabulate", "assess", "draw", "page"])
+def test_reporting_does_not_depend_on_training(stage: str) -> None:
+    """Of trials only the names of their columns; an edit of the search redraws nothing."""
+    layers = ("fit", "search", "transfer", "images", "trials")
+    training = tuple(f"stages/{layer}/" for layer in layers)
+    deps = {dep for dep in DVC[stage]["deps"] if dep.startswith(training)}
+    assert deps <= {"stages/trials/columns.py"}
+
+
+def test_drawing_does_not_depend_on_statistics() -> None:
+    for name in ("statistics", "verdicts", "claims", "fidelity"):
+        assert f"stages/report/{name}.py" not in DVC["draw"]["deps"]

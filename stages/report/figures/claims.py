@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from stages.report.figures.colors import VERDICT_COLORS
 from stages.report.figures.theme import nothing_to_draw
-from stages.report.verdicts import UNTESTED
+from stages.report.words import UNTESTED
 
 PAPER: dict[str, Any] = {
     "ls": "",

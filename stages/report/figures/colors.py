@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import seaborn
 
-from stages.report.ablations import BETTER, WORSE
 from stages.report.paper import convolutions, of_the_paper, paper_values
-from stages.report.verdicts import FAILS, HOLDS, OPEN, UNTESTED
+from stages.report.words import BETTER, FAILS, HOLDS, OPEN, UNTESTED, WORSE
 
 Color = tuple[float, float, float]
 """Red, green and blue, 0 to 1."""

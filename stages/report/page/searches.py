@@ -14,7 +14,7 @@ from scipy.stats import spearmanr
 
 from stages.report.page.charts import GRID, INK, MUTED, Chart, axis, key, layout, series
 from stages.report.page.text import brief, drawn, percent, readable, signed, whole
-from stages.trials.tables import NOT_HYPERPARAMETERS
+from stages.trials.columns import NOT_HYPERPARAMETERS
 
 FEWEST = 5
 """Trials for a rank correlation: with fewer, chance gives -1 or 1 in 2 / n! > 1 of 20 cases."""

@@ -9,7 +9,7 @@ from typing import Any
 from stages.report.cells import CellResult
 from stages.report.page.text import SPACE, counted, fixed, listed, percent, whole
 from stages.report.paper import convolutions
-from stages.report.verdicts import FAILS, HOLDS, OPEN, UNTESTED
+from stages.report.words import FAILS, HOLDS, OPEN, UNTESTED
 
 SMALL = (
     "no",

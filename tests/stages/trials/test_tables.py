@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from stages.trials.tables import TABLE_COLUMNS, write_table
+from stages.trials.columns import TABLE_COLUMNS
+from stages.trials.tables import write_table
 
 
 def test_table_columns_and_best_so_far(tmp_path: Path) -> None:
