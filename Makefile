@@ -1,7 +1,7 @@
 # Commands for those who change the code: `make help`. They use the virtual environment in .venv if there is one.
 VENV ?= .venv
 FOLDER ?= ../pocket
-BENCHMARKS = augment dag growth precision rates search store train scaling packing
+BENCHMARKS = augment dag everyday growth precision rates search store train scaling packing
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
 .PHONY: help setup lint types test pocket smoke bench docs clean

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from benchmarks import dag, measure, page, scaling, search
+from benchmarks import dag, everyday, measure, page, scaling, search
 from benchmarks.measure import ROOT, Cost
 from commands.scale import compose
 from stages.settings import whole
@@ -226,3 +226,55 @@ def test_a_lag_is_a_search_with_the_same_start() -> None:
     small = search.Problem("branin", search.branin, 2, 10 / (8 * math.pi), 0.0, 4, 7)
     found = [scaling.searched(small, lag, 3) for lag in (1, 2, 2)]
     assert found[1] == found[2] >= 0 and found[0] >= 0
+
+
+# everyday
+
+ORPHAN = """
+import sys
+from pathlib import Path
+from benchmarks.everyday import adopt_orphans, cost_of
+
+busy = "import time; [None for _ in iter(lambda: time.process_time() < 0.6, False)]"
+start = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {busy!r}])"
+adopt_orphans()
+cost = cost_of([sys.executable, "-c", start], Path(sys.argv[1]))
+print(cost.cpu_s, cost.wall_s)
+try:
+    cost_of([sys.executable, "-c", "print('lost'); raise SystemExit(3)"], Path(sys.argv[1]))
+except RuntimeError as error:
+    print(str(error).splitlines()[-1])
+"""
+
+
+def test_processes_that_outlive_their_parent_are_counted(tmp_path: Path) -> None:
+    """In a process of its own, which becomes the parent of orphans."""
+    words = [sys.executable, "-c", ORPHAN, str(tmp_path)]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    seconds, lost = done.stdout.splitlines()
+    assert float(seconds.split()[0]) > 0.6 and lost == "lost"
+
+
+def test_metrics_are_compared_but_for_the_commit(tmp_path: Path) -> None:
+    hashes = []
+    for commit in ("a", "b"):
+        folder = tmp_path / commit / "metrics"
+        folder.mkdir(parents=True)
+        entry = {"commit": commit, "changed": False, "torch": "2"}
+        (folder / "environment.json").write_text(json.dumps([entry]))
+        (folder / "table1.csv").write_text("model,params\n")
+        hashes.append(everyday.fingerprints(tmp_path / commit))
+    assert hashes[0] == hashes[1] and len(hashes[0]) == 2
+
+    (tmp_path / "b/metrics/table1.csv").write_text("model,params\nours,1\n")
+    assert everyday.fingerprints(tmp_path / "b") != hashes[0]
+
+
+@pytest.mark.slow
+def test_everyday_measures_two_commits(tmp_path: Path) -> None:
+    written = run_benchmark("everyday", tmp_path, "--quick", "--against", "HEAD")
+    assert {row["case"] for row in written["rows"]} == {
+        "dvc repro from nothing",
+        "a cell whose trials are finished",
+    }
+    assert written["environment"]["different_metrics"] == []
