@@ -15,9 +15,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import erfcx, ndtr
-from scipy.stats import qmc
 from threadpoolctl import threadpool_limits
 
 from stages.search.space import Space
@@ -66,6 +63,8 @@ class Settings:
 
 def sobol_point(space: Space, seed: int, i: int) -> Values:
     """Point i of the scrambled Sobol sequence of a seed."""
+    from scipy.stats import qmc  # half a second, for which trials' processes need not pay
+
     sampler = qmc.Sobol(
         len(space.dimensions), scramble=True, rng=np.random.default_rng((seed, 0x50B0))
     )
@@ -142,7 +141,7 @@ def _propose(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            # First, since the limit holds for libraries that are loaded.
+            # First, since the limit holds for libraries that are loaded; it imports scipy's too.
             importlib.import_module("GPyOpt")
             with threadpool_limits(1):
                 point = _expected_improvement(x, y, waiting)
@@ -227,6 +226,8 @@ def _log_improvement(model: Any, box: Any) -> Any:
 
 def _log_h(u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """log h(u) and its derivative, with h(u) = phi(u) + u Phi(u) of the normal distribution."""
+    from scipy.special import erfcx, ndtr
+
     # Below -1 by way of the scaled function: the sum of h cancels there, and 1 + low * ratio does
     # so further out.
     low = np.minimum(u, -1.0)
@@ -280,6 +281,7 @@ def _optimizer(model: Any, box: Any) -> Any:
 
 def _climb(f_df: Any, start: np.ndarray) -> tuple[float, np.ndarray]:
     """Value and place (d,) of the minimum of f inside the unit cube near a start (d,)."""
+    from scipy.optimize import minimize
 
     def flat(point: np.ndarray) -> tuple[float, np.ndarray]:
         value, gradient = f_df(point[None])

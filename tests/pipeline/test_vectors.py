@@ -168,7 +168,7 @@ def test_more_than_fits_is_refused_before_it_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sources, "MAX_TOTAL_BYTES", 5000)
-    with pytest.raises(ValueError, match="train.npz is no file.* bytes, allowed are 5,000"):
+    with pytest.raises(ValueError, match="train.npz is not a file.* bytes, allowed are 5,000"):
         vectors(save(tmp_path), (6, 5))
 
 
