@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stages.settings.inputs import Inputs
 from stages.store.manifest import write_manifest
 from stages.store.prepared import PreparedManifest, read_train, write_split
 
@@ -27,11 +28,13 @@ def test_the_manifest_of_images_and_of_vectors(tmp_path: Path) -> None:
     images = PreparedManifest.read(tmp_path / "images")
     assert (images.classes, images.source, images.images) == (("cat", "dog"), "cifar10", counts)
     assert (images.size_px, images.shape) == (32, None)
+    assert images.inputs == Inputs.images(32)
 
     shape = {"size_px": None, "shape": [8, 8]}
     write_manifest(tmp_path / "vectors", {**common, **shape, "images": counts})
     vectors = PreparedManifest.read(tmp_path / "vectors")
     assert (vectors.size_px, vectors.shape) == (None, (8, 8))
+    assert vectors.inputs == Inputs.vectors([8, 8])
 
     write_manifest(tmp_path / "other", {"members": [1]})
     with pytest.raises(ValueError, match="manifest.json is not the manifest that belongs there"):
