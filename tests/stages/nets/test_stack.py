@@ -13,6 +13,7 @@ from torch import nn
 from stages.nets.families import FAMILIES, dropout_names
 from stages.nets.initial import glorot_
 from stages.nets.pixels import Standardise
+from stages.nets.stack import MaxPool
 from stages.nets.student import build_student
 from stages.nets.teacher import build_teacher
 from tests.helpers.nets import CONVOLUTIONAL, images, initialised, names, small
@@ -85,3 +86,44 @@ def test_building_leaves_the_global_generator_alone() -> None:
     before = torch.get_rng_state()
     build_student(small("conv2"))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+POOLS = [(2, 2, 32, 8), (2, 2, 7, 5), (3, 2, 32, 11), (3, 3, 10, 1), (4, 3, 17, 16), (1, 1, 4, 3)]
+"""Kernel, stride, side and channels."""
+
+
+@pytest.mark.parametrize("kernel, stride, side, channels", POOLS)
+@pytest.mark.parametrize("form", [torch.channels_last, torch.contiguous_format])
+def test_a_pool_without_gradients_is_torchs(
+    kernel: int, stride: int, side: int, channels: int, form: torch.memory_format
+) -> None:
+    pool = MaxPool(kernel, stride)
+    maps = torch.randn(6, channels, side, side, generator=torch.Generator().manual_seed(side))
+    maps = maps.to(memory_format=form)
+    maps[0, 0, 1, 1] = float("inf")
+    wanted = nn.functional.max_pool2d(maps, kernel, stride)
+
+    with torch.inference_mode():
+        assert torch.equal(pool(maps), wanted)
+
+    # It stays as it came, else the convolution behind it would copy it.
+    if form == torch.channels_last:
+        assert pool(maps).is_contiguous(memory_format=form)
+
+    # A value that is no number reaches all windows that hold it.
+    maps[0, 0, 0, 0] = float("nan")
+    assert torch.equal(pool(maps).isnan(), nn.functional.max_pool2d(maps, kernel, stride).isnan())
+
+
+def test_a_pool_with_gradients_is_torchs_own() -> None:
+    """Of equal values the first one has the gradient."""
+    pool = MaxPool(2, 2)
+    maps = torch.zeros(1, 1, 2, 2, requires_grad=True)
+    pool(maps).sum().backward()
+    assert maps.grad.tolist() == [[[[1.0, 0.0], [0.0, 0.0]]]]
+
+
+def test_an_exported_pool_is_torchs_own() -> None:
+    net = nn.Sequential(MaxPool(2, 2)).eval()
+    program = torch.export.export(net, (torch.zeros(2, 3, 8, 8),))
+    assert [node.name for node in program.graph.nodes if "max_pool2d" in node.name]

@@ -22,7 +22,7 @@ def test_teacher_matches_its_golden_vector(vector: dict) -> None:
 def test_teacher_is_eight_3x3_convolutions() -> None:
     with torch.device("meta"):
         net = build_teacher((32, 64, 128, 512), [0.1, 0.25, 0.3, 0.2, 0.4])
-    letters = {"Conv2d": "c", "MaxPool2d": "p", "Linear": "f", "Output": "f", "Dropout": "d"}
+    letters = {"Conv2d": "c", "MaxPool": "p", "Linear": "f", "Output": "f", "Dropout": "d"}
     order = "".join(letters.get(type(module).__name__, "") for module in net)
     assert order == "ccpdccpdccccpdfdfdf"
     assert [m.p for m in net if isinstance(m, nn.Dropout)] == [0.1, 0.25, 0.3, 0.2, 0.4]
