@@ -31,6 +31,7 @@ from stages.store.prepared import read_test
 from stages.store.shards import check_pairs, first_members
 from stages.trials.cell import Cell, seed_of, set_up
 from stages.trials.columns import END_COLUMNS, FAMILY, STUDENT_COLUMNS
+from stages.trials.early import Call, early_trials
 from stages.trials.folder import TrialFolder, total_seconds
 from stages.trials.shared import Tested
 from stages.trials.sweep import SweepResult, run_sweep
@@ -64,6 +65,11 @@ def remote_check_memory(cell: Cell, values: dict[str, Any]) -> None:
 
     everything = {**cell.fixed, **values}
     check_memory(cell, lambda classes: untrained_student(cell, everything))
+
+
+def early(name: CellName, code: str) -> list[Call]:
+    """Trials of a cell that can be trained before its turn, see commands/running/early.py."""
+    return early_trials(name, __file__, code, remote_train)
 
 
 def write_outputs(cell: Cell, result: SweepResult) -> None:

@@ -18,7 +18,20 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from tools.dag import LAYERS, ROOT
+ROOT = Path(__file__).resolve().parents[1]
+LAYERS = (
+    "settings",
+    "store",
+    "images",
+    "runtime",
+    "nets",
+    "fit",
+    "search",
+    "transfer",
+    "trials",
+    "report",
+)
+"""Folders of `stages/`, lowest first: a file imports its own layer and those before it."""
 
 FOLDERS = ("stages", "commands")
 WIDE = 110
@@ -166,7 +179,12 @@ def reached(graph: Graph, starts: Iterable[str]) -> set[str]:
 def run_by_dvc(root: Path) -> set[str]:
     """Files that the commands of dvc.yaml run."""
     stages = YAML(typ="safe").load((root / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    modules = {stage["cmd"].split()[2] for stage in stages.values()}
+    commands = [stage["cmd"].split() for stage in stages.values()]
+
+    # Checkouts before the stage `code` ran the modules themselves.
+    modules = {
+        f"stages.{words[3]}" if words[2] == "commands.stage" else words[2] for words in commands
+    }
     return {f"{module.replace('.', '/')}.py" for module in modules}
 
 

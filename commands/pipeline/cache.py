@@ -142,6 +142,16 @@ def read_lock(root: Path) -> dict[str, Any]:
     return _stages(root / "dvc.lock", "take it from git again, or run 'dvc repro'")
 
 
+def read_pipeline(root: Path) -> dict[str, Any]:
+    """The stages of dvc.yaml.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it is damaged.
+    """
+    return _stages(root / "dvc.yaml", "take it from git again")
+
+
 def lock_outs(root: Path, lock: Mapping[str, Any]) -> tuple[list[Out], list[str], list[str]]:
     """Outputs in the lock file, stages that only it has, and stages that it lacks.
 
@@ -152,9 +162,9 @@ def lock_outs(root: Path, lock: Mapping[str, Any]) -> tuple[list[Out], list[str]
         FileNotFoundError, ValueError: dvc.yaml, params.yaml or an entry of dvc.lock is missing or
             damaged.
     """
-    pipeline = _stages(root / "dvc.yaml", "take it from git again")
+    pipeline = read_pipeline(root)
     params = _yaml(root / "params.yaml", "run from the root of the repository")
-    active = set(_active(pipeline, params))
+    active = set(stage_names(pipeline, params))
 
     # The outputs of all stages that dvc.yaml still has.
     try:
@@ -184,6 +194,14 @@ def lock_outs(root: Path, lock: Mapping[str, Any]) -> tuple[list[Out], list[str]
     return outs, sorted(set(lock) - active), sorted(active - set(lock))
 
 
+def stage_names(pipeline: Mapping[str, Any], params: Any) -> Iterator[str]:
+    """Names of all stages; of a matrix over lists in params.yaml, one for each cell."""
+    for name, stage in pipeline.items():
+        lists = stage.get("matrix") or {}
+        for cell in itertools.product(*(_values(entry, params) for entry in lists.values())):
+            yield f"{name}@{'-'.join(map(str, cell))}" if lists else name
+
+
 def without_cell(stage: str) -> str:
     """Name in dvc.yaml of a stage of dvc.lock: "students" of "students@conv1-1M"."""
     return stage.partition("@")[0]
@@ -205,14 +223,6 @@ def _yaml(path: Path, remedy: str) -> Any:
         raise ValueError(
             f"{path} is not valid YAML ({' '.join(str(error).split())}): {remedy}"
         ) from error
-
-
-def _active(pipeline: Mapping[str, Any], params: Any) -> Iterator[str]:
-    """Names of all stages; of a matrix over lists in params.yaml, one for each cell."""
-    for name, stage in pipeline.items():
-        lists = stage.get("matrix") or {}
-        for cell in itertools.product(*(_values(entry, params) for entry in lists.values())):
-            yield f"{name}@{'-'.join(map(str, cell))}" if lists else name
 
 
 def _values(entry: Any, params: Any) -> list[Any]:

@@ -81,7 +81,8 @@ def tasks(params: dict[str, Any]) -> Iterator[StageTask]:
     section = teachers(params, prepare.prepare(params).inputs)
     slots = slots_of(execution)
 
-    # The data and the teachers.
+    # The code, the data and the teachers.
+    yield StageTask("code", METRICS / "code/students.json")
     yield StageTask("prepare", Path("data/prepared"))
     yield StageTask(
         "teachers",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import hashlib
+from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,12 +34,30 @@ def code_hash(path: Path) -> str:
     return state.hexdigest()
 
 
+def hashes(files: Iterable[Path]) -> dict[str, str]:
+    """Name from the root -> sha256 of each file."""
+    return {
+        file.relative_to(ROOT).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in files
+    }
+
+
 def _imports(path: Path) -> list[Path]:
     """Files of `stages/` that one file imports."""
     package = path.relative_to(ROOT).with_suffix("").parts[:-1]
+    names = _imported_names(path.read_bytes(), package)
+
+    ours = (name for name in names if name.startswith("stages."))
+    files = (ROOT.joinpath(*name.split(".")).with_suffix(".py") for name in ours)
+    return [file for file in files if file.is_file()]
+
+
+@lru_cache(maxsize=1024)
+def _imported_names(source: bytes, package: tuple[str, ...]) -> frozenset[str]:
+    """All names that a file of `package` imports, also as if they were modules."""
     names: set[str] = set()
 
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -45,6 +65,4 @@ def _imports(path: Path) -> list[Path]:
             base = ".".join([*above, *([node.module] if node.module else [])])
             names |= {base} | {f"{base}.{alias.name}" for alias in node.names}
 
-    ours = (name for name in names if name.startswith("stages."))
-    files = (ROOT.joinpath(*name.split(".")).with_suffix(".py") for name in ours)
-    return [file for file in files if file.is_file()]
+    return frozenset(names)

@@ -17,7 +17,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, Protocol
 
 RETRIES = 2
 BEAT_SECONDS = 5.0
@@ -27,6 +27,49 @@ PATIENCE_SECONDS = 120.0
 
 DEVICES = "CUDA_VISIBLE_DEVICES"
 BEAT = "beat"
+
+
+class Worker(Protocol):
+    """A process that has been started."""
+
+    @property
+    def exitcode(self) -> int | None:
+        """Once joined: its exit status, below 0 the signal that ended it; None if not known."""
+
+    def kill(self) -> None:
+        """End it at once; nothing happens to one that is dead."""
+
+    def join(self) -> None:
+        """Wait until it is dead."""
+
+
+class Starter(Protocol):
+    """Starts `work(send, life, *arguments)` in a process that has imported `preload`."""
+
+    def __call__(
+        self,
+        send: Connection,
+        life: Connection,
+        arguments: tuple[Any, ...],
+        preload: Sequence[str],
+        /,
+    ) -> Worker: ...
+
+
+def from_forkserver(
+    send: Connection, life: Connection, arguments: tuple[Any, ...], preload: Sequence[str]
+) -> Worker:
+    """A fork of the standard library's fork server, which this process starts with the first one."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(preload))
+
+    process = context.Process(target=work, args=(send, life, *arguments), daemon=True)
+    process.start()
+    return process
+
+
+starter: Starter = from_forkserver
+"""How processes are started; commands/running sets another one in a process that it has forked."""
 
 
 class Serial(Executor):
@@ -75,13 +118,12 @@ class Local(Executor):
 
         # One thread for each slot waits for the process in it.
         self._threads = ThreadPoolExecutor(slots)
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(list(preload))
+        self._preload = list(preload)
 
         # Shared by the threads, under the lock.
         self._lock = threading.Lock()
         self._load: dict[str | None, int] = dict.fromkeys(devices or (None,), 0)
-        self._alive: set[Any] = set()
+        self._alive: set[Worker] = set()
         self._closing = False
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
@@ -137,16 +179,13 @@ class Local(Executor):
     ) -> tuple[int | None, Any]:
         """Exit code of one process, and its answer: (good, value or exception), None if it died."""
         # One pipe for beats and the answer, and one that closes when this process dies.
-        receive, send = self._context.Pipe(duplex=False)
-        life, hold = self._context.Pipe(duplex=False)
-
-        arguments = (send, life, device, self._beat, fn, args, kwargs)
-        process = self._context.Process(target=_work, args=arguments, daemon=True)
+        receive, send = multiprocessing.Pipe(duplex=False)
+        life, hold = multiprocessing.Pipe(duplex=False)
 
         with self._lock:
             if self._closing:
                 return None, None
-            process.start()
+            process = starter(send, life, (device, self._beat, fn, args, kwargs), self._preload)
             self._alive.add(process)
 
         send.close()
@@ -183,7 +222,7 @@ class Local(Executor):
         return None
 
 
-def _work(
+def work(
     send: Connection,
     life: Connection,
     device: str | None,

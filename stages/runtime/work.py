@@ -48,14 +48,7 @@ def work_folder(
         ValueError: another run holds the folder.
         FileNotFoundError: an input is missing.
     """
-    key = {
-        "settings": settings,
-        "code": code_hash(Path(file)),
-        "inputs": {str(path): folder_hash(path) for path in inputs},
-    }
-
-    text = json.dumps(key, sort_keys=True, allow_nan=False)
-    folder = root / stage / hashlib.sha256(text.encode()).hexdigest()[:16]
+    folder, key = place_of(stage, settings, inputs, file, root)
     folder.mkdir(parents=True, exist_ok=True)
 
     with _locked(folder):
@@ -66,6 +59,27 @@ def work_folder(
         write_json(folder / "key.json", key)
         yield folder
         (folder / DONE).touch()
+
+
+def place_of(
+    stage: str,
+    settings: Mapping[str, Any],
+    inputs: list[Path],
+    file: str,
+    root: Path = Path("work"),
+) -> tuple[Path, dict[str, Any]]:
+    """Where the work folder of a computation is, and the key that its name is a hash of.
+
+    Arguments and errors as for `work_folder`, which makes it and holds its lock.
+    """
+    key = {
+        "settings": settings,
+        "code": code_hash(Path(file)),
+        "inputs": {str(path): folder_hash(path) for path in inputs},
+    }
+
+    text = json.dumps(key, sort_keys=True, allow_nan=False)
+    return root / stage / hashlib.sha256(text.encode()).hexdigest()[:16], key
 
 
 @contextmanager

@@ -133,6 +133,17 @@ def run(
     return rows
 
 
+def first_window(
+    space: Space, settings: Settings, seed: int, trials: int
+) -> list[tuple[int, Values, int]]:
+    """Number, hyperparameters and seed of the trials that `run` starts before it has a result."""
+    found: list[tuple[int, Values, int]] = []
+    for i in range(min(settings.lag, trials)):
+        pending = [values for _, values, _ in found]
+        found.append((i, ask(space, settings, seed, i, [], pending), trial_seed(seed, i)))
+    return found
+
+
 def _silent(what: str, trial: int, details: dict[str, Any]) -> None:
     """Takes an event and does nothing."""
 

@@ -28,6 +28,17 @@ Train = Callable[[Job, int, dict[str, Any], int], dict[str, Any]]
 """Result of one trial: (job, number, hyperparameters, seed)."""
 
 
+def _nothing(job: SweepJob, executor: Engine) -> None:
+    """What is done with spare slots where nobody has set anything else."""
+
+
+on_spare: Callable[[Any, Engine], None] = _nothing
+"""Called with the job when its last trial has been submitted, so that slots may fall idle.
+
+commands/running sets it in a process that it has forked.
+"""
+
+
 @dataclass(frozen=True)
 class SweepResult:
     """A sweep that is over.
@@ -91,6 +102,12 @@ def run_sweep(
         if executor.gpus:
             executor.submit(check_memory, job, space.middle()).result()
 
+        def submit(trial: int, values: dict[str, Any], trial_seed: int) -> Any:
+            future = executor.submit(train, job, trial, values, trial_seed)
+            if trial == sweep.trials - 1 and not final_seeds:
+                on_spare(job, executor)
+            return future
+
         # All choices: the trials, and the best of them by validation error.
         rows = run(
             journal=journal,
@@ -98,7 +115,7 @@ def run_sweep(
             settings=Settings(sweep.engine, sweep.start, sweep.lag),
             seed=seed,
             trials=sweep.trials,
-            submit=lambda *trial: executor.submit(train, job, *trial),
+            submit=submit,
             slots=executor.slots,
             on_event=progress.event,
         )
@@ -111,12 +128,22 @@ def run_sweep(
         # Only now the test set is opened.
         reported = [row.trial for row in top(rows, REPORTED_TRIALS)]
         finished = [row.trial for row in retrained if row.value is not None]
-        tested = executor.submit(evaluate, job, reported, finished).result()
-
-        environment = executor.submit(describe, job.execution.device, job.numerics.threads).result()
+        testing = executor.submit(_test, evaluate, job, reported, finished)
+        tested, environment = testing.result()
 
     record(stage, {**environment, "precision": job.numerics.precision, "seed": settings["seed"]})
     return SweepResult(rows, chosen, retrained, tested)
+
+
+def _test(
+    evaluate: Callable[[Job, list[int], list[int]], Tested],
+    job: Job,
+    reported: list[int],
+    finished: list[int],
+) -> tuple[Tested, dict[str, Any]]:
+    """In a process of its own: what is reported, and what that process says of itself."""
+    tested = evaluate(job, reported, finished)
+    return tested, describe(job.execution.device, job.numerics.threads)
 
 
 def _retrain(

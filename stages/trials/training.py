@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from stages.fit.losses import Loss
 from stages.fit.memory import check_room
 from stages.nets.initial import glorot_
 from stages.runtime.device import check_precision, choose_device, set_up_torch
+from stages.store.atomic import alone
 from stages.store.prepared import read_validation
 from stages.store.weights import save_weights
 from stages.trials.folder import TrialFolder
@@ -58,7 +59,8 @@ def train_trial(
 ) -> dict[str, Any]:
     """Train one net; its result as plain JSON data, its weights in the trial's folder.
 
-    A trial that has finished before gives the result that it left.
+    A trial that has finished before gives the result that it left. If another process of this
+    machine is training it, see early.py, its result is waited for.
 
     Args:
         job: what all trials share.
@@ -71,10 +73,29 @@ def train_trial(
             device; what it writes is on disk before the result.
     """
     folder = TrialFolder(job.work, trial)
-    finished = folder.finished(values, seed)
-    if finished is not None:
-        return finished
 
+    # Nodes of a cluster need no lock: there a trial may run twice, and leaves the same files.
+    with alone(folder.folder / "trial") if job.execution.engine == "local" else nullcontext():
+        finished = folder.finished(values, seed)
+        if finished is not None:
+            return finished
+
+        return _train(job, folder, values, seed, build, feed, loss, weight_decay, curve, on_best)
+
+
+def _train(
+    job: SweepJob,
+    folder: TrialFolder,
+    values: dict[str, Any],
+    seed: int,
+    build: Build,
+    feed: Callable[[torch.device], AbstractContextManager[Epoch]],
+    loss: str | Loss,
+    weight_decay: float,
+    curve: str,
+    on_best: Callable[[nn.Module, Tensor], None] | None,
+) -> dict[str, Any]:
+    """Train one net that is not finished; arguments and result as of `train_trial`."""
     # The device, and torch's state in this process.
     started = time.monotonic()
     device = choose_device(job.execution.device)

@@ -1,4 +1,4 @@
-"""The architecture: who imports whom, and that dvc.yaml names exactly the files that each stage runs."""
+"""The architecture: who imports whom, and that every stage depends on the list of its own code."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ import pytest
 from ruamel.yaml import YAML
 
 from stages.runtime.code import code_files
-from tools import dag, structure
+from stages.runtime.listings import CODE as LISTING
+from stages.runtime.listings import LISTS, READ, listing
+from tools import structure
 from tools.pocket import ROOT
 
 STAGES = ROOT / "stages"
 DVC = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
 FILES = sorted(path.stem for path in STAGES.glob("*.py") if path.stem != "__init__")
-COMMANDS = sorted(path.stem for path in (ROOT / "commands").glob("*.py") if path.stem != "__init__")
+MOVED = ("export", "matrix", "predict", "scale", "share", "verify", "watch")
 CODE = structure.Code(ROOT)
 
 
@@ -54,66 +56,60 @@ def closure(path: Path) -> set[str]:
             found.add(current)
             queue += imported(current)
     names = {file.relative_to(ROOT).as_posix() for file in found}
-    return names | {data for name in names for data in dag.DATA_FILES.get(name, [])}
+    patterns = [pattern for name in names for pattern in READ.get(name, [])]
+    return names | {
+        path.relative_to(ROOT).as_posix() for pattern in patterns for path in ROOT.glob(pattern)
+    }
+
+
+def run_by(stage: str) -> str:
+    """The file of stages/ that a stage of dvc.yaml runs, without its ending.
+
+    An experiment in a copy of the repository runs that copy's code only if it is run with -m.
+    """
+    python, option, command, name, *_ = DVC[stage]["cmd"].split()
+    assert (python, option, command) == ("python", "-m", "commands.stage")
+    return name
 
 
 # ---------------------------------------------------------------------------- dvc.yaml and the files
 
 
 def test_stages_holds_what_dvc_yaml_runs() -> None:
-    """Ten files, each named like a stage; `students` runs the cells of five."""
+    """Eleven files, each named like a stage; `students` runs the cells of five."""
     assert structure.run_by_dvc(ROOT) == {f"stages/{name}.py" for name in FILES}
-    assert len(FILES) == 10 and set(FILES) <= set(DVC)
+    assert len(FILES) == 11 and set(FILES) <= set(DVC)
     assert structure.without_stage(CODE) == []
 
 
-@pytest.mark.parametrize("name", list(DVC))
-def test_code_deps_are_the_import_closure(name: str) -> None:
-    stage = DVC[name]
-    listed = {dep for dep in stage["deps"] if dep.startswith("stages/")}
-    wanted = closure(dag.stage_file(stage))
-    assert listed == wanted, (
-        f"dvc.yaml, stage {name}: add {sorted(wanted - listed)}, remove {sorted(listed - wanted)}: "
-        "run 'python -m tools.dag --write'"
-    )
+def test_every_stage_depends_on_the_list_of_its_code_and_on_no_file() -> None:
+    for stage in DVC:
+        deps = DVC[stage]["deps"]
+        code = [dep for dep in deps if dep.startswith((LISTS.as_posix(), "stages"))]
+        name = run_by(stage)
+        assert code == (["stages"] if name == LISTING else [f"{LISTS}/{name}.json"]), stage
 
 
-def test_dvc_yaml_is_as_tools_dag_writes_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    text = dag.DVC_YAML.read_text()
-    assert dag.differences() == [] and dag.rewritten(text, dag.wanted()) == text
+def test_the_lists_are_outputs_of_one_stage() -> None:
+    outs = [path for out in DVC[LISTING]["outs"] for path in out]
+    assert outs == [f"{LISTS}/{name}.json" for name in FILES if name != LISTING]
 
-    # One dependency is lost, one is there too much: both are named, and writing mends them.
-    surplus = "      - stages/report/claims.py\n"
-    needed = "      - stages/store/atomic.py\n"
-    edited = text.replace(needed, surplus, 1)
-    monkeypatch.setattr(dag, "DVC_YAML", tmp_path / "dvc.yaml")
-    dag.DVC_YAML.write_text(edited)
-    assert dag.differences() == [
-        "dvc.yaml, stage prepare: add ['stages/store/atomic.py'], remove ['stages/report/claims.py']"
-    ]
-
-    monkeypatch.setattr(sys, "argv", ["dag", "--check"])
-    with pytest.raises(SystemExit, match=r"stage prepare(.|\n)*run 'python -m tools.dag --write'"):
-        dag.main()
-    monkeypatch.setattr(sys, "argv", ["dag", "--write"])
-    dag.main()
-    assert dag.DVC_YAML.read_text() == text
+    # git keeps them: DVC refuses to run a stage whose dependency is missing, also with
+    # --allow-missing in a clone without data.
+    assert all(kinds == {"cache": False} for out in DVC[LISTING]["outs"] for kinds in out.values())
 
 
-def test_a_command_that_would_run_other_code_is_refused() -> None:
-    with pytest.raises(
-        ValueError, match="'python stages/draw.py', allowed is python -m stages.NAME"
-    ):
-        dag.stage_file({"cmd": "python stages/draw.py"})
+@pytest.mark.parametrize("name", FILES)
+def test_a_list_is_the_import_closure(name: str) -> None:
+    assert set(listing(name)) == closure(STAGES / f"{name}.py")
 
 
 def test_every_data_file_has_a_reader() -> None:
     """Else a stage that reads it would not run again when it changes."""
     kept = {path.relative_to(ROOT).as_posix() for path in STAGES.rglob("*") if path.is_file()}
     others = {name for name in kept if not name.endswith((".py", ".pyc"))}
-    assert others == {name for names in dag.DATA_FILES.values() for name in names}
+    read = [path for patterns in READ.values() for each in patterns for path in ROOT.glob(each)]
+    assert others == {path.relative_to(ROOT).as_posix() for path in read}
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -191,7 +187,7 @@ def test_init_files_hold_a_docstring_only() -> None:
             assert len(body) == 1 or path == STAGES / "__init__.py", path
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", MOVED)
 def test_an_old_command_names_the_new_one(name: str) -> None:
     words = [sys.executable, "-m", f"stages.{name}", "--once"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
@@ -228,8 +224,9 @@ TRAINING = (
 def test_training_does_not_depend_on_drawing() -> None:
     drawing = [f"stages/{name}.py" for name in ("tabulate", "assess", "draw", "page")]
     for stage in TRAINING:
-        assert not any(dep.startswith(("stages/report/", *drawing)) for dep in DVC[stage]["deps"])
-    assert "stages/nets/student.py" not in DVC["teachers"]["deps"]
+        code = listing(run_by(stage))
+        assert not any(name.startswith(("stages/report/", *drawing)) for name in code)
+    assert "stages/nets/student.py" not in listing("teachers")
 
 
 @pytest.mark.parametrize("stage", ["tabulate", "assess", "draw", "page"])
@@ -237,10 +234,10 @@ def test_reporting_does_not_depend_on_training(stage: str) -> None:
     """Of trials only the names of their columns; an edit of the search redraws nothing."""
     layers = ("fit", "search", "transfer", "images", "trials")
     training = tuple(f"stages/{layer}/" for layer in layers)
-    deps = {dep for dep in DVC[stage]["deps"] if dep.startswith(training)}
-    assert deps <= {"stages/trials/columns.py"}
+    code = {name for name in listing(stage) if name.startswith(training)}
+    assert code <= {"stages/trials/columns.py"}
 
 
 def test_drawing_does_not_depend_on_statistics() -> None:
     for name in ("statistics", "verdicts", "claims", "fidelity"):
-        assert f"stages/report/{name}.py" not in DVC["draw"]["deps"]
+        assert f"stages/report/{name}.py" not in listing("draw")

@@ -98,6 +98,7 @@ def read(folder: Path) -> str:
 # the file
 
 
+@pytest.mark.middle
 def test_equal_inputs_give_the_same_bytes(images: Path, tmp_path: Path) -> None:
     """In another process, with other hashes of strings, in another folder."""
     folder = shutil.copytree(images, tmp_path / "copy")

@@ -103,6 +103,7 @@ def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None
             check_log(kind)
 
 
+@pytest.mark.middle
 def test_results_are_the_same_and_dvc_shows_the_curves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stages.fit.schedule import Schedule, replay
+from tests.helpers.processes import PATIENCE
 from tools.pocket import ROOT
 
 GOLDEN = json.loads((ROOT / "tests" / "golden" / "schedule.json").read_text())
@@ -102,7 +103,7 @@ def schedule_command(*arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "stages.fit.schedule", *arguments]
     return subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PATIENCE
     )
 
 

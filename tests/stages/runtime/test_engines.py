@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from stages.runtime import engines
 from stages.runtime.engines import chosen_gpus, from_settings, slots_of
 from stages.runtime.executors import Local, Serial
 from tests.helpers import search_jobs
+from tests.helpers.processes import until
 
 
 def test_settings_choose_the_executor() -> None:
@@ -30,11 +32,15 @@ def on_gpus(**changes: Any) -> Any:
     return dataclasses.replace(search_jobs.execution("local", 1), device="cuda", **changes)
 
 
-def test_slots_are_gpus_times_trials_per_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slots_are_gpus_times_trials_per_gpu(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(engines, "visible_gpus", search_jobs.four_gpus)
     with from_settings(on_gpus(devices=(2, 0), trials_per_gpu=3)) as executor:
         assert executor.slots == slots_of(on_gpus(devices=(2, 0), trials_per_gpu=3)) == 6
-        seen = [executor.submit(search_jobs.seen_gpu, 0.5).result for _ in range(6)]
+        seen = [executor.submit(search_jobs.seen_gpu, tmp_path).result for _ in range(6)]
+        assert until(lambda: len(list(tmp_path.glob("begun-*"))) == 6)
+        (tmp_path / "go").touch()
         assert sorted(result() for result in seen) == ["GPU-a"] * 3 + ["GPU-c"] * 3
     assert slots_of(on_gpus(trials_per_gpu=2), gpus=4) == 8 and slots_of(on_gpus()) == 1
     message = "execution.devices has 4, and torch sees 4 GPUs: allowed are 0 to 3, or null for all"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.processes import PATIENCE
 from tests.helpers.stored import python
 from tools.pocket import ROOT
 
@@ -19,7 +20,7 @@ from stages.runtime import entry
 def main():
     if sys.argv[1] == "wait":
         print("ready", flush=True)
-        time.sleep(60)
+        time.sleep(3600)
     if sys.argv[1] != "fine":
         raise {
             "value": ValueError("lr is 9:\\n  allowed is 0 .. 1 \\u00fc"),
@@ -74,6 +75,6 @@ def test_stage_exits_143_on_sigterm(tmp_path: Path) -> None:
     with subprocess.Popen(command, cwd=tmp_path, env=environment, **pipes) as process:
         assert process.stdout.readline() == "ready\n"
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 143
     assert errors == "terminated; run 'dvc repro' to resume\n"

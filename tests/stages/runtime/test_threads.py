@@ -8,6 +8,7 @@ import time
 import pytest
 
 from stages.runtime.threads import Behind, ahead
+from tests.helpers.processes import until
 
 
 def test_ahead_gives_what_map_gives_and_reads_one_item_ahead() -> None:
@@ -19,10 +20,9 @@ def test_ahead_gives_what_map_gives_and_reads_one_item_ahead() -> None:
 
     found = []
     for result in ahead(read, range(5)):
-        deadline = time.monotonic() + 5
-        while len(begun) < min(len(found) + 2, 5) and time.monotonic() < deadline:
-            time.sleep(0.001)  # the thread is on its way
-        assert len(begun) == min(len(found) + 2, 5), "one item besides the one in use, and no more"
+        reached = min(len(found) + 2, 5)
+        assert until(lambda: len(begun) >= reached)  # noqa: B023
+        assert len(begun) == reached, "one item besides the one in use, and no more"
         found.append(result)
     assert found == [0, 1, 4, 9, 16]
     assert list(ahead(read, [])) == []

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from stages.search import propose
 from stages.search.propose import Settings, Values, ask, sobol_point
 from stages.search.space import Dimension, Space
-from tests.helpers.processes import python
+from tests.helpers.processes import PATIENCE, python
 from tests.helpers.search_cases import DONE, GP, MIXED, PENDING
 
 
@@ -80,7 +80,7 @@ def test_ask_is_pure(monkeypatch: pytest.MonkeyPatch) -> None:
         "assert backend is matplotlib.rcsetup._auto_backend_sentinel\n"
     )
     fresh = python(code, OMP_NUM_THREADS="2")
-    out, errors = fresh.communicate(timeout=60)
+    out, errors = fresh.communicate(timeout=PATIENCE)
     assert fresh.returncode == 0, errors
     assert out.strip() == str(first)
 
@@ -286,6 +286,7 @@ def branin(params: Values) -> float:
     return valley**2 + 10 * (1 - 1 / (8 * math.pi)) * math.cos(x) + 10
 
 
+@pytest.mark.middle
 def test_the_model_beats_sobol_on_branin() -> None:
     space = Space((Dimension("x", -5.0, 10.0), Dimension("y", 0.0, 15.0)))
     regrets: dict[str, list[float]] = {"gpyopt": [], "sobol": []}

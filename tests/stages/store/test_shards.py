@@ -14,6 +14,7 @@ from stages.store import shards
 from stages.store.epoch import read_epoch, read_targets
 from stages.store.shards import check_pairs, shard_path
 from stages.store.tensors import write_tensors
+from tests.helpers.processes import PATIENCE
 from tests.helpers.stored import transfer_set
 
 
@@ -97,7 +98,7 @@ def test_several_processes_leave_each_other_their_logits(tmp_path: Path) -> None
     (start := tmp_path / "start").mkdir()
     words = [sys.executable, "-c", SEVERAL, str(tmp_path / "labels"), str(start)]
     running = [subprocess.Popen(words, stderr=subprocess.PIPE, text=True) for _ in range(3)]
-    ends = [process.communicate(timeout=120)[1] for process in running]
+    ends = [process.communicate(timeout=PATIENCE)[1] for process in running]
     assert [process.returncode for process in running] == [0, 0, 0], "".join(ends)
     assert sorted(map(int, (tmp_path / "made").read_text().split())) == list(range(40))
 

@@ -184,6 +184,7 @@ def test_parquet_refuses_files(
     one_line(error, file, *words)
 
 
+@pytest.mark.middle
 def test_parquet_real_cifar10() -> None:
     path = os.environ.get("MIMICNETS_CIFAR10_PARQUET")
     if not path:

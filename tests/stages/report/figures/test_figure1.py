@@ -19,6 +19,7 @@ from stages.report.figures.figure1 import figure1
 from stages.report.figures.theme import save
 from stages.report.paper import label
 from tests.helpers.figure_data import families_of, sha256
+from tests.helpers.processes import PATIENCE
 from tools.pocket import ROOT
 
 
@@ -63,7 +64,7 @@ def test_svg_has_the_same_bytes_each_time_and_needs_no_torch(tmp_path: Path) -> 
     hashes = {sha256(drawn(), tmp_path / f"{i}.svg") for i in range(2)}
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "7"}
     command = [sys.executable, "-c", DRAW, str(tmp_path / "other.svg"), str(ROOT / "tests")]
-    subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=120)
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=PATIENCE)
     hashes.add(hashlib.sha256((tmp_path / "other.svg").read_bytes()).hexdigest())
     assert len(hashes) == 1
     assert b"<dc:date>" not in (tmp_path / "0.svg").read_bytes()

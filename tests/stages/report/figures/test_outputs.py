@@ -104,7 +104,15 @@ def test_a_class_without_images_is_blank_and_no_nets_are_refused() -> None:
         outputs.confusions(table[:0], list("abcdefghij"), "w")
 
 
-@pytest.mark.parametrize(("classes", "named"), [(2, True), (20, True), (21, False), (100, False)])
+@pytest.mark.parametrize(
+    ("classes", "named"),
+    [
+        (2, True),
+        pytest.param(20, True, marks=pytest.mark.middle),
+        (21, False),
+        pytest.param(100, False, marks=pytest.mark.middle),
+    ],
+)
 def test_many_classes_are_not_labelled(classes: int, named: bool, tmp_path: Path) -> None:
     names = [f"a class with a very long name, {i}" for i in range(classes)]
     figure = outputs.confusions(confused(3, classes), names, "w")
@@ -114,6 +122,7 @@ def test_many_classes_are_not_labelled(classes: int, named: bool, tmp_path: Path
     assert max(plt.imread(tmp_path / "c.png").shape) < 1600
 
 
+@pytest.mark.middle
 def test_names_beside_the_last_line_push_no_panels_apart() -> None:
     figure = outputs.confusions(confused(11, 10), [f"long name {i}" for i in range(10)], "w")
     assert overlaps(figure) == []

@@ -52,7 +52,16 @@ FIGURES: dict[str, Callable[[], Figure]] = {
 }
 
 
-@pytest.mark.parametrize("name", FIGURES)
+COSTLY = (
+    *("claims of the paper's budgets", "confusions", "confusions of 100"),
+    "fidelity of the paper's budgets",
+)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.middle] * (name in COSTLY)) for name in FIGURES],
+)
 def test_bytes_are_fixed_and_texts_legible(name: str, tmp_path: Path) -> None:
     for suffix in ("svg", "png"):
         for i in range(2):

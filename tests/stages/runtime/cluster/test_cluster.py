@@ -38,7 +38,7 @@ from tests.helpers.pocket import (
     run_cell,
     run_to_labels,
 )
-from tests.helpers.processes import gone, processes, session, until
+from tests.helpers.processes import PATIENCE, gone, processes, session, until
 from tools.pocket import ROOT, write_params
 
 # read when Ray is imported; a token in the home folder would else be used by the head alone
@@ -83,9 +83,7 @@ class Nodes:
     def wait(self, name: str) -> None:
         """Until a node is up."""
         log, process = self.folder / f"{name}.log", self.nodes[name]
-        assert until(
-            lambda: "Ray runtime started" in log.read_text() or process.poll() is not None, 60
-        )
+        assert until(lambda: "Ray runtime started" in log.read_text() or process.poll() is not None)
         assert process.poll() is None, log.read_text()
 
     def _start(self, name: str, *words: str) -> None:
@@ -142,7 +140,7 @@ class Nodes:
         for name in list(self.nodes):
             self.kill(name)
         shutil.rmtree(self.temporary, ignore_errors=True)
-        assert until(lambda: all(gone(pid) for pid in processes() if session(pid) in sessions), 10)
+        assert until(lambda: all(gone(pid) for pid in processes() if session(pid) in sessions))
 
     def named(self, pid: int) -> str:
         """The node that has started a process."""
@@ -273,7 +271,7 @@ def test_errors_come_as_they_were_raised(nodes: Nodes, here: Path) -> None:
     )
     with Cluster(nodes.address, 4) as executor:
         given = {search_jobs.refuse: (0.5,), search_jobs.leave: (3,)}
-        found = [executor.submit(job, *given.get(job, ())).exception(60) for job in jobs]
+        found = [executor.submit(job, *given.get(job, ())).exception(PATIENCE) for job in jobs]
     kinds = [type(error) for error in found]
     assert kinds == [ValueError, RuntimeError, RuntimeError, RuntimeError, OSError]
     assert str(found[0]) == "lr 0.5 is refused" and "search_jobs.py" in found[0].__notes__[0]
@@ -325,7 +323,7 @@ def test_something_that_is_no_cluster_is_left_after_a_while(here: Path) -> None:
         "executor.Cluster(f'127.0.0.1:{s.getsockname()[1]}', 1)\n"
     )
     process = python(code, here)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert (
         "ValueError: cannot join the Ray cluster at 127.0.0.1:" in errors
@@ -399,7 +397,7 @@ def test_code_that_is_edited_during_a_run_is_refused(
         with pytest.raises(
             ValueError, match="has other code .*wait with edits until the run is over"
         ):
-            executor.submit(search_jobs.square, 2.0).result(60)
+            executor.submit(search_jobs.square, 2.0).result(PATIENCE)
 
 
 # ------------------------------------------------------------------------------------------ faults
@@ -451,10 +449,10 @@ def test_a_trial_that_dies_or_freezes_each_time_is_given_up(
     number: int, message: str, nodes: Nodes, here: Path
 ) -> None:
     with Cluster(nodes.address, 4, patience=2) as executor:
-        error = executor.submit(cluster_jobs.die, here, number).exception(60)
+        error = executor.submit(cluster_jobs.die, here, number).exception(PATIENCE)
         assert isinstance(error, ChildProcessError) and str(error).startswith(message)
         assert len(begun(here)) == int(message.split(" times")[0][-1])
-        assert until(lambda: all(gone(int(line[1])) for line in begun(here)), 10)
+        assert until(lambda: all(gone(int(line[1])) for line in begun(here)))
 
 
 @pytest.mark.parametrize(
@@ -463,23 +461,23 @@ def test_a_trial_that_dies_or_freezes_each_time_is_given_up(
 def test_no_trial_outlives_the_driver(how: str, nodes: Nodes, here: Path) -> None:
     """And the sweep resumes from its journal, no trial lost or doubled."""
     process = drive(here, nodes)
-    assert until(lambda: len(begun(here)) == 2, 60), process.kill() or process.communicate()
+    assert until(lambda: len(begun(here)) == 2), process.kill() or process.communicate()
     pids = [int(line[1]) for line in begun(here)]
     sent = time.monotonic()
     if how == "terminate":
         process.terminate()
     else:
         os.killpg(process.pid, signal.SIGKILL if how == "kill" else signal.SIGINT)
-    assert until(lambda: all(gone(pid) for pid in pids), 30)
+    assert until(lambda: all(gone(pid) for pid in pids))
     ended = time.monotonic() - sent
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode != 0
     assert how != "ctrl-c" or errors.strip().endswith("KeyboardInterrupt")
     print(f"trials ended {ended:.1f} s after the driver got {how}")
     if how == "kill":
         (here / "go").touch()
         again = drive(here, nodes)
-        _, errors = again.communicate(timeout=120)
+        _, errors = again.communicate(timeout=PATIENCE)
         assert again.returncode == 0, errors
         cluster_jobs.sweep(here, lambda *_: pytest.fail("nothing is left to run"), 1)
         ended_once = sorted(int(line[0]) for line in begun(here, "ended"))
@@ -512,14 +510,14 @@ def sweeping(folder: Path, executor: Executor) -> Iterator[None]:
             yield
         finally:
             (folder / "go").touch()
-            thread.join(60)
+            thread.join(PATIENCE)
     assert not errors and not thread.is_alive(), errors
 
 
 def a_trial_on(nodes: Nodes, name: str, folder: Path) -> list[str]:
     """[trial, pid, node] of a trial that runs on a node."""
     on = lambda: [line for line in begun(folder) if nodes.named(int(line[1])) == name]  # noqa: E731
-    assert until(on, 60), begun(folder)
+    assert until(on), begun(folder)
     return on()[0]
 
 
@@ -527,23 +525,33 @@ def runs_of(trial: str, folder: Path) -> list[list[str]]:
     return [line for line in begun(folder) if line[0] == trial]
 
 
+def alive() -> int:
+    """The number of nodes that Ray takes for alive."""
+    return sum(node["Alive"] for node in ray.nodes())
+
+
 def check_frozen(
-    nodes: Nodes, here: Path, executor: Cluster, plain: dict[str, bytes], seconds: float
+    nodes: Nodes, here: Path, executor: Cluster, plain: dict[str, bytes], noticed: bool
 ) -> None:
-    """Freeze a node, thaw it when its trial runs elsewhere: that one counts, and once."""
+    """Freeze a node, thaw it when its trial runs elsewhere: that one counts, and once.
+
+    Args:
+        noticed: whether Ray knows by then that the node does not answer.
+    """
     with sweeping(here, executor):
         there = a_trial_on(nodes, "c", here)
-        struck = time.monotonic()
+        before, struck = alive(), time.monotonic()
         try:
             nodes.send("c", signal.SIGSTOP)
-            assert until(lambda: len(runs_of(there[0], here)) == 2, seconds), begun(here)
+            assert until(lambda: len(runs_of(there[0], here)) == 2), begun(here)
+            assert (alive() < before) == noticed
             print(
                 f"a trial of a node that froze began again after {time.monotonic() - struck:.1f} s"
             )
         finally:
             nodes.send("c", signal.SIGCONT)
         thawed = time.monotonic()
-        assert until(lambda: gone(int(there[1])), 10), "two processes run one trial"
+        assert until(lambda: gone(int(there[1]))), "two processes run one trial"
         print(f"the earlier process ended {time.monotonic() - thawed:.1f} s after it went on")
         time.sleep(2)
     assert written(here) == plain
@@ -554,7 +562,7 @@ def check_frozen(
 def test_a_node_that_freezes(plain: dict[str, bytes], nodes: Nodes, here: Path) -> None:
     """Ray has not noticed yet."""
     nodes.ensure("c")
-    check_frozen(nodes, here, Cluster(nodes.address, 4, patience=3), plain, 30)
+    check_frozen(nodes, here, Cluster(nodes.address, 4, patience=3), plain, noticed=False)
 
 
 @pytest.mark.slow
@@ -563,13 +571,15 @@ def test_a_node_that_freezes_before_its_trial_begins(nodes: Nodes, here: Path) -
     nodes.ensure("c")
     (here / "go").touch()
     with Cluster(nodes.address, 5, patience=4) as executor:
+        before = alive()
         try:
             nodes.send("c", signal.SIGSTOP)
             given = {"lr": 0.5, "width": 4}
             jobs = [executor.submit(cluster_jobs.wait_for, here, i, given, i) for i in range(5)]
             struck = time.monotonic()
-            assert [job.result(30)["seed"] for job in jobs] == list(range(5))
+            assert [job.result(PATIENCE)["seed"] for job in jobs] == list(range(5))
             assert time.monotonic() - struck > 8, "the node had no trial"
+            assert alive() == before, "Ray was waited for"
         finally:
             nodes.send("c", signal.SIGCONT)
         time.sleep(2)
@@ -582,7 +592,7 @@ def test_a_node_that_freezes_with_the_patience_of_real_runs(
 ) -> None:
     """Ray notices first."""
     nodes.ensure("c")
-    check_frozen(nodes, here, Cluster(nodes.address, 4), plain, 100)
+    check_frozen(nodes, here, Cluster(nodes.address, 4), plain, noticed=True)
 
 
 @pytest.mark.slow
@@ -603,11 +613,11 @@ def test_a_node_of_which_only_ray_freezes(
         struck = time.monotonic()
         os.kill(raylet, signal.SIGSTOP)
         try:
-            assert until(lambda: executor._nodes.dead(there[2]), 60)
+            assert until(lambda: executor._nodes.dead(there[2]))
             print(f"a node whose raylet froze was given up after {time.monotonic() - struck:.1f} s")
             time.sleep(15)
             (here / "go").touch()
-            assert until(lambda: (here / "outputs" / there[0]).exists(), 10)
+            assert until(lambda: (here / "outputs" / there[0]).exists())
         finally:
             os.kill(raylet, signal.SIGCONT)
     assert written(here) == plain
@@ -621,9 +631,9 @@ def test_a_node_that_dies(plain: dict[str, bytes], nodes: Nodes, here: Path) -> 
         there = a_trial_on(nodes, "c", here)
         struck = time.monotonic()
         nodes.kill("c")
-        assert until(lambda: len(runs_of(there[0], here)) == 2, 60), begun(here)
+        assert until(lambda: len(runs_of(there[0], here)) == 2), begun(here)
         print(f"a trial of a node that died began again after {time.monotonic() - struck:.1f} s")
-        assert until(lambda: gone(int(there[1])), 1), "two processes run one trial"
+        assert until(lambda: gone(int(there[1]))), "two processes run one trial"
     assert written(here) == plain
 
 
@@ -636,16 +646,16 @@ def test_a_cluster_without_a_node_for_trials_ends_the_run(nodes: Nodes, here: Pa
             executor.submit(cluster_jobs.wait_for, here, i, {"lr": 0.5, "width": 4}, 0)
             for i in range(2)
         ]
-        assert until(lambda: len(begun(here)) == 1, 60)
+        assert until(lambda: len(begun(here)) == 1)
         struck = time.monotonic()
         nodes.kill("gpus")
-        errors = [job.exception(60) for job in jobs]
+        errors = [job.exception(PATIENCE) for job in jobs]
         print(
             f"a run ended {time.monotonic() - struck:.1f} s after its last node, "
             "3 of them the wait for another"
         )
         with pytest.raises(OSError, match="has had no node that can run trials for 3 s"):
-            executor.submit(cluster_jobs.gpu)
+            executor.submit(search_jobs.seen_gpu)
     for error in errors:
         assert type(error) is OSError
         assert str(error) == (
@@ -662,14 +672,14 @@ def test_a_cluster_that_gets_a_node_again_goes_on(nodes: Nodes, here: Path) -> N
     nodes.wait("gpus")
     with Cluster(nodes.address, 1, "cuda", lost_after=40) as executor:
         job = executor.submit(cluster_jobs.wait_for, here, 0, {"lr": 0.5, "width": 4}, 0)
-        assert until(lambda: len(begun(here)) == 1, 60)
+        assert until(lambda: len(begun(here)) == 1)
         nodes.kill("gpus")
         assert until(lambda: executor._nodes.have() == 0)
         time.sleep(10)
         nodes.start("gpus", 0, 1)
         nodes.wait("gpus")
         (here / "go").touch()
-        assert job.result(60)["seed"] == 0
+        assert job.result(PATIENCE)["seed"] == 0
         nodes.kill("gpus")
         assert until(lambda: executor._nodes.have() == 0)
 
@@ -691,12 +701,12 @@ def test_a_head_that_dies_ends_the_run(here: Path) -> None:
     """In one line and with all trials; a run on another cluster continues."""
     with two_nodes(here) as nodes:
         process = drive(here, nodes)
-        assert until(lambda: len(begun(here)) == 2, 60), process.kill() or process.communicate()
+        assert until(lambda: len(begun(here)) == 2), process.kill() or process.communicate()
         struck = time.monotonic()
         nodes.kill("head")
-        assert until(lambda: all(gone(int(line[1])) for line in begun(here)), 90)
+        assert until(lambda: all(gone(int(line[1])) for line in begun(here)))
         print(f"trials ended {time.monotonic() - struck:.1f} s after their head")
-        assert until(lambda: process.poll() is not None, 60)
+        assert until(lambda: process.poll() is not None)
         print(f"the driver ended {time.monotonic() - struck:.1f} s after its head")
         _, errors = process.communicate()
         assert errors.strip().splitlines()[-1] == (
@@ -705,16 +715,16 @@ def test_a_head_that_dies_ends_the_run(here: Path) -> None:
         )
     with two_nodes(here) as nodes:
         process = drive(here, nodes)
-        assert until(lambda: len(begun(here)) == 4, 60), process.kill() or process.communicate()
+        assert until(lambda: len(begun(here)) == 4), process.kill() or process.communicate()
         (here / "go").touch()
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, errors
     assert sorted(int(line[0]) for line in begun(here, "ended")) == list(range(8))
 
 
 def test_a_process_is_killed_if_it_is_the_same() -> None:
     """And is gone before its parent has waited for it."""
-    process = subprocess.Popen(["sleep", "60"])
+    process = subprocess.Popen(["sleep", "3600"])
     try:
         since = cluster_task.born(process.pid)
         assert since and cluster_task.kill(process.pid, f"{since}0", 1.0) and process.poll() is None
@@ -737,16 +747,16 @@ class Head:
         return lambda function: function
 
     def nodes(self) -> list[dict[str, Any]]:
-        self.answers.wait(60)
+        self.answers.wait(PATIENCE)
         return [{"NodeID": "a", "Alive": self.alive, "Resources": {"CPU": 2.0}}]
 
 
 def test_a_head_that_freezes_and_a_driver_that_was_stopped() -> None:
     head = Head()
     nodes = cluster_nodes.Nodes(head, "10.0.0.1:6379", False, 0.02, 1.0)
-    assert nodes.have() == 2 and nodes.loss(0.5) is None
+    assert nodes.have() == 2 and nodes.loss(PATIENCE) is None
     head.alive = False
-    assert until(lambda: nodes.loss(0.5), 5)
+    assert until(lambda: nodes.loss(0.5))
     assert (
         nodes.dead("a")
         and nodes.have() == 0
@@ -757,7 +767,7 @@ def test_a_head_that_freezes_and_a_driver_that_was_stopped() -> None:
     head.alive = True
     assert until(lambda: nodes.have() == 2)
     head.answers.clear()
-    assert until(lambda: nodes.loss(0.5), 5)
+    assert until(lambda: nodes.loss(0.5))
     assert str(nodes.loss(0.5)).startswith(
         "the head of the Ray cluster at 10.0.0.1:6379 has not answered for 0 s"
     )
@@ -771,7 +781,7 @@ def test_of_two_processes_with_one_trial_the_later_one_stays(tmp_path: Path) -> 
     code = (
         "import sys, time; from pathlib import Path; from stages.runtime.cluster.task import beating\n"
         "with beating(Path(sys.argv[1]), sys.argv[2], 0.2):\n"
-        "    Path(sys.argv[3]).touch(); time.sleep(60)\n"
+        "    Path(sys.argv[3]).touch(); time.sleep(3600)\n"
     )
     words = [[str(tmp_path / "beats"), node, str(tmp_path / node)] for node in ("a", "b")]
     first, second = None, None
@@ -784,7 +794,7 @@ def test_of_two_processes_with_one_trial_the_later_one_stays(tmp_path: Path) -> 
         time.sleep(1)
         assert second.poll() is None
         cluster_task.disown(tmp_path / "beats")
-        assert until(lambda: second.poll() == -signal.SIGKILL, 5), "it lives without an owner"
+        assert until(lambda: second.poll() == -signal.SIGKILL), "it lives without an owner"
     finally:
         for process in (first, second):
             if process is not None:
@@ -799,12 +809,12 @@ def test_trials_share_gpus(nodes: Nodes, here: Path) -> None:
     nodes.wait("gpus")
     with Cluster(nodes.address, 1, "cuda", 3) as executor:
         assert executor.slots == 6
-        seen = [executor.submit(cluster_jobs.gpu).result for _ in range(6)]
+        seen = [executor.submit(search_jobs.seen_gpu, here).result for _ in range(6)]
+        assert until(lambda: len(list(here.glob("begun-*"))) == 6)
+        (here / "go").touch()
         assert sorted(result() for result in seen) == ["0"] * 3 + ["1"] * 3
         nodes.kill("gpus")
-        assert until(
-            lambda: not any(n["Alive"] and "GPU" in n["Resources"] for n in ray.nodes()), 60
-        )
+        assert until(lambda: not any(n["Alive"] and "GPU" in n["Resources"] for n in ray.nodes()))
 
 
 # ------------------------------------------------------------------------------------- a real cell
@@ -914,14 +924,14 @@ def test_ctrl_c_during_dvc_repro_leaves_nothing_and_loses_nothing(
         start_new_session=True,
     )
     try:
-        assert until(lambda: done() or process.poll() is not None, 120) and process.poll() is None
+        assert until(lambda: done() or process.poll() is not None) and process.poll() is None
         os.killpg(process.pid, signal.SIGINT)
         sent = time.monotonic()
-        output, _ = process.communicate(timeout=60)
+        output, _ = process.communicate(timeout=PATIENCE)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-    assert until(lambda: not in_folder(stopped), 30), in_folder(stopped)
+    assert until(lambda: not in_folder(stopped)), in_folder(stopped)
     print(f"nothing was left {time.monotonic() - sent:.1f} s after Ctrl-C")
     assert process.returncode != 0 and "stopped; run 'dvc repro' to resume" in output, output
     journal = next(stopped.glob("work/teachers/*/journal.jsonl"))
