@@ -1,8 +1,8 @@
 """What DVC costs on this pipeline: a `dvc repro` with nothing to do, and one after a small edit.
 
 A temporary git repository gets what git would clone, with the paper's parameters and rows x budgets
-such that dvc.yaml expands to 44 stages (27 mimic nets, 8 nets on hard labels, 9 others; --quick:
-17). Nothing is trained. DVC's own time is measured, so the word `python` in the stages' commands
+such that dvc.yaml expands to 45 stages (27 mimic nets, 8 nets on hard labels, 10 others; --quick:
+18). Nothing is trained. DVC's own time is measured, so the word `python` in the stages' commands
 means a shell script there, which writes small files in the place of every output, as many as the
 paper's scale has; dvc.yaml with its commands, dependencies and parameters is byte for byte the
 project's. `dvc commit --force` then records that state: the same dvc.lock as `dvc repro` writes.

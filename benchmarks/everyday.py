@@ -128,7 +128,13 @@ def first_cell(folder: Path) -> list[str]:
 
 
 def measure(arguments: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
-    """Both commits in turn: everything, then a finished cell."""
+    """Both commits in turn: everything, then a finished cell; with `--parts` see parts.py."""
+    if arguments.parts:
+        from benchmarks import parts
+
+        parts.main(arguments.quick, arguments.folder)
+        raise SystemExit
+
     adopt_orphans()
     commits = {OURS: "HEAD", arguments.against: arguments.against}
     turns = 1 if arguments.quick else arguments.turns
@@ -161,7 +167,12 @@ def measure(arguments: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    """The other commit, how often, and where."""
+    """The other commit, how often, and where; or `--parts` instead."""
+    parser.add_argument(
+        "--parts",
+        action="store_true",
+        help="instead: where the time of one run goes; writes docs/everyday.md and its picture",
+    )
     parser.add_argument("--against", default="HEAD", metavar="COMMIT", help="default HEAD")
     parser.add_argument("--turns", type=int, default=3, help="of each commit (default 3)")
     parser.add_argument("--folder", type=Path, help="for the clones; a temporary one by default")
