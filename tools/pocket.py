@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import functools
 import io
 import os
 import shutil
@@ -51,7 +52,13 @@ POCKET: dict[str, Any] = {
 
 
 def composed(name: str) -> dict[str, Any]:
-    """The parameters of a scale, from any folder."""
+    """The parameters of a scale, from any folder; the caller may change them."""
+    return copy.deepcopy(_composed(name))
+
+
+@functools.cache
+def _composed(name: str) -> dict[str, Any]:
+    """Read once in a process, since hundreds of tests ask for it."""
     before = Path.cwd()
     os.chdir(ROOT)
     try:

@@ -16,6 +16,7 @@ from stages.runtime import entry
 from tests.helpers.exports import CELL, Run, export_all
 from tests.helpers.pipeline import VARIED
 from tests.helpers.pocket import run_cell
+from tests.helpers.shared import made_once
 from tests.pipeline.test_vectors import frames, write_digits
 from tools.pocket import ROOT, write_params
 
@@ -23,7 +24,10 @@ from tools.pocket import ROOT, write_params
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pocket pipeline on images and the export of a net with a bottleneck."""
-    folder = tmp_path_factory.mktemp("images")
+    return made_once(tmp_path_factory, "images", make_finished)
+
+
+def make_finished(folder: Path) -> None:
     write_params(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -33,13 +37,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run_cell("hard", "conv2", "180k")
         export_all(CELL)
 
-    return folder
-
 
 @pytest.fixture(scope="session")
 def framed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pocket pipeline on vectors and the export of a net with a bottleneck."""
-    folder = tmp_path_factory.mktemp("vectors")
+    return made_once(tmp_path_factory, "vectors", make_framed)
+
+
+def make_framed(folder: Path) -> None:
     write_digits(folder)
     YAML().dump(frames(), folder / "params.yaml")
     with pytest.MonkeyPatch.context() as patch:
@@ -48,8 +53,6 @@ def framed(tmp_path_factory: pytest.TempPathFactory) -> Path:
             stage.main()
         run_cell("mimic", "mlp1", "3k")
         export_all("students/mlp1-3k")
-
-    return folder
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from commands.scale import compose, names
 from commands.sizing.jobs import jobs
 from stages.settings import whole
 from stages.settings.read import SECTIONS, read_params
+from tests.helpers.processes import PATIENCE
 from tools.pocket import ROOT
 
 
@@ -55,7 +56,7 @@ def scale(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "commands.scale", *arguments]
     return subprocess.run(
-        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=60
+        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=PATIENCE
     )
 
 

@@ -3,7 +3,7 @@
 An input passes if it is refused with a ValueError or OSError (what stages.runtime.entry prints in
 one line) that names the file, or if it is accepted with the original's values ("same") or with
 values that keep all the rules ("valid"; each reader's `judge` says which). Another exception, a
-wrong value, more than SECONDS or MEMORY is a failure.
+wrong value, more than SECONDS of the processor or MEMORY is a failure.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ from tests.faults import file_readers, readers
 from tests.faults.readers import Reader
 
 SECONDS = 10.0
-"""For one input; the slowest sound one takes a hundredth of it."""
+"""Of the processor, for one input; the slowest sound one takes a hundredth of it."""
+STUCK = 600.0
+"""Seconds on the clock, after which an input that uses no processor ends the run."""
 MEMORY = 3 << 30
 """Bytes of address space above what is in use when the readers are set up."""
 
@@ -72,15 +74,15 @@ def limited() -> Iterator[None]:
     def stop(number: int, frame: Any) -> None:
         raise TooSlow
 
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
-    faulthandler.dump_traceback_later(3 * SECONDS, exit=True)
+    before = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    faulthandler.dump_traceback_later(STUCK, exit=True)
     try:
         yield
     finally:
         faulthandler.cancel_dump_traceback_later()
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
 def one(reader: Reader, seed: int, number: int) -> str:

@@ -8,13 +8,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 
+from tests.helpers import processes
 from tests.helpers.pocket import ENVIRONMENT
 
 INJECT = Path(__file__).with_name("inject")
@@ -81,26 +81,25 @@ def repro(
     return process.returncode, output
 
 
-def repro_until_done(folder: Path, tries: int = 20) -> str:
+def repro_until_done(folder: Path) -> str:
     """`dvc repro` after a kill: processes that are still dying may hold a lock for a moment."""
-    for _ in range(tries):
+    said: list[str] = []
+
+    def done() -> bool:
         code, output = repro(folder)
-        if code == 0:
-            return output
-        assert "in use by process" in output or "is busy" in output, output
-        time.sleep(0.5)
-    raise AssertionError(output)
+        said.append(output)
+        assert code == 0 or "in use by process" in output or "is busy" in output, output
+        return code == 0
+
+    assert processes.until(done), said[-1]
+    return said[-1]
 
 
-def until(
-    condition: Callable[[], object], process: subprocess.Popen[str], seconds: float = 60
-) -> None:
+def until(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
     """Wait for something that `process` does."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert process.poll() is None, process.communicate()[0]
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.02)
+    ended = lambda: process.poll() is not None  # noqa: E731
+    assert processes.until(lambda: condition() or ended()), "it did not come"
+    assert condition(), process.communicate()[0]
 
 
 def end_session(process: subprocess.Popen[str], how: signal.Signals = signal.SIGKILL) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from tests.faults.harness import repro, repro_until_done, results, start, undone
 from tests.helpers.pocket import ENVIRONMENT, WHOLE_RUN, dvc
+from tests.helpers.processes import PATIENCE
 from tools.pocket import write_params
 
 TEACHERS, CELL = "teachers", "students@mlp2-60k"
@@ -60,6 +61,7 @@ def one_line(code: int, output: str, *words: str) -> None:
 # files of an interrupted run
 
 
+@pytest.mark.middle
 def test_torn_last_line_of_a_journal(undisturbed: Path, tmp_path: Path) -> None:
     folder = interrupted(undisturbed, tmp_path, TEACHERS, "journal", 5)
     journal = only(folder, "work/teachers/*/journal.jsonl")
@@ -159,6 +161,7 @@ def test_logits_of_another_shard(undisturbed: Path, tmp_path: Path) -> None:
     goes_on(folder, undisturbed)
 
 
+@pytest.mark.middle
 def test_a_corrupt_object_in_a_remote(undisturbed: Path, tmp_path: Path) -> None:
     """`verify` refuses it as the README says; what is whole comes, the rest is made again."""
     folder, remote = shutil.copytree(undisturbed, tmp_path / "repository"), tmp_path / "remote"
@@ -198,7 +201,10 @@ def behind(folder: Path, script: str) -> tuple[str, ...]:
 
 @pytest.mark.parametrize(
     "stage, point",
-    [("augment", "write:epoch-"), pytest.param(CELL, "write:checkpoint", marks=pytest.mark.slow)],
+    [
+        pytest.param("augment", "write:epoch-", marks=pytest.mark.middle),
+        pytest.param(CELL, "write:checkpoint", marks=pytest.mark.slow),
+    ],
 )
 def test_no_space_left(undisturbed: Path, tmp_path: Path, stage: str, point: str) -> None:
     """The error of a full disk, raised in the middle of a write."""
@@ -275,7 +281,7 @@ def test_trials_whose_loss_is_not_finite(
 def test_a_clock_that_jumps(undisturbed: Path, tmp_path: Path) -> None:
     folder = undone(undisturbed, tmp_path / "repository", TEACHERS, "augment", CELL)
     process = start(folder, clock="7")
-    output, _ = process.communicate(timeout=300)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, output
     for number, path in enumerate(sorted(folder.glob("work/**/*"))):
         os.utime(path, (1e9 * (number % 4), 1e9 * (number % 4)))

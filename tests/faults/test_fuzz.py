@@ -30,6 +30,7 @@ from stages.store.tensors import KEY, read_header, read_tensors, write_tensors
 from stages.trials.folder import TrialFolder
 from stages.trials.tables import write_table
 from tests.faults import corrupt, fuzz, readers
+from tests.helpers.processes import PATIENCE
 from tools.pocket import ROOT, pocket_params
 
 
@@ -37,7 +38,7 @@ def fuzz_run(folder: Path, *words: str) -> dict[str, Any]:
     """The counts of a run in a process of its own, which a crash would end."""
     out = folder / "out.json"
     command = [sys.executable, "-m", "tests.faults.fuzz", "--json", str(out), *words]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1500)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert out.is_file(), (
         f"exit status {done.returncode}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
     )
@@ -56,6 +57,7 @@ def test_some_thousand_broken_inputs(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)
 def test_a_hundred_thousand_broken_inputs(tmp_path: Path) -> None:
     found = fuzz_run(tmp_path, "--count", "100000", "--seed", "0")
     assert found["failures"] == [] and found["all"]["inputs"] == 100_000
@@ -199,7 +201,7 @@ def test_params_that_would_crash_or_fill_memory_are_refused(
     (tmp_path / "params.yaml").write_text(text)
     script = "import sys; from stages.settings.read import read_params; read_params(sys.argv[1])"
     command = [sys.executable, "-c", script, str(tmp_path / "params.yaml")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 1 and words in done.stderr.splitlines()[-1]
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import signal
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.faults.harness import end_session, repro, repro_until_done, results, start, undone, until
+from tests.helpers.processes import PATIENCE
 
 TEACHERS, CELL = "teachers", "students@mlp2-60k"
 POINTS = [
@@ -36,10 +36,12 @@ POINTS = [
     ("tabulate", "write:metrics/table", 2),
     ("assess", "write:metrics/claims", 2),
 ]
-QUICK = {(TEACHERS, "write:checkpoint")}
+MIDDLE = {(TEACHERS, "write:checkpoint")}
 CASES = [
     pytest.param(
-        *case, marks=[] if case[:2] in QUICK else pytest.mark.slow, id=f"{case[0]}-{case[1]}"
+        *case,
+        marks=pytest.mark.middle if case[:2] in MIDDLE else pytest.mark.slow,
+        id=f"{case[0]}-{case[1]}",
     )
     for case in POINTS
 ]
@@ -58,6 +60,7 @@ def test_killed_there_and_run_again(
     assert repro(folder)[1].count("Running stage") == 0
 
 
+@pytest.mark.middle
 def test_a_killed_worker_is_replaced_at_once(undisturbed: Path, tmp_path: Path) -> None:
     folder, marker = undone(undisturbed, tmp_path / "repository", TEACHERS), tmp_path / "fired"
     code, output = repro(folder, "epoch worker 3", marker)
@@ -75,7 +78,7 @@ def test_dvc_killed_alone_and_a_second_run_at_once(undisturbed: Path, tmp_path: 
     process.wait()
     code, output = repro(folder)
     assert code == 0 or "in use by process" in output, output
-    repro_until_done(folder, tries=60)
+    repro_until_done(folder)
     end_session_if_alive(process)
     assert results(folder) == results(undisturbed)
 
@@ -89,18 +92,20 @@ def end_session_if_alive(process: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "how", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+    "how",
+    [
+        pytest.param(signal.SIGTERM, marks=pytest.mark.middle),
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+    ],
 )
 def test_stopped_by_a_signal(undisturbed: Path, tmp_path: Path, how: signal.Signals) -> None:
-    """Sent to the whole session, as a terminal or a scheduler does."""
+    """Sent to the whole session, as a terminal or a scheduler does; a trial would last an hour."""
     folder = undone(undisturbed, tmp_path / "repository", TEACHERS)
-    process = start(folder)
-    until(lambda: list(folder.glob("work/teachers/*/trials/*/progress.json")), process)
-    begun = time.monotonic()
+    process = start(folder, fault="epoch wait 1", marker=tmp_path / "fired")
+    until((tmp_path / "fired").exists, process)
     end_session(process, how)
-    output, _ = process.communicate(timeout=60)
-    assert time.monotonic() - begun < 10 and process.returncode != 0, output
-    assert "Traceback" not in output, output
+    output, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode != 0 and "Traceback" not in output, output
     assert "run 'dvc repro' to resume" in output, output
     assert list(folder.glob("work/teachers/*/journal.jsonl"))
     repro_until_done(folder)

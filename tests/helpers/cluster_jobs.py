@@ -103,12 +103,6 @@ def state(name: str) -> tuple[Any, ...]:
     return seen
 
 
-def gpu() -> str | None:
-    """The GPU of a process, as CUDA would see it."""
-    time.sleep(2)
-    return os.environ.get("CUDA_VISIBLE_DEVICES")
-
-
 def no_memory() -> None:
     raise MemoryError("2 TiB")
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from stages import augment, ensemble, label, prepare, students, teachers
+from stages import augment, code, ensemble, label, prepare, students, teachers
 from tools.pocket import ROOT
 
 WHOLE_RUN = {
@@ -32,7 +32,7 @@ def run_cell(target: str, row: str, budget: str, *more: str) -> None:
 
 def run_to_labels() -> None:
     """Every stage up to the labels, and the cells that POCKET lists, in this process and folder."""
-    for stage in (prepare, teachers, ensemble, augment, label):
+    for stage in (code, prepare, teachers, ensemble, augment, label):
         stage.main()
     run_cell("mimic", "conv1", "60k")
     run_cell("mimic", "mlp2", "60k")

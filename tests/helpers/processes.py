@@ -12,6 +12,10 @@ from typing import Any
 
 from tools.pocket import ROOT
 
+PATIENCE = 300.0
+"""Seconds that a test waits for what must come. No verdict hangs on them: they are far more than
+it takes on a busy machine, and what a test expects to be ended would last an hour."""
+
 
 def python(code: str, **environment: str) -> subprocess.Popen[str]:
     """Another python, in a session of its own, that imports stages and tests."""
@@ -47,7 +51,7 @@ def session(pid: int) -> int:
         return 0
 
 
-def until(condition: Callable[[], Any], seconds: float = 30.0) -> bool:
+def until(condition: Callable[[], Any], seconds: float = PATIENCE) -> bool:
     """Wait for the condition; whether it came to hold."""
     deadline = time.monotonic() + seconds
     while not (held := bool(condition())) and time.monotonic() < deadline:

@@ -51,19 +51,31 @@ def die_at_first(folder: Path, deaths: int) -> int:
     return calls
 
 
-def interval(seconds: float) -> tuple[float, float, int]:
-    """When it began and ended, and in which process."""
+def interval(seconds: float, begun: Path) -> tuple[float, float, int]:
+    """When it began and ended, and in which process; it waits until two have begun."""
     begin = time.monotonic()
+    log(begun, str(os.getpid()))
+    while len(begun.read_text().splitlines()) < 2:
+        time.sleep(0.01)
     time.sleep(seconds)
     return begin, time.monotonic(), os.getpid()
 
 
+def for_an_hour(folder: Path) -> None:
+    """A call that is to be ended, and its file in `folder`."""
+    (folder / str(os.getpid())).touch()
+    time.sleep(3600)
+
+
 def trial(
-    folder: Path, seconds: float, i: int, params: dict[str, Any], seed: int
+    folder: Path, seconds: float, held: int | None, i: int, params: dict[str, Any], seed: int
 ) -> dict[str, Any]:
-    """A trial that writes down that it was begun, by which process, and takes a while."""
+    """A trial that writes down that it was begun, by which process, and takes a while.
+
+    Those from number `held` on last an hour.
+    """
     log(folder / "begun", f"{i} {os.getpid()} {seed} {params}")
-    time.sleep(seconds)
+    time.sleep(seconds if held is None or i < held else 3600)
     return {"value": value_of(params), "reason": None, "curve": (1, 2.5)}
 
 
@@ -85,7 +97,14 @@ def execution(engine: str, slots: int) -> Any:
     )
 
 
-def drive(folder: str, engine: str, seconds: float, slots: int = 2, trials: int = 10) -> None:
+def drive(
+    folder: str,
+    engine: str,
+    seconds: float,
+    slots: int = 2,
+    trials: int = 10,
+    held: int | None = None,
+) -> None:
     """The whole sweep of a test, in a process that the test kills."""
     import functools
 
@@ -99,7 +118,7 @@ def drive(folder: str, engine: str, seconds: float, slots: int = 2, trials: int 
     space = Space((Dimension("lr", 1e-4, 1e-1, log=True), Dimension("width", 4, 64, integer=True)))
     journal = Journal.open(path / "journal.jsonl", {"space": space.fingerprint()})
     with from_settings(execution(engine, slots), ["tests.helpers.search_jobs"]) as executor:
-        submit = functools.partial(executor.submit, trial, path, seconds)
+        submit = functools.partial(executor.submit, trial, path, seconds, held)
         run(
             journal=journal,
             space=space,
@@ -127,9 +146,12 @@ def one_gpu() -> list[str]:
     return ["GPU-c"]
 
 
-def seen_gpu(seconds: float) -> str | None:
-    """The GPU of a process, as CUDA would see it."""
-    time.sleep(seconds)
+def seen_gpu(folder: Path | None = None) -> str | None:
+    """The GPU of a process, as CUDA would see it; one with a folder waits there for `go`."""
+    if folder is not None:
+        (folder / f"begun-{os.getpid()}").touch()
+        while not (folder / "go").exists():
+            time.sleep(0.01)
     return os.environ.get("CUDA_VISIBLE_DEVICES")
 
 

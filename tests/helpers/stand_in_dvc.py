@@ -1,7 +1,7 @@
 """A stand-in for DVC, as dvc.py in a test's folder: stages that sleep, and a log.
 
-plan.json: "needs" (stage -> stages), "seconds" and "fail" (stage -> number). A stage is done when
-done/STAGE is there.
+plan.json: "needs" (stage -> stages), "seconds" and "fail" (stage -> number), "together" (no cell
+ends before so many have begun). A stage is done when done/STAGE is there.
 """
 
 import json
@@ -22,6 +22,11 @@ def note(*words: object) -> None:
         file.write(" ".join(map(str, (time.monotonic(), *words))) + "\n")
 
 
+def cells_begun() -> int:
+    """How many cells have begun so far."""
+    return sum(" begin " in line and "@" in line for line in open("log.txt"))
+
+
 def run(stage: str) -> None:
     """As DVC: the command is a child, and while it runs an interrupt is for it alone."""
     seconds = PLAN["seconds"].get(stage, 0)
@@ -39,6 +44,8 @@ def run(stage: str) -> None:
         os.environ.get("CUDA_VISIBLE_DEVICES", "-"),
         shutil.which("python"),
     )
+    while cells_begun() < PLAN["together"] and "@" in stage:
+        time.sleep(0.02)
     failed = child.wait()
     signal.signal(signal.SIGINT, before)
     time.sleep(PLAN["writes"] * ("@" in stage))  # dvc.lock

@@ -12,6 +12,7 @@ import numpy as np
 
 from stages.store.manifest import write_manifest
 from stages.store.shards import images_hash, write_images, write_logits
+from tests.helpers.processes import PATIENCE
 from tools.pocket import ROOT
 
 
@@ -20,7 +21,7 @@ def python(code: str, *arguments: str, cwd: Path = ROOT) -> subprocess.Completed
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", code, *arguments]
     return subprocess.run(
-        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=60
+        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=PATIENCE
     )
 
 

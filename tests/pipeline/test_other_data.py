@@ -109,6 +109,8 @@ CASES = [
     ("image-folder", 20, 3),
     ("image-folder", 8, 300),
 ]
+EXTREMES = (("image-folder", 64, 20), ("image-folder", 8, 300))
+"""The largest images, and the smallest ones with the most classes."""
 DRAWN = (20, 300)
 """Numbers of classes for which figures are drawn, which takes three times as long as all the rest:
 few, and many.
@@ -116,7 +118,13 @@ few, and many.
 
 
 @pytest.mark.parametrize(
-    ("source", "size", "classes"), CASES, ids=[f"{s}-{p}px-{c}" for s, p, c in CASES]
+    ("source", "size", "classes"),
+    [
+        pytest.param(
+            *case, marks=[pytest.mark.middle] * (case in EXTREMES), id="{}-{}px-{}".format(*case)
+        )
+        for case in CASES
+    ],
 )
 def test_the_whole_pipeline_runs(
     source: str, size: int, classes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

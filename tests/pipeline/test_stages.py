@@ -362,7 +362,10 @@ def test_draws_give_the_same_students_as_images(
     assert len(list((tmp_path / "disk").glob("mimicnets-*/*.safetensors"))) == 3
 
 
-@pytest.mark.parametrize("jitter", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "jitter",
+    [pytest.param(True, marks=pytest.mark.middle), pytest.param(False, marks=pytest.mark.slow)],
+)
 def test_several_processes_make_the_same_shards(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jitter: bool
 ) -> None:

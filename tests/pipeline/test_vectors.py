@@ -520,6 +520,7 @@ def test_the_whole_pipeline_on_frames(
     assert {p.name: p.read_bytes() for p in Path("data/logits").glob("*.safetensors")} == logits
 
 
+@pytest.mark.middle
 def test_the_whole_pipeline_on_vectors_without_frames(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,7 +27,7 @@ from ruamel.yaml import YAML
 
 from stages.settings.common import execution
 from tests.helpers.pocket import ENVIRONMENT
-from tests.helpers.processes import processes, session, until
+from tests.helpers.processes import PATIENCE, processes, session, until
 from tools.pocket import ROOT
 
 LAUNCHERS = ROOT / "launchers"
@@ -87,11 +87,11 @@ class Job:
     folder: Path
     process: subprocess.Popen[str]
 
-    def end(self, seconds: float = 60) -> tuple[int, str]:
+    def end(self) -> tuple[int, str]:
         """Exit status and what it said, once it has ended by itself and nothing of it is left."""
         try:
-            said, _ = self.process.communicate(timeout=seconds)
-            assert until(lambda: not self.left(), 5), [
+            said, _ = self.process.communicate(timeout=PATIENCE)
+            assert until(lambda: not self.left()), [
                 Path(f"/proc/{pid}/cmdline").read_text() for pid in self.left()
             ]
         finally:
@@ -226,7 +226,7 @@ def test_nothing_is_left_of_trials_that_are_under_way(
     job = submit(python("wait_for") if how != "failed" else "false", ray=None)
     if how != "failed":
         begun = tmp_path / "begun"
-        assert until(lambda: begun.is_file() and len(begun.read_text().splitlines()) == 2, 60), (
+        assert until(lambda: begun.is_file() and len(begun.read_text().splitlines()) == 2), (
             job.logs()
         )
         sent = time.monotonic()
@@ -236,7 +236,7 @@ def test_nothing_is_left_of_trials_that_are_under_way(
     if how != "failed":
         print(f"all was over {time.monotonic() - sent:.1f} s after the job was {how}")
         trials = [int(line.split()[1]) for line in begun.read_text().splitlines()]
-        assert until(lambda: not any(session(pid) for pid in trials), 1), "a trial outlived the job"
+        assert until(lambda: not any(session(pid) for pid in trials)), "a trial outlived the job"
         (tmp_path / "go").touch()
         status, said = submit(python("wait_for"), ray=None).end()
         assert status == 0, said
@@ -263,7 +263,7 @@ CHILD = """
 import time
 try:
     print("on", flush=True)
-    time.sleep(60)
+    time.sleep(3600)
 except KeyboardInterrupt:
     print("off", flush=True)
 """
@@ -292,7 +292,7 @@ def test_a_signal_interrupts_the_command(
     """
     job = submit(shlex.join([sys.executable, "-c", PARENT]), nodes="n1", MIMICNETS_REQUEUE="1")
     assert until(
-        lambda: (tmp_path / "said").is_file() and (tmp_path / "said").read_text() == "on\n", 20
+        lambda: (tmp_path / "said").is_file() and (tmp_path / "said").read_text() == "on\n"
     )
     job.process.send_signal(sent)
     ended, said = job.end()
@@ -316,7 +316,7 @@ def test_a_command_that_does_not_stop_is_killed(submit: Callable[..., Job], tmp_
     job = submit(
         "bash -c 'trap \"\" INT; touch on; while :; do sleep 0.1; done'", MIMICNETS_STOP_SECONDS="1"
     )
-    assert until((tmp_path / "on").exists, 20)
+    assert until((tmp_path / "on").exists)
     job.process.send_signal(signal.SIGTERM)
     assert job.end()[0] == 143
 
@@ -328,17 +328,17 @@ def test_nothing_is_put_into_the_queue_again_unasked(
 ) -> None:
     """Nor a command that failed by itself."""
     job = submit(
-        "false" if asked else "bash -c 'touch on; sleep 60'", nodes="n1", MIMICNETS_REQUEUE=asked
+        "false" if asked else "bash -c 'touch on; sleep 3600'", nodes="n1", MIMICNETS_REQUEUE=asked
     )
     if not asked:
-        assert until((tmp_path / "on").exists, 20)
+        assert until((tmp_path / "on").exists)
         job.process.send_signal(signal.SIGUSR1)
     assert job.end()[0] and "requeue" not in job.read("scontrol")
 
 
 def test_a_signal_before_the_cluster_is_up(submit: Callable[..., Job], tmp_path: Path) -> None:
-    job = submit("touch began", "#!/bin/bash\nexec sleep 60\n")
-    assert until(lambda: job.steps(), 20)
+    job = submit("touch began", "#!/bin/bash\nexec sleep 3600\n")
+    assert until(lambda: job.steps())
     job.process.send_signal(signal.SIGUSR1)
     ended, said = job.end()
     assert (
@@ -348,7 +348,7 @@ def test_a_signal_before_the_cluster_is_up(submit: Callable[..., Job], tmp_path:
     assert not (tmp_path / "began").exists()
 
 
-SLOW = pytest.param("#!/bin/bash\necho slow; exec sleep 60\n", "1", marks=pytest.mark.slow)
+SLOW = pytest.param("#!/bin/bash\necho slow; exec sleep 3600\n", "1", marks=pytest.mark.slow)
 
 
 @pytest.mark.parametrize(("ray", "seconds"), [(BROKEN, "300"), SLOW])
@@ -507,7 +507,7 @@ def on_cluster(folder: Path, *command: str, **environment: str) -> tuple[int, st
         env=given,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     return done.returncode, done.stdout + done.stderr
 
@@ -706,3 +706,4 @@ def test_the_same_release_of_ray_everywhere() -> None:
         "optional-dependencies"
     ]
     assert Requirement(extras["ray"][0]).specifier.contains(version)
+    assert f"\nray=={version}\n" in (ROOT / "constraints.txt").read_text()

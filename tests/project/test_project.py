@@ -19,7 +19,10 @@ from ruamel.yaml import YAML
 from tools.pocket import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-TARGETS = ("help", "setup", "lint", "types", "test", "pocket", "smoke", "bench", "docs", "clean")
+TARGETS = (
+    *("help", "setup", "lint", "types", "test", "middle", "slow"),
+    *("pocket", "smoke", "bench", "docs", "versions", "clean"),
+)
 
 
 def loaded(name: str) -> Any:
@@ -186,13 +189,25 @@ def test_the_workflow_runs_the_targets_of_the_makefile() -> None:
     workflow = loaded(".github/workflows/ci.yml")
     checks, readme = workflow["jobs"]["checks"], workflow["jobs"]["readme"]
     ran = [step["run"] for step in checks["steps"] if "run" in step]
-    assert ran == ["make setup", "make lint", "make types", "make test"]
+    assert ran == [
+        "pip install -q packaging && python -m tools.constraints --lowest > lowest.txt",
+        "make setup CONSTRAINTS=${{ matrix.constraints }}",
+        "make lint && make types && .venv/bin/python -m tools.constraints --check",
+        "make test",
+        "make middle",
+    ]
     assert [step["run"] for step in readme["steps"] if "run" in step] == [".ci/run"]
     least = PROJECT["project"]["requires-python"].removeprefix(">=")
-    assert checks["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"] and least == "3.11"
+    rows = checks["strategy"]["matrix"]
+    assert rows["python"] == ["3.11", "3.12", "3.13"] and least == "3.11"
+    assert rows["constraints"] == ["constraints.txt"]
+    assert [(row["python"], row["constraints"]) for row in rows["include"]] == [
+        ("3.13", "/dev/null"),
+        (least, "lowest.txt"),
+    ]
     runs = [step["run"] for step in workflow["jobs"]["cluster"]["steps"] if "run" in step]
     assert (
-        runs[-1] == 'python -m pytest -m "ray and not slow"'
+        runs[-1] == 'python -m pytest -n 0 -m "ray and not slow"'
         and runs[-1] in (ROOT / ".ci/run").read_text()
     )
     used = [

@@ -54,7 +54,7 @@ def flat(found: dict[str, dict[str, float]]) -> dict[str, float]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(7200)
 def test_the_commands_of_the_readme_and_two_experiments(tmp_path: Path) -> None:
     folder, said = smoke(tmp_path / "smoke", ROWS), tmp_path / "said"
     first = walked(BLOCKS["run"].rpartition("&& ")[2], folder, said)

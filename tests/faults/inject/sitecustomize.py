@@ -13,7 +13,7 @@ Points (a word after a colon has to be in the path that is written):
 - `epoch`: a trial has finished an epoch; `trial`: a trial's result is on disk, the journal does not know it
 
 Actions: `kill` (SIGKILL to the stage and to this process), `worker` (SIGKILL to this process),
-`full` (no space left), `memory` (MemoryError).
+`full` (no space left), `memory` (MemoryError), `wait` (this process sleeps for an hour).
 
 MIMICNETS_CLOCK: the clock on the wall jumps by up to ten years to and fro at every look at it.
 """
@@ -35,7 +35,7 @@ from types import ModuleType
 from typing import Any
 
 DOOR = "MIMICNETS_DOOR_PID"
-if "-m" in sys.orig_argv and any(word.startswith("stages.") for word in sys.orig_argv):
+if "-m" in sys.orig_argv and {"commands.stage", "stages.students"} & set(sys.orig_argv):
     os.environ[DOOR] = str(os.getpid())
 
 
@@ -69,6 +69,8 @@ class Fault:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if self.action == "memory":
             raise MemoryError("asked for by a test")
+        if self.action == "wait":
+            time.sleep(3600)
         if self.action == "kill":
             os.kill(int(os.environ[DOOR]), signal.SIGKILL)
         os.kill(os.getpid(), signal.SIGKILL)
