@@ -9,6 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from stages.nets.pixels import Scaled, Standardise
+
+KEPT_BYTES = 256 * 2**20
+"""Up to which standardised images are kept in float32."""
+
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
     """The context in which a net runs: nothing for fp32, bfloat16 autocast for bf16."""
@@ -23,12 +28,19 @@ def logits(net: nn.Module, images: Tensor, batch: int, precision: str = "fp32") 
     Images may lie on the host; they go to the device of the net batch by batch. The net's mode is
     restored.
     """
+    return _outputs(net, net, images.split(batch), precision)
+
+
+def _outputs(
+    net: nn.Module, layers: nn.Module, batches: Sequence[Tensor], precision: str
+) -> Tensor:
+    """Outputs of `layers`, which are the net or its last ones, for batches of what they take."""
     device = next(net.parameters()).device
     training = net.training
 
     net.eval()
     with torch.inference_mode(), autocast(device, precision):
-        parts = [net(part.to(device)).float() for part in images.split(batch)]
+        parts = [layers(part.to(device)).float() for part in batches]
     net.train(training)
 
     return torch.cat(parts)
@@ -61,24 +73,47 @@ def mean_logits(
     return means
 
 
-def error(
-    net: nn.Module, images: Tensor, labels: Tensor, batch: int, precision: str = "fp32"
-) -> float:
-    """Fraction of images whose highest output is not at their label (0/1 error, section 2.6)."""
-    return _hits(net, images, labels, batch, precision, wrong=True) / len(labels)
-
-
 def accuracy(
     net: nn.Module, images: Tensor, labels: Tensor, batch: int, precision: str = "fp32"
 ) -> float:
     """Fraction of images whose highest output is at their label."""
-    return _hits(net, images, labels, batch, precision, wrong=False) / len(labels)
-
-
-def _hits(
-    net: nn.Module, images: Tensor, labels: Tensor, batch: int, precision: str, wrong: bool
-) -> int:
-    """Number of images whose highest output is at their label, or is not (`wrong`)."""
     outputs = logits(net, images, batch, precision)
-    hit = outputs.argmax(dim=1) == labels.to(outputs.device)
-    return int((~hit if wrong else hit).sum())
+    return int((outputs.argmax(dim=1) == labels.to(outputs.device)).sum()) / len(labels)
+
+
+class Validation:
+    """The images on which a net is judged after every epoch (section 2.6).
+
+    On a CPU the outputs of the net's first layer are kept if it has no weights, since to
+    standardise the images takes a tenth of a small net's time. The errors are the same.
+
+    Args:
+        net: on its device; its weights may change from call to call.
+        images: uint8 (n, s, s, 3), on the host or on the device.
+        labels: int64 (n,).
+        batch: images per forward pass.
+        precision: "fp32" or "bf16".
+    """
+
+    def __init__(
+        self, net: nn.Module, images: Tensor, labels: Tensor, batch: int, precision: str = "fp32"
+    ) -> None:
+        self.net = net
+        self.layers = net
+        self.labels = labels
+        self.precision = precision
+        self.batches = images.split(batch)
+
+        if 4 * images.numel() > KEPT_BYTES or next(net.parameters()).device.type != "cpu":
+            return
+
+        if isinstance(net, nn.Sequential) and isinstance(net[0], Standardise | Scaled):
+            self.layers = net[1:]
+            with torch.inference_mode(), autocast(torch.device("cpu"), precision):
+                self.batches = tuple(net[0](part.cpu()) for part in self.batches)
+
+    def error(self) -> float:
+        """Fraction of images whose highest output is not at their label (0/1 error)."""
+        outputs = _outputs(self.net, self.layers, self.batches, self.precision)
+        wrong = outputs.argmax(dim=1) != self.labels.to(outputs.device)
+        return int(wrong.sum()) / len(self.labels)

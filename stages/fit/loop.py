@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from stages.fit.checkpoint import Checkpoint
-from stages.fit.evaluate import error
+from stages.fit.evaluate import Validation
 from stages.fit.losses import LOSSES, Loss
 from stages.fit.schedule import Schedule, replay
 from stages.fit.step import SGD, CapturedStep, Step
@@ -106,6 +106,7 @@ def train(
     schedule = Schedule(recipe.max_epochs)
     optimizer = SGD(net, recipe.momentum, recipe.weight_decay)
     steps = Steps(net, optimizer, recipe, graphs)
+    validating = Validation(net, *validation, recipe.eval_batch, recipe.precision)
     best = {name: tensor.detach().clone() for name, tensor in net.state_dict().items()}
     losses: list[float] = []
     errors: list[float] = []
@@ -130,7 +131,7 @@ def train(
             return Outcome(None, -1, errors, losses, "failed", f"loss is {loss} in epoch {epoch}")
 
         # Validate
-        errors.append(error(net, *validation, recipe.eval_batch, recipe.precision))
+        errors.append(validating.error())
         losses.append(loss)
         if schedule.update(errors[-1]):
             for name, tensor in net.state_dict().items():

@@ -7,6 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from stages.fit import evaluate
+from stages.nets.initial import glorot_
+from stages.nets.pixels import Scaled, Standardise
+from stages.nets.student import build_student
+from stages.settings.inputs import Inputs
+from tests.helpers.nets import images, initialised, small
 from tests.helpers.small_runs import hard, make_net, toy
 
 
@@ -19,7 +24,7 @@ def test_accuracy_and_error_are_complementary_and_independent_of_the_batch(
     found = set()
     for batch in (1, 7, 53, 1000):
         right = evaluate.accuracy(net, images, labels, batch, precision)
-        wrong = evaluate.error(net, images, labels, batch, precision)
+        wrong = evaluate.Validation(net, images, labels, batch, precision).error()
         assert right + wrong == pytest.approx(1.0, abs=1e-12)
         found.add(right)
     assert len(found) == 1
@@ -45,7 +50,7 @@ def test_accuracy_by_hand(device: torch.device) -> None:
     images[torch.arange(4), :, :, torch.tensor([0, 1, 2, 2])] = 9
     net, labels = Fixed().to(device), torch.tensor([0, 1, 2, 0])
     assert evaluate.accuracy(net, images, labels, 3) == 0.75
-    assert evaluate.error(net, images, labels, 3) == 0.25
+    assert evaluate.Validation(net, images, labels, 3).error() == 0.25
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -65,3 +70,64 @@ def test_images_on_the_host_are_moved(device: torch.device) -> None:
     assert evaluate.accuracy(net, images, labels, 4) == evaluate.accuracy(
         net, images.to(device), labels.to(device), 4
     )
+
+
+# The images after the input layer, which are kept.
+
+
+def a_net(family: str) -> nn.Sequential:
+    return initialised(build_student(small(family), input_scale=1.3))  # type: ignore[return-value]
+
+
+def a_validation(net: nn.Sequential, precision: str = "fp32") -> evaluate.Validation:
+    return evaluate.Validation(net, images(23), torch.arange(23) % 10, 5, precision)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("family", ["conv2", "mlp1"])
+def test_kept_or_made_again_the_outputs_are_the_same(family: str, precision: str) -> None:
+    net = a_net(family)
+    validation = a_validation(net, precision)
+    for seed in (1, 2):  # the weights change from epoch to epoch
+        glorot_(net, 1.0, torch.Generator().manual_seed(seed))
+        kept = evaluate._outputs(net, validation.layers, validation.batches, precision)
+        again = evaluate.logits(net, images(23), 5, precision)
+        assert torch.equal(kept, again)
+        assert validation.error() == int((again.argmax(1) != validation.labels).sum()) / 23
+
+
+def test_images_are_standardised_once_where_they_are_small(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    net = a_net("mlp1")
+    calls: list[int] = []
+    net[0].register_forward_pre_hook(lambda _, inputs: calls.append(len(inputs[0])))
+
+    validation = a_validation(net)
+    errors = [validation.error() for _ in range(3)]
+    assert calls == [5, 5, 5, 5, 3]
+
+    calls.clear()
+    monkeypatch.setattr(evaluate, "KEPT_BYTES", 4 * 23 * 32 * 32 * 3 - 1)
+    validation = a_validation(net)
+    assert [validation.error() for _ in range(3)] == errors
+    assert calls == [5, 5, 5, 5, 3] * 3
+
+
+def test_vectors_are_scaled_once() -> None:
+    inputs = Inputs.vectors([7])
+    layers = [Scaled(inputs, 2.0), nn.Flatten(), nn.Linear(7, 3)]
+    net = nn.Sequential(*layers)
+    vectors = torch.randn(11, 7, generator=torch.Generator().manual_seed(3))
+    validation = evaluate.Validation(net, vectors, torch.zeros(11, dtype=torch.int64), 4)
+    assert len(validation.layers) == 2  # type: ignore[arg-type]
+    assert validation.error() == int((net(vectors).argmax(1) != 0).sum()) / 11
+
+
+def test_validation_restores_the_mode_and_has_no_dropout() -> None:
+    net = nn.Sequential(Standardise(), nn.Flatten(), nn.Dropout(0.9), nn.Linear(3072, 10))
+    for training in (True, False):
+        net.train(training)
+        validation = a_validation(net)
+        assert validation.error() == validation.error()
+        assert net.training is net[2].training is training
