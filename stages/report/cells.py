@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ class CellResult:
     facts: dict[str, float] = field(default_factory=dict)
     family: str = ""
 
-    @property
+    @cached_property
     def shown(self) -> pd.DataFrame:
         """The best trials by validation error, at most five, best first; ties by trial number."""
         finite = self.trials.dropna(subset=["validation_error"])
