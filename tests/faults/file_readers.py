@@ -151,13 +151,11 @@ def shard_readers(root: Path) -> list[Reader]:
             )
         assert header["epoch"] == 0
         if "images" in arrays:
-            side = arrays["images"].shape[1]
-            assert arrays["images"].dtype == np.uint8 and arrays["images"].shape == (
-                n,
-                side,
-                side,
-                3,
-            )
+            images = arrays["images"]
+            vectors = images.dtype == np.float32 and images.ndim in (2, 3, 4)
+            assert vectors or images.dtype == np.uint8, images.dtype
+            assert images.shape == (n, *images.shape[1:])
+            assert vectors or images.shape == (n, images.shape[1], images.shape[1], 3)
         return "valid"
 
     def judge_logits(item: Any, value: np.ndarray) -> str:

@@ -103,7 +103,7 @@ def test_killed_and_run_again(served: Path, tmp_path: Path, kind: str) -> None:
     process = start(folder)
 
     found: list[int] = []
-    until(lambda: found.extend(victims(folder)) or found, process, 300)
+    until(lambda: found.extend(victims(folder)) or found, process)
     os.kill(found[0], signal.SIGKILL)
     output, _ = process.communicate()
 
@@ -116,7 +116,7 @@ def test_killed_and_run_again(served: Path, tmp_path: Path, kind: str) -> None:
 def test_dvc_is_killed_and_run_again(served: Path, tmp_path: Path) -> None:
     folder = undone(served, tmp_path / "repository", *UNDONE)
     process = start(folder)
-    until(lambda: in_a_cell(folder), process, 300)
+    until(lambda: in_a_cell(folder), process)
     process.kill()
     process.communicate()
     repro_until_done(folder)
