@@ -2,8 +2,9 @@
 
 Fresh clones of this repository take turns, of the present commit and of the one after `--against`.
 In each of them `dvc repro` runs everything at the scale of the committed params.yaml (--quick: at
-pocket size, one turn). Then the stage of the first cell runs again: its trials are in the work
-folder, so that what is left is starting processes, importing, testing and writing.
+pocket size, one turn). Then the stages of all mimic cells run again, in one `dvc repro`: their
+trials are in the work folders, so that what is left is starting processes, importing, testing,
+writing, and what DVC does. The cost of a cell is a share of that.
 
 Processor time is that of all processes that a command starts, also of those that outlive their
 parent, as the servers do from which trials are forked: they come back to this process, which waits
@@ -34,8 +35,6 @@ from tools.pocket import write_params
 OURS = "this commit"
 PR_SET_CHILD_SUBREAPER = 36
 """Of linux/prctl.h: orphans below this process become its children."""
-AGAIN = 3
-"""Runs of the finished cell a turn."""
 ENVIRONMENT = {
     **os.environ,
     "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -120,15 +119,16 @@ def fingerprints(folder: Path) -> dict[str, str]:
     return hashes
 
 
-def first_cell(folder: Path) -> list[str]:
-    """The command of the first mimic cell."""
-    name = next(cells(read_params(folder / "params.yaml"), "mimic"))
-    options = ["--row", name.row, "--budget", name.budget]
-    return [sys.executable, "-m", "stages.students", "mimic", *options]
+def all_cells_again(folder: Path) -> Cost:
+    """A cell's share of `dvc repro` of all mimic cells, whose trials are finished."""
+    names = [name.dvc for name in cells(read_params(folder / "params.yaml"), "mimic")]
+    words = ["repro", "--force", "--single-item", *names]
+    cost = cost_of([sys.executable, "-m", "dvc", *words], folder)
+    return Cost(cost.cpu_s / len(names), cost.wall_s / len(names))
 
 
 def measure(arguments: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
-    """Both commits in turn: everything, then a finished cell; with `--parts` see parts.py."""
+    """Both commits in turn: everything, then finished cells; with `--parts` see parts.py."""
     if arguments.parts:
         from benchmarks import parts
 
@@ -148,7 +148,8 @@ def measure(arguments: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
             print(f"{name}: {cost.wall_s:.0f} s, {cost.cpu_s:.0f} CPU-s", flush=True)
 
             metrics[name] = fingerprints(where)
-            again[name] += [cost_of(first_cell(where), where) for _ in range(AGAIN)]
+            again[name].append(all_cells_again(where))
+            print(f"{name}: {again[name][-1].cpu_s:.2f} CPU-s a finished cell", flush=True)
             return cost
 
     costs = interleaved({name: partial(everything, name) for name in commits}, turns)
