@@ -67,9 +67,9 @@ def remote_check_memory(cell: Cell, values: dict[str, Any]) -> None:
     check_memory(cell, lambda classes: untrained_student(cell, everything))
 
 
-def early(name: CellName, code: str) -> list[Call]:
+def early(name: CellName) -> list[Call]:
     """Trials of a cell that can be trained before its turn, see commands/running/early.py."""
-    return early_trials(name, __file__, code, remote_train)
+    return early_trials(name, __file__, remote_train)
 
 
 def write_outputs(cell: Cell, result: SweepResult) -> None:

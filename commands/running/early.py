@@ -1,9 +1,9 @@
 """Trials of the next cells, for slots that would fall idle while a cell ends and DVC keeps its books.
 
-`dvc repro` runs one cell after the other. When the last trial of a cell has been submitted, the
-first trials of the cells after it are handed to the server, which trains them where fewer processes
-run than there are slots. They are ordinary trials in the ordinary work folders: when DVC comes to
-the cell, their results are there, or it waits for them.
+`dvc repro` runs one cell after the other. When the last trial of a cell has been submitted, or of
+the teachers, the first trials of the cells after it are handed to the server, which trains them
+where fewer processes run than there are slots. They are ordinary trials in the ordinary work
+folders: when DVC comes to the cell, their results are there, or it waits for them.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from stages.runtime.executors import Local
 from stages.settings.groups import CellName
 from stages.settings.read import read_params
 from stages.settings.students import cells
-from stages.store.atomic import read_json
-from stages.trials.cell import Cell, set_up
+from stages.trials.cell import AUGMENTED, PREPARED, Cell, set_up
+from stages.trials.teacher import TeacherJob
 
 FLAGS = {"-f", "--force", "-k", "--keep-going", "-v", "--verbose", "-q", "--quiet"}
 FLAGS |= {"--allow-missing", "--pull", "--no-commit", "--no-run-cache", "--ignore-errors"}
@@ -54,21 +54,20 @@ def runs_everything(words: Sequence[str]) -> bool:
     return True
 
 
-def offer(run: DvcRun, address: Path, cell: object, executor: Any) -> None:
-    """Hand over the first trials of the cells after this one, enough for all slots.
+def offer(run: DvcRun, address: Path, job: Cell | TeacherJob, executor: Any) -> None:
+    """Hand over the first trials of the cells after this search, enough for all slots.
 
-    Whatever is wrong with them is for their own stage to say. A search of teachers is no cell.
+    Whatever is wrong with them is for their own stage to say.
     """
     on_cpus = isinstance(executor, Local) and not executor.gpus
-    if not on_cpus or not isinstance(cell, Cell) or not runs_everything(run.words):
+    if not on_cpus or not runs_everything(run.words):
         return
 
     students = importlib.import_module("stages.students")
     found: list[Any] = []
     with suppress(Exception):
-        code = read_json(cell.work / "key.json")["code"]
-        for name in next_cells(cell):
-            found += students.early(name, code)
+        for name in next_cells(job):
+            found += students.early(name)
             if len(found) >= EACH_SLOT * executor.slots:
                 break
 
@@ -78,8 +77,8 @@ def offer(run: DvcRun, address: Path, cell: object, executor: Any) -> None:
         wire.send(connection, message, pickle.dumps(found))
 
 
-def next_cells(current: Cell) -> Iterator[CellName]:
-    """Cells after this one that DVC will run, and that read nothing but what this one reads.
+def next_cells(current: Cell | TeacherJob) -> Iterator[CellName]:
+    """Cells after this search that DVC will run, and whose data no stage before them will change.
 
     Raises:
         ValueError, OSError: params.yaml, dvc.yaml or dvc.lock cannot be read.
@@ -90,12 +89,20 @@ def next_cells(current: Cell) -> Iterator[CellName]:
     record_of = Records(Path(), lock, outs, params, lambda: dvc_settings(Path())[0])
 
     names = list(cells(params))
-    for name in names[names.index(current.name) + 1 :]:
+    if isinstance(current, Cell):
+        names = names[names.index(current.name) + 1 :]
+        final = set(current.reads)
+    else:
+        # The transfer set's images do not depend on the teachers, and may have been made.
+        augmented = record_of("augment")
+        final = {PREPARED, AUGMENTED} if augmented is not None and augmented.done else set()
+
+    for name in names:
         if name.group == "student_2014":  # its teacher is another cell
             continue
 
         record = record_of(name.dvc)
         if record is not None and record.done:
             continue
-        if set(set_up(name)[0].reads) <= set(current.reads):
+        if set(set_up(name)[0].reads) <= final:
             yield name

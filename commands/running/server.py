@@ -57,6 +57,16 @@ REQUEST_SECONDS = 10.0
 """For a whole request: a client that is stopped in the middle of one must not stop the others."""
 
 
+LOCKS = Path("/proc/locks")
+
+
+def waiting_for_a_lock() -> set[int]:
+    """Processes that do nothing until another one gives back a lock (proc_locks(5))."""
+    lines = LOCKS.read_text(encoding="utf-8").splitlines() if LOCKS.is_file() else []
+    words = [line.split() for line in lines]
+    return {int(each[5]) for each in words if each[1] == "->"}
+
+
 @dataclass
 class Fork:
     """A process that was forked for somebody.
@@ -180,9 +190,11 @@ class Server:
         kind = message["kind"]
         if kind == "early":
             connection.close()
-            self.slots = message["slots"]
-            self.early = deque(pickle.loads(payload))
-            self._fill_slots()
+            # Trials are found by their code as it is on disk: it must be what forks have imported.
+            if identity.code() == self.code:
+                self.slots = message["slots"]
+                self.early = deque(pickle.loads(payload))
+                self._fill_slots()
             return
 
         reason = self._refusal(message)
@@ -192,17 +204,21 @@ class Server:
             return
 
         if kind == "stage":
-            self.early.clear()  # it may be the cell that they are for, which submits them itself
             call = partial(forks.stage, message, descriptors, self.life, self.run, self.address)
         else:
             call = partial(forks.trial, payload, descriptors)
         self._fork(kind, call, connection)
 
     def _fill_slots(self) -> None:
-        """Start early trials while fewer processes train than there are slots."""
+        """Start early trials while fewer processes train than there are slots.
+
+        When the turn of a trial's cell comes, the stage starts a process for it too, which waits
+        for the result: that one has no slot. Of two for one trial the second finds the result.
+        """
         while self.early:
-            busy = sum(fork.kind != "stage" for fork in self.forks.values())
-            if busy >= self.slots:
+            waiting = waiting_for_a_lock()
+            training = [pid for pid, fork in self.forks.items() if fork.kind != "stage"]
+            if sum(pid not in waiting for pid in training) >= self.slots:
                 return
             function, arguments = self.early.popleft()
             self._fork("early", partial(forks.early, function, arguments, self.life))

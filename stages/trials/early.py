@@ -18,17 +18,14 @@ Call = tuple[Callable[..., dict[str, Any]], tuple[Any, ...]]
 """A function that is known by its name, and its arguments."""
 
 
-def early_trials(
-    name: CellName, file: str, code: str, train: Callable[..., dict[str, Any]]
-) -> list[Call]:
+def early_trials(name: CellName, file: str, train: Callable[..., dict[str, Any]]) -> list[Call]:
     """The first trials of a cell that are not finished; `train` leaves each in its folder.
 
     The stage finds their results there, as those of a run that was stopped.
 
     Args:
-        file: `__file__` of the stage.
-        code: hash of the code that would train them, as in the key of a work folder. If the files
-            are others by now, there are none: results of this code must not lie in their folder.
+        file: `__file__` of the stage; the hash of its code is part of the work folder's name. Whoever
+            trains them makes sure that this is the code that it has imported.
         train: as for `run_sweep`.
 
     Raises:
@@ -36,7 +33,7 @@ def early_trials(
     """
     cell, settings, space = set_up(name)
     work, key = place_of(cell.name.work, settings, cell.reads, file)
-    if key["code"] != code or (work / DONE).is_file():
+    if (work / DONE).is_file():
         return []
 
     work.mkdir(parents=True, exist_ok=True)

@@ -16,6 +16,7 @@ from typing import Any
 
 from stages.runtime import entry
 from stages.runtime.executors import Local
+from stages.store.atomic import alone
 
 VERSION = 1
 FAR_SECONDS = 300.0
@@ -114,6 +115,21 @@ def trial(label: str, number: int) -> int:
     return number * number
 
 
+def locked(label: str) -> None:
+    """Two trials of which one holds a lock until there is a file of this name."""
+    facts(label)
+    with Local(2) as executor:
+        for future in [executor.submit(locked_trial, label) for _ in range(2)]:
+            future.result()
+
+
+def locked_trial(label: str) -> None:
+    """Leave a file LABEL.trial.PID while no other trial does, and wait for a file of this name."""
+    with alone(Path(label)):
+        Path(f"{label}.trial.{os.getpid()}").touch()
+        _until(label)
+
+
 def offer(label: str, slots: str, count: str) -> None:
     """Hand early trials to the server, and wait for a file of this name."""
     facts(label)
@@ -138,7 +154,7 @@ def _until(name: str) -> None:
 
 DOES: dict[str, Callable[..., Any]] = {
     each.__name__: each
-    for each in (facts, hold, end, refuse, crash, echo, interrupts, murmur, trials, offer)
+    for each in (facts, hold, end, refuse, crash, echo, interrupts, murmur, trials, offer, locked)
 }
 
 if __name__ == "__main__":

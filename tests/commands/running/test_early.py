@@ -9,7 +9,6 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,11 +18,14 @@ from commands.running import wire
 from commands.running.anchor import DvcRun
 from commands.running.early import EACH_SLOT, next_cells, offer, runs_everything
 from stages import students
-from stages.runtime.code import code_hash
 from stages.runtime.executors import Local, Serial
+from stages.settings import common
 from stages.settings.groups import CellName
-from stages.store.atomic import write_json
+from stages.settings.read import read_params
+from stages.settings.teachers import teachers
+from stages.store.prepared import PreparedManifest
 from stages.trials.cell import Cell, set_up
+from stages.trials.teacher import TeacherJob
 from tests.helpers.hard_cells import CHANGES, FIRST, SECOND, make_data
 from tests.helpers.pipeline import VARIED, digest, entry
 from tools.pocket import ROOT, write_params
@@ -103,9 +105,7 @@ def lock(folder: Path, *done: str) -> None:
 def cell_of(name: CellName) -> Cell:
     """A cell as its stage has it while it runs."""
     cell, _, _ = set_up(name)
-    cell = replace(cell, work=Path("work/current"))
-    write_json(cell.work / "key.json", {"code": code_hash(Path(students.__file__))})
-    return cell
+    return replace(cell, work=Path("work/current"))
 
 
 # The next cells.
@@ -210,14 +210,6 @@ def test_no_more_cells_than_the_slots_need(slots: int, cells: int, listener: Lis
     assert len({args[0].name for _, args in calls}) == cells and EACH_SLOT == 2
 
 
-def test_edited_code_has_none(listener: Listener) -> None:
-    """The server would train with the code that it has imported, in the folder of the new code."""
-    cell = cell_of(FIRST)
-    write_json(cell.work / "key.json", {"code": "of before the edit"})
-    assert offered(listener, cell) == (2, [])
-    assert not Path("work/hard").exists()
-
-
 @pytest.mark.parametrize("words", ["dvc repro hard@conv2-180k", "dvc exp exec-run --infofile x"])
 def test_a_part_of_the_pipeline_hands_nothing_over(words: str, listener: Listener) -> None:
     run = replace(RUN, words=tuple(words.split()))
@@ -231,9 +223,58 @@ def test_other_executors_hand_nothing_over(listener: Listener) -> None:
     assert listener.heard() is None
 
 
-def test_a_search_of_teachers_hands_nothing_over(listener: Listener) -> None:
-    """It has no name, and no cell comes after it that does not depend on it."""
-    assert offered(listener, SimpleNamespace(work=Path("work"))) is None
+# After the teachers.
+
+
+def teachers_job() -> TeacherJob:
+    """The search of teachers as its stage has it while it runs."""
+    params = read_params()
+    inputs = PreparedManifest.read(Path("data/prepared")).inputs
+    sections = common.numerics(params), common.execution(params), common.images(params)
+    section = teachers(params, inputs)
+    return TeacherJob(Path("work/t"), Path("data/prepared"), section, {}, *sections, inputs)
+
+
+def made(folder: Path, *more: str) -> None:
+    """dvc.lock where the transfer set's images have been made, with these cells done too."""
+    lock(folder, *more)
+    stages = YAML().load(folder / "dvc.lock")["stages"]
+    outs = {f"data/{name}": f"{digest(name)}.dir" for name in ("augmented", "samples")}
+    stages["augment"] = entry(outs, {"data/prepared": digest("x") + ".dir"})
+    YAML().dump({"schema": "2.0", "stages": stages}, folder / "dvc.lock")
+
+
+def test_after_the_teachers_come_cells_that_do_not_depend_on_them(listener: Listener) -> None:
+    """Nets on hard labels, in order; everything else reads the ensemble."""
+    varied(Path())
+    made(Path())
+    names = [name.dvc for name in next_cells(teachers_job())]
+    assert names == ["hard@conv2-180k", "teachers_2014@cnn-2014-60k"]
+
+    write_params(Path(), CHANGES)
+    slots, calls = offered(listener, teachers_job())
+    assert slots == 2 and [(args[0].name, args[1]) for _, args in calls[:3]] == [
+        (FIRST, 0),
+        (FIRST, 1),
+        (FIRST, 2),
+    ]
+
+
+def test_after_the_teachers_no_cell_comes_that_is_done(here: Path) -> None:
+    varied(here)
+    made(here, "hard@conv2-180k data/hard/conv2-180k")
+    assert [name.dvc for name in next_cells(teachers_job())] == ["teachers_2014@cnn-2014-60k"]
+
+
+def test_nothing_is_handed_over_before_the_images_are_made(listener: Listener) -> None:
+    """They lie there, but for DVC they are to be made again."""
+    assert offered(listener, teachers_job()) == (2, [])
+
+    made(Path())
+    stages = YAML().load(Path("dvc.lock"))["stages"]
+    stages["prepare"]["outs"][0]["md5"] = digest("other") + ".dir"
+    YAML().dump({"schema": "2.0", "stages": stages}, Path("dvc.lock"))
+    assert offered(listener, teachers_job()) == (2, [])
 
 
 DAMAGE: dict[str, Callable[[], object]] = {
@@ -248,7 +289,6 @@ DAMAGE: dict[str, Callable[[], object]] = {
     "another cell": lambda: write_params(Path(), {**CHANGES, "hard.rows": ["conv1"]}),
     "no dvc.yaml": lambda: Path("dvc.yaml").unlink(),
     "no data": lambda: shutil.rmtree("data/augmented"),
-    "no key": lambda: Path("work/current/key.json").unlink(),
 }
 
 

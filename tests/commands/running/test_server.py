@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import multiprocessing
 import os
+import pickle
 import shutil
 import signal
 import socket
@@ -19,6 +21,9 @@ from pathlib import Path
 
 import pytest
 
+from commands.running import wire
+from commands.running.server import waiting_for_a_lock
+from stages.store.atomic import alone
 from tests.helpers.processes import gone
 from tests.helpers.toy_run import (
     SERVER,
@@ -509,7 +514,8 @@ def test_early_trials_fill_the_slots_and_no_more(folder: Path) -> None:
         assert run.said("c")["parent"] == fork["parent"]
 
 
-def test_the_next_stage_ends_the_waiting_ones_and_not_the_running(folder: Path) -> None:
+def test_early_trials_go_on_while_other_stages_run(folder: Path) -> None:
+    """The ensemble and its labels come between the teachers and the cells."""
     with Run(folder, [toy("facts a"), toy("offer b 1 3"), toy("hold c")]) as run:
         run.said("b")
         wait_for(lambda: len(of_trials(folder, "b.early.*")) == 1, run)
@@ -519,10 +525,66 @@ def test_the_next_stage_ends_the_waiting_ones_and_not_the_running(folder: Path) 
         assert not gone(first)
 
         (folder / "b.early").touch()
-        wait_for(lambda: gone(first))
+        wait_for(lambda: len(of_trials(folder, "b.early.*")) == 3, run)
         (folder / "c").touch()
         assert run.ended() == [0, 0, 0]
-        assert len(of_trials(folder, "b.early.*")) == 1
+
+
+def test_processes_that_wait_for_a_lock_have_no_slot(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    with alone(tmp_path / "trial"):
+        waiting = context.Process(target=_wait, args=(tmp_path / "trial",))
+        waiting.start()
+        wait_for(lambda: waiting.pid in waiting_for_a_lock())
+        assert os.getpid() not in waiting_for_a_lock()
+    waiting.join()
+    assert waiting.exitcode == 0 and waiting.pid not in waiting_for_a_lock()
+
+
+def _wait(path: Path) -> None:
+    with alone(path):
+        pass
+
+
+def test_an_early_trial_takes_the_slot_of_a_trial_that_waits(folder: Path) -> None:
+    """Where an early trial runs whose stage has begun, the stage's process for it is idle."""
+    with Run(folder, [toy("facts a"), toy("offer b 2 3"), toy("locked c")]) as run:
+        fork = run.said("b")
+        wait_for(lambda: len(of_trials(folder, "b.early.*")) == 2, run)
+        (folder / "b").touch()
+
+        run.said("c")
+        (holder,) = wait_for(lambda: of_trials(folder, "c.trial.*"), run)
+        (waiting,) = wait_for(lambda: waiting_for_a_lock() & set(below(folder)), run)
+        assert parent(holder) == parent(waiting) == fork["parent"]
+        (folder / "b.early").touch()
+        wait_for(lambda: len(of_trials(folder, "b.early.*")) == 3, run)
+        (folder / "c").touch()
+        assert run.ended() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("edited", [True, False])
+def test_edited_code_has_no_early_trials(folder: Path, edited: bool) -> None:
+    """The server would train with the code that it has imported, in the folder of the new code."""
+    trained = folder / "trained"
+    with Run(folder, [toy("facts a"), toy("hold b"), toy("hold c")]) as run:
+        run.said("b")
+        if edited:
+            (folder / "stages/more.py").write_text("x = 1\n")
+
+        (address,) = folder.glob("work/running/*/socket")
+        with socket.socket(socket.AF_UNIX) as client, contextlib.chdir(folder):
+            client.connect(str(address.relative_to(folder)))
+            calls = pickle.dumps([(os.mkdir, (str(trained),))])
+            wire.send(client, {"kind": "early", "slots": 1}, calls)
+
+        if not edited:
+            wait_for(trained.exists, run)
+        (folder / "b").touch()
+        run.said("c")
+        (folder / "c").touch()
+        assert run.ended() == [0, 0, 0]
+        assert trained.exists() is not edited
 
 
 def test_early_trials_end_with_the_server(folder: Path) -> None:

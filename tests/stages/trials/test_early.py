@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from stages import students
-from stages.runtime.code import code_hash
 from stages.runtime.work import DONE
 from stages.store.atomic import alone
 from stages.trials.folder import TrialFolder
@@ -52,11 +51,6 @@ def here(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def code() -> str:
-    """Hash of the code of this process."""
-    return code_hash(Path(students.__file__))
-
-
 def work(folder: Path) -> Path:
     """The cell's one work folder."""
     (found,) = folder.glob("work/hard/conv2-180k/*")
@@ -79,7 +73,7 @@ def test_they_are_what_the_search_starts_with(here: Path, plain: Path) -> None:
     events = [event for event in map(json.loads, lines) if event.get("event") == "start"]
     starts = [(each["trial"], each["params"], each["seed"]) for each in events]
 
-    calls = students.early(FIRST, code())
+    calls = students.early(FIRST)
     assert [arguments[1:] for _, arguments in calls] == starts[:3] and len(starts) == 4
     assert {function for function, _ in calls} == {students.remote_train}
 
@@ -91,7 +85,7 @@ def test_they_are_what_the_search_starts_with(here: Path, plain: Path) -> None:
 def test_the_stage_trains_them_no_more_and_leaves_the_same_bytes(
     here: Path, plain: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for function, arguments in students.early(FIRST, code()):
+    for function, arguments in students.early(FIRST):
         function(*arguments)
 
     trained: list[int] = []
@@ -108,34 +102,29 @@ def test_the_stage_trains_them_no_more_and_leaves_the_same_bytes(
 
 
 def test_finished_trials_are_left_out(here: Path) -> None:
-    calls = students.early(FIRST, code())
+    calls = students.early(FIRST)
     function, arguments = calls[1]
     function(*arguments)
-    left = students.early(FIRST, code())
+    left = students.early(FIRST)
     assert [arguments[1] for _, arguments in left] == [0, 2]
 
 
 def test_a_finished_cell_has_none(here: Path) -> None:
-    students.early(FIRST, code())
+    students.early(FIRST)
     (work(here) / DONE).touch()
     (work(here) / "key.json").unlink()
-    assert students.early(FIRST, code()) == []
+    assert students.early(FIRST) == []
     assert not (work(here) / "key.json").exists()
-
-
-def test_other_code_has_none(here: Path) -> None:
-    """An edit during a run: what this process has imported must not train for the new code."""
-    assert students.early(FIRST, "0" * 64) == [] and not (here / "work/hard").exists()
 
 
 def test_a_cell_that_cannot_be_trained_raises_what_its_stage_raises(here: Path) -> None:
     shutil.rmtree("data/augmented")
     with pytest.raises(OSError, match="augmented"):
-        students.early(FIRST, code())
+        students.early(FIRST)
 
 
 def test_a_trial_that_another_process_trains_is_waited_for(here: Path) -> None:
-    _, (cell, trial, values, seed) = students.early(FIRST, code())[0]
+    _, (cell, trial, values, seed) = students.early(FIRST)[0]
     cell = replace(cell, execution=replace(cell.execution, engine="local"))
     folder = TrialFolder(cell.work, trial)
     answers: list[dict[str, Any]] = []
