@@ -194,6 +194,7 @@ def test_every_misspelt_key_is_refused_and_every_section_is_needed() -> None:
         ("# " + "x" * 1_000_000, "characters"),
         ("scale: a\nscale: b\n", "duplicate key"),
     ],
+    ids=range(7),  # pytest puts a test's name into an environment variable
 )
 def test_params_that_would_crash_or_fill_memory_are_refused(
     tmp_path: Path, text: str, words: str

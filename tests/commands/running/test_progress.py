@@ -23,7 +23,7 @@ RUN = (os.getpid(), "77")
 LINE = re.compile(r"\[(\d+)/(\d+)\] (\S+): (\d+) % done, (less than|about) (.+) left")
 
 SMOKE = {
-    **{"prepare": 4.8, "teachers": 67.3, "ensemble": 5.0, "augment": 4.5, "label": 9.5},
+    **{"prepare": 4.8, "augment": 4.5, "teachers": 67.3, "ensemble": 5.0, "label": 9.5},
     **{"students@mlp1-60k": 7.2, "students@mlp1-180k": 7.3, "students@mlp2-60k": 7.2},
     **{"students@mlp2-180k": 7.5, "students@mlp3-60k": 7.3, "students@mlp3-180k": 7.5},
     **{"students@mlp4-60k": 7.3, "students@mlp4-180k": 7.7, "students@mlp5-60k": 7.3},
@@ -35,7 +35,8 @@ SMOKE = {
 }
 """Seconds from the beginning of a stage to that of the next, DVC's own work included.
 
-Measured at commit fdd9ae6 on two cores of an AMD EPYC, from the lines of `dvc repro`; n = 1.
+Measured at commit fdd9ae6 on two cores of an AMD EPYC, from the lines of `dvc repro`; n = 1. There
+`augment` ran after `ensemble`.
 """
 IN_TRIALS = {"mlp": 1.1, "conv": 6.0}
 """Least seconds of these that trials took; the rest of a cell started and tested."""
@@ -123,7 +124,7 @@ def test_training_dominates_large_scales(at: At, scale: str, times: float, start
 
     shown = replayed(planned, seconds)
     report = 4
-    assert all(1 / 1.5 < ratio < 1.5 for _, ratio in shown[2:-report])
+    assert all(1 / 1.5 < ratio < 1.5 for _, ratio in shown[3:-report])
 
 
 def test_whole_run_counts_all_stages(at: At, capsys: pytest.CaptureFixture[str]) -> None:
@@ -192,8 +193,8 @@ def test_stage_of_changed_code_has_no_share(at: At, capsys: pytest.CaptureFixtur
 
 def test_stage_may_be_named_with_its_file(at: At, capsys: pytest.CaptureFixture[str]) -> None:
     at("smoke")
-    ran(["../dvc.yaml:prepare", "../dvc.yaml:teachers"])
-    assert said(capsys) == [(1, 31, "prepare"), (2, 31, "teachers")]
+    ran(["../dvc.yaml:prepare", "../dvc.yaml:augment"])
+    assert said(capsys) == [(1, 31, "prepare"), (2, 31, "augment")]
 
 
 def test_factors_without_other_kinds_are_sums_with_the_forecast() -> None:
