@@ -148,11 +148,12 @@ def closing_line(cell: Cell, result: SweepResult) -> str:
     best = result.best
     test_accuracy = result.tested.trials[best.trial]["test_accuracy"]
     again = [columns["test_accuracy"] for columns in result.tested.retrained.values()]
+    seconds = total_seconds(cell.work, len(result.rows))
     mean = f", {sum(again) / len(again):.4f} over {len(again)} seeds" if again else ""
 
     return (
         f"{cell.name.title}: {len(result.rows)} trials, best validation accuracy {1 - best.value:.4f}, "
-        f"test {test_accuracy:.4f}{mean}, {total_seconds(cell.work):.0f} s in trials"
+        f"test {test_accuracy:.4f}{mean}, {seconds:.0f} s in trials"
     )
 
 

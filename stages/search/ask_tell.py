@@ -83,6 +83,9 @@ def run(
 ) -> list[TrialRow]:
     """All trials of the search, in order; resumes from what the journal holds.
 
+    A longer search goes on where a shorter one has ended, and a shorter one is its beginning: what
+    a trial is proposed from does not depend on how many come after it.
+
     Args:
         journal: open, with the header of this search.
         space, settings, seed: of the proposals.
@@ -101,7 +104,7 @@ def run(
 
     # What the journal holds: the start of every proposed trial, and the results.
     starts = {event["trial"]: event for event in journal.events if event["event"] == "start"}
-    rows = _read_rows(journal, starts)
+    rows = _read_rows(journal, starts)[:trials]
     for row in rows:
         tell("done", row.trial, {"value": row.value, "reason": row.reason})
 

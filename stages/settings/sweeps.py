@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -38,6 +39,11 @@ class Sweep:
                 "to be proposed from; raise start or lower lag"
             )
         return self
+
+    @property
+    def of_each(self) -> dict[str, Any]:
+        """What a trial depends on: all but the number of trials, since a search can be continued."""
+        return {name: value for name, value in asdict(self).items() if name != "trials"}
 
 
 @strict

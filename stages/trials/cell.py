@@ -204,11 +204,11 @@ def set_up(name: CellName) -> tuple[Cell, dict[str, Any], Space]:
     settings = {
         "seed": seed,
         "cell": [name.group, name.row, name.budget],
-        "sweep": asdict(section.sweep),
+        "sweep": section.sweep.of_each,
         "training": asdict(section.training),
         "width_multiple": section.width_multiple,
         "space": {"searched": searched, "fixed": fixed},
-        "row": asdict(row),
+        "row": {**asdict(row), "boxes": row.boxes and {name.budget: row.boxes[name.budget]}},
         "numerics": asdict(numerics),
     }
 

@@ -87,6 +87,7 @@ def _hash(record: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
-def total_seconds(root: Path) -> float:
-    """Seconds that the finished trials of a work folder took, added up."""
-    return sum(read_json(path) for path in sorted((root / "trials").glob("*/seconds.json")))
+def total_seconds(root: Path, trials: int) -> float:
+    """Seconds that the first so many trials of a work folder took, added up."""
+    folders = (TrialFolder(root, trial).folder for trial in range(trials))
+    return sum(read_json(folder / "seconds.json") for folder in folders)

@@ -125,6 +125,24 @@ def test_a_trial_is_proposed_from_the_results_up_to_the_lag(
     assert asked == [(i, max(0, i - LAG + 1), min(i, LAG - 1)) for i in range(TRIALS)]
 
 
+@pytest.mark.parametrize("engine", ["sobol", "gpyopt"])
+def test_a_longer_search_goes_on_and_a_shorter_one_is_its_beginning(
+    tmp_path: Path, engine: str
+) -> None:
+    """Whatever the number of trials, the first ones are the same, and none runs twice."""
+    whole = search(tmp_path / "whole", serial(quick), engine=engine)
+    ran: list[int] = []
+
+    def noted(i: int, params: Values, seed: int) -> dict[str, Any]:
+        ran.append(i)
+        return quick(i, params, seed)
+
+    for trials in (2, 6, TRIALS, 4, TRIALS):
+        rows = search(tmp_path / "j", serial(noted), engine=engine, trials=trials)
+        assert rows == whole[:trials]
+    assert ran == list(range(TRIALS))
+
+
 def test_every_prefix_of_a_journal_goes_on_to_the_same_bytes(
     reference: tuple[list[TrialRow], bytes], tmp_path: Path
 ) -> None:

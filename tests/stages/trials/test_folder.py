@@ -24,8 +24,13 @@ def test_finished_only_for_the_same_values_and_seed(tmp_path: Path) -> None:
     for torn in ("", '{"values"', "[]", "{}"):
         result.write_text(torn)
         assert trial.finished(values, 1) is None
-    TrialFolder(tmp_path, 9).finish(values, 1, {}, 1.25)
-    assert total_seconds(tmp_path) == 3.75
+
+
+def test_seconds_are_those_of_the_first_trials(tmp_path: Path) -> None:
+    """A search may have been longer before."""
+    for trial, seconds in enumerate((2.5, 1.25, 4.0)):
+        TrialFolder(tmp_path, trial).finish({}, 1, {}, seconds)
+    assert total_seconds(tmp_path, 2) == 3.75
 
 
 def test_result_is_the_last_file_of_a_trial(
