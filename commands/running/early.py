@@ -24,6 +24,7 @@ from stages.runtime.executors import Local
 from stages.settings.groups import CellName
 from stages.settings.read import read_params
 from stages.settings.students import cells
+from stages.store.locks import available
 from stages.trials.cell import AUGMENTED, PREPARED, Cell, set_up
 from stages.trials.teacher import TeacherJob
 
@@ -60,7 +61,7 @@ def offer(run: DvcRun, address: Path, job: Cell | TeacherJob, executor: Any) -> 
     Whatever is wrong with them is for their own stage to say.
     """
     on_cpus = isinstance(executor, Local) and not executor.gpus
-    if not on_cpus or not runs_everything(run.words):
+    if not on_cpus or not runs_everything(run.words) or not available(Path("work")):
         return
 
     students = importlib.import_module("stages.students")

@@ -1,8 +1,9 @@
-"""One stage in this process, after a look whether its code is the code that `code` has listed."""
+"""One stage in this process, between two looks at what its result is put down to."""
 
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,17 +15,28 @@ def run(words: Sequence[str]) -> None:
     Raises:
         SystemExit: as `stages.runtime.entry.run` does.
     """
-    from stages.runtime import entry
+    from commands.running.unchanged import Beginning
+    from stages.runtime import entry, work
     from stages.runtime.listings import CODE, check_code
 
     name, *more = words
     sys.argv = [f"python -m stages.{name}", *more]
+    of_dvc = os.environ.get("DVC_STAGE", "")
 
     def main() -> None:
-        if name != CODE:
+        # Only what DVC has started is locked by it.
+        beginning = Beginning.now(of_dvc, words) if of_dvc and name != CODE else None
+        if beginning is None and name != CODE:
             check_code(name)
+
+        if beginning is not None:
+            work.before_done = beginning.check
+
         module: Any = importlib.import_module(f"stages.{name}")
         module.main()
+
+        if beginning is not None:
+            beginning.check()
 
     entry.run(main)
 

@@ -44,6 +44,11 @@ def make_toy(folder: Path) -> Path:
     begin, end = text.index("LATER = ("), text.index('"""What is imported when')
     (folder / SERVER).write_text(f"{text[:begin]}LATER = ()\n{text[end:]}")
 
+    # What a stage compares at its end with what it began with.
+    stages = [f"  stage{number}: {{cmd: x}}\n" for number in range(100)]
+    (folder / "dvc.yaml").write_text(f"stages:\n{''.join(stages)}")
+    (folder / "params.yaml").touch()
+
     words = [sys.executable, "-m", "commands.stage", "code"]
     subprocess.run(words, cwd=folder, env=environment(), check=True, stdout=subprocess.DEVNULL)
     return folder
