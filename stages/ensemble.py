@@ -22,7 +22,8 @@ from stages.runtime.engines import from_settings
 from stages.runtime.shares import shared_among
 from stages.settings import common
 from stages.settings.read import read_params
-from stages.settings.transfer import ensemble
+from stages.settings.transfer import Ensemble, ensemble
+from stages.store import chance
 from stages.store.atomic import link_or_copy, write_json
 from stages.store.ensemble_manifest import EnsembleManifest, member_path
 from stages.store.manifest import fresh_folder, read_manifest
@@ -77,6 +78,24 @@ def select(outputs: np.ndarray, labels: np.ndarray, members: int) -> tuple[list[
     return chosen, accuracies
 
 
+def check_knowledge(accuracy: float, labels: np.ndarray, section: Ensemble) -> None:
+    """Refuse an ensemble that has nothing to teach, before anything is labelled with it.
+
+    Args:
+        accuracy: on the validation images, a fraction.
+        labels: of these.
+
+    Raises:
+        ValueError: always naming the commonest class may be as good, and that is not allowed.
+    """
+    if section.at_chance == "refuse" and chance.at_chance(accuracy, labels):
+        raise ValueError(
+            f"the ensemble is at chance: {chance.words(accuracy, labels)}. Its teachers have learnt "
+            "nothing that students could mimic: change teachers.space (lr, init_scale) or "
+            "teachers.training in params.yaml, or set ensemble.at_chance to allow"
+        )
+
+
 def evaluate_members(
     nets: list[Path], device_name: str, numerics: common.Numerics
 ) -> tuple[dict[int, np.ndarray], int]:
@@ -112,6 +131,7 @@ def main() -> None:
     candidates = np.stack([read_tensors(path)[0]["logits"] for path in files]).astype(np.float64)
     labels = read_validation(PREPARED)[1]
     chosen, accuracies = select(candidates, labels, ensemble(params).members)
+    check_knowledge(accuracies[-1], labels, ensemble(params))
 
     # Evaluates the choice on the test images.
     members = [trials[candidate] for candidate in chosen]

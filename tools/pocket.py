@@ -38,6 +38,7 @@ POCKET: dict[str, Any] = {
     "augment.epochs": 3,
     "augment.hsv": {"D_h": 0.06, "D_s": 0.26, "D_v": 0.20, "A_s": 0.21, "A_v": 0.13},
     "ensemble.members": 2,
+    "ensemble.at_chance": "allow",
     "students.rows": ["mlp2", "conv1"],
     "students.budgets": ["60k"],
     "students.sweep": {"trials": 3, "start": 2, "lag": 2, "engine": "sobol"},

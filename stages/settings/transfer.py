@@ -12,9 +12,17 @@ from stages.settings.read import parse, strict
 
 @strict
 class Ensemble:
-    """The section `ensemble` (Urban et al. 2017, section 2.7)."""
+    """The section `ensemble` (Urban et al. 2017, section 2.7).
+
+    An ensemble that is no better than naming the commonest class has nothing to teach. Where that
+    is wanted all the same::
+
+        ensemble:
+          at_chance: allow
+    """
 
     members: Count
+    at_chance: Literal["refuse", "allow"] = "refuse"
 
 
 @strict

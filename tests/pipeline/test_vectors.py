@@ -323,6 +323,7 @@ def frames(changes: dict[str, Any] | None = None) -> dict[str, Any]:
         "prepare.test": 40,
         "augment.epochs": 2,
         "ensemble.members": 2,
+        "ensemble.at_chance": "allow",
         "teachers.sweep": {"trials": 2, "start": 2, "lag": 2, "engine": "sobol"},
         "teachers.training.max_epochs": 2,
         "students.rows": ["mlp1", "mlp3"],

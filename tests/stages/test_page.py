@@ -116,6 +116,14 @@ def test_equal_inputs_give_the_same_bytes(images: Path, tmp_path: Path) -> None:
     assert (folder / PAGE).read_bytes() == (images / PAGE).read_bytes()
 
 
+def test_an_ensemble_at_chance_is_said(images: Path, tmp_path: Path) -> None:
+    assert "at chance" not in read(images)
+    folder = shutil.copytree(images, tmp_path / "copy")
+    path = folder / "metrics/ensemble.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "test_accuracy": 0.1}))
+    assert "The ensemble is at chance: it is right on 10.0" in read(paged(folder))
+
+
 def test_nothing_is_loaded_from_elsewhere(images: Path) -> None:
     text = read(images)
     elements = Reader(text).elements

@@ -15,6 +15,7 @@ from stages.report.page import searches as search_charts
 from stages.report.page.figure1 import chosen, figure1
 from stages.report.page.text import counted, percent, whole
 from stages.settings.groups import CellName
+from stages.store import chance
 
 CARDS = 24
 """Test images that are shown with what nets believe of them."""
@@ -149,6 +150,9 @@ def head(data: PageData) -> PagePart:
     sentences = summary.summary(
         settings.data, tested, settings.members, data.accuracy, data.mimic, data.claims
     )
+    if chance.at_chance(data.accuracy, data.examples.labels):
+        compared = chance.words(data.accuracy, data.examples.labels)
+        sentences.append(f"The ensemble is at chance: it is {compared}. It has nothing to teach.")
 
     return PagePart(
         {
