@@ -11,7 +11,6 @@ Each cell's output: work/matrix/CELL.log.
 from __future__ import annotations
 
 import argparse
-import fcntl
 import os
 import signal
 import sys
@@ -35,6 +34,7 @@ from stages.runtime.executors import DEVICES
 from stages.settings import common
 from stages.settings.read import read_params
 from stages.settings.students import cells
+from stages.store.locks import lock, say_once
 
 LOGS = Path("work/matrix")
 
@@ -172,7 +172,8 @@ def alone() -> Iterator[None]:
     LOGS.mkdir(parents=True, exist_ok=True)
     with (LOGS / "lock").open("a") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not lock(file, wait=False):
+                say_once(LOGS)
         except BlockingIOError:
             raise ValueError("commands.matrix runs here already: wait for it, or stop it") from None
         yield

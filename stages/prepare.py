@@ -22,6 +22,7 @@ from stages.nets.budget import plan
 from stages.nets.families import FAMILIES, check_row
 from stages.nets.layers import teacher_params
 from stages.runtime import entry
+from stages.runtime.work import in_clone
 from stages.settings import common, whole
 from stages.settings.budgets import parse_budget
 from stages.settings.groups import GROUPS
@@ -42,6 +43,7 @@ FOR = {"train": "training", "validation": "validation", "test": "testing"}
 def load(settings: Prepare, seed: int) -> tuple[Labelled, Labelled, tuple[str, ...]]:
     """Training pool, test images and class names of the source, in its own order."""
     path = Path(settings.path)
+    path = path if path.exists() else in_clone(path)  # git has no raw data for a copy
     match settings.source:
         case "cluttered-digits":
             return digits.cluttered_digits(seed, settings.train, settings.validation, settings.test)

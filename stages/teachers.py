@@ -21,9 +21,10 @@ from stages.settings import common
 from stages.settings.read import read_params
 from stages.settings.sweeps import split_space
 from stages.settings.teachers import teachers
+from stages.store import chance
 from stages.store.atomic import link_or_copy
 from stages.store.manifest import fresh_folder, write_manifest
-from stages.store.prepared import PreparedManifest
+from stages.store.prepared import PreparedManifest, read_validation
 from stages.trials.columns import TEACHER_COLUMNS
 from stages.trials.folder import TrialFolder, total_seconds
 from stages.trials.shared import Tested
@@ -107,7 +108,7 @@ def main() -> None:
     searched, fixed = split_space(section.space)
     settings = {
         "seed": seed,
-        "section": asdict(section),
+        "section": {**asdict(section), "sweep": section.sweep.of_each},
         "numerics": asdict(numerics),
         "images": asdict(images),
     }
@@ -136,8 +137,16 @@ def main() -> None:
         print(
             f"teachers: {len(result.rows)} trials, "
             f"best validation accuracy {1 - best.value:.4f}, test {test_accuracy:.4f}, "
-            f"{total_seconds(work):.0f} s in trials"
+            f"{total_seconds(work, len(result.rows)):.0f} s in trials"
         )
+
+        labels = read_validation(PREPARED)[1]
+        if chance.at_chance(1 - best.value, labels):
+            print(
+                f"teachers: note: the best of them is at chance: "
+                f"{chance.words(1 - best.value, labels)}; change teachers.space (lr, init_scale) or "
+                "teachers.training in params.yaml"
+            )
 
 
 if __name__ == "__main__":

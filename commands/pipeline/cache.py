@@ -19,6 +19,8 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from stages.settings.read import MergeError, check_merged
+
 BLOCK = 1 << 20
 _NAME = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
@@ -218,7 +220,11 @@ def _yaml(path: Path, remedy: str) -> Any:
     if not path.is_file():
         raise FileNotFoundError(f"{path} not found: {remedy}")
     try:
-        return YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        check_merged(text, path)
+        return YAML(typ="safe").load(text)
+    except MergeError:
+        raise
     except (YAMLError, ValueError, RecursionError) as error:
         raise ValueError(
             f"{path} is not valid YAML ({' '.join(str(error).split())}): {remedy}"

@@ -12,10 +12,12 @@ import multiprocessing
 import os
 import pickle
 import signal
+import tempfile
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
@@ -27,6 +29,10 @@ PATIENCE_SECONDS = 120.0
 
 DEVICES = "CUDA_VISIBLE_DEVICES"
 BEAT = "beat"
+
+LONGEST_FOLDER = 70
+"""Bytes of the path of the folder for temporary files: an address of a socket has at most 107."""
+SHORT_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
 
 
 class Worker(Protocol):
@@ -64,8 +70,33 @@ def from_forkserver(
     context.set_forkserver_preload(list(preload))
 
     process = context.Process(target=work, args=(send, life, *arguments), daemon=True)
-    process.start()
+    with _short_temporary_folder():
+        process.start()
     return process
+
+
+@contextmanager
+def _short_temporary_folder() -> Iterator[None]:
+    """The fork server's socket lies in the folder for temporary files: a long path does not fit.
+
+    Raises:
+        ValueError: there is no other folder.
+    """
+    usual = tempfile.tempdir
+    if len(os.fsencode(tempfile.gettempdir())) > LONGEST_FOLDER:
+        folders = [each for each in SHORT_FOLDERS if os.access(each, os.W_OK | os.X_OK)]
+        if not folders:
+            raise ValueError(
+                f"TMPDIR is {tempfile.gettempdir()}, too long for the address of a socket, and none "
+                f"of {', '.join(SHORT_FOLDERS)} can be written to: set TMPDIR to a folder of at most "
+                f"{LONGEST_FOLDER} letters"
+            )
+        tempfile.tempdir = folders[0]
+
+    try:
+        yield
+    finally:
+        tempfile.tempdir = usual
 
 
 starter: Starter = from_forkserver

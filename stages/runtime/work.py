@@ -9,22 +9,60 @@ same folder.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from stages.runtime.code import code_hash
 from stages.store.atomic import write_json
+from stages.store.locks import lock, say_once
 from stages.store.manifest import folder_hash
 
 DONE = "complete"
 """Name of the file that marks a finished work folder."""
+
+
+def _nothing() -> None:
+    """What is done before a work folder is marked as finished where nobody has set anything else."""
+
+
+before_done: Callable[[], None] = _nothing
+"""Called before a work folder is marked; if it raises, the folder stays as that of a killed stage.
+
+commands/running sets it: a result that DVC is not told of must not be removed as one that it has.
+"""
+
+
+COPIES = (".dvc", "tmp", "exps")
+"""Where DVC has the copies of a repository in which it runs queued experiments, and those by --temp."""
+
+
+def clone_of(folder: Path) -> Path | None:
+    """The repository of which a folder is a copy for an experiment; None if it is none.
+
+    >>> clone_of(Path("/home/me/mimicnets/.dvc/tmp/exps/tmpx1/stages"))
+    PosixPath('/home/me/mimicnets')
+    >>> clone_of(Path("/home/me/mimicnets"))
+    """
+    for parent in folder.parents:
+        if parent.parts[-len(COPIES) :] == COPIES:
+            return parent.parents[len(COPIES) - 1]
+    return None
+
+
+def in_clone(path: Path) -> Path:
+    """A path for what git does not have: in a copy for an experiment, that of its repository.
+
+    DVC removes copies, also those of experiments that fail. So trials are kept in one place for all
+    of them, and found again by their key.
+    """
+    clone = clone_of(Path.cwd())
+    return path if clone is None else clone / path
 
 
 @contextmanager
@@ -33,7 +71,7 @@ def work_folder(
     settings: Mapping[str, Any],
     inputs: list[Path],
     file: str,
-    root: Path = Path("work"),
+    root: Path | None = None,
 ) -> Iterator[Path]:
     """The locked work folder of this computation; other finished ones of the stage are removed.
 
@@ -42,22 +80,23 @@ def work_folder(
         settings: the parameters that the result depends on, as plain JSON data.
         inputs: data folders that are read.
         file: `__file__` of the stage; all code that it runs is part of the key.
-        root: where work folders are kept.
+        root: where work folders are kept; `in_clone("work")` by default.
 
     Raises:
-        ValueError: another run holds the folder.
+        ValueError: another run holds the folder. In a copy for an experiment it is waited for.
         FileNotFoundError: an input is missing.
     """
     folder, key = place_of(stage, settings, inputs, file, root)
     folder.mkdir(parents=True, exist_ok=True)
 
-    with _locked(folder):
+    with _locked(folder, waits=clone_of(Path.cwd()) is not None):
         # Another run of the stage must not prune a finished folder that is used again.
         (folder / DONE).unlink(missing_ok=True)
         _prune(folder)
 
         write_json(folder / "key.json", key)
         yield folder
+        before_done()
         (folder / DONE).touch()
 
 
@@ -66,7 +105,7 @@ def place_of(
     settings: Mapping[str, Any],
     inputs: list[Path],
     file: str,
-    root: Path = Path("work"),
+    root: Path | None = None,
 ) -> tuple[Path, dict[str, Any]]:
     """Where the work folder of a computation is, and the key that its name is a hash of.
 
@@ -79,22 +118,32 @@ def place_of(
     }
 
     text = json.dumps(key, sort_keys=True, allow_nan=False)
+    root = in_clone(Path("work")) if root is None else root
     return root / stage / hashlib.sha256(text.encode()).hexdigest()[:16], key
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of a work folder; the system releases it if this process dies."""
+def _locked(folder: Path, waits: bool = False) -> Iterator[None]:
+    """Hold the lock of a work folder; the system releases it if this process dies.
+
+    Raises:
+        ValueError: another process has it, and this one does not wait for it.
+    """
     with (folder / "lock").open("a+") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not lock(file, wait=False):
+                say_once(folder)
         except BlockingIOError:
             file.seek(0)
             process = file.read().strip() or "unknown"
-            raise ValueError(
-                f"{folder} is in use by process {process}: wait for it, or stop it "
-                "(kill PID) and run again; nothing it has finished is lost"
-            ) from None
+            if not waits:
+                raise ValueError(
+                    f"{folder} is in use by process {process}: wait for it, or stop it "
+                    "(kill PID) and run again; nothing it has finished is lost"
+                ) from None
+
+            print(f"waiting for process {process}, which computes the same in {folder}", flush=True)
+            lock(file)
 
         file.truncate(0)
         file.write(str(os.getpid()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import glob
 import json
 import math
@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from stages.store.locks import lock
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -60,7 +62,9 @@ def alone(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
 
     with (path.parent / f".{path.name}.lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        lock(
+            file
+        )  # where there are none, work folders say so, and nothing is trained twice at once
         yield
 
 
@@ -69,6 +73,11 @@ def sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except (
+        OSError
+    ) as error:  # some file systems cannot, and order renames by themselves or not at all
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
     finally:
         os.close(handle)
 

@@ -15,6 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
+# Nothing of the user's own: a matplotlibrc in the working folder comes before every other.
+matplotlib.rcdefaults()
 matplotlib.use("Agg")
 seaborn.set_theme(style="ticks", context="paper")
 # without it every run writes other ids, and the file's hash changes

@@ -6,14 +6,16 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from stages.runtime import entry, work
-from stages.runtime.work import DONE, work_folder
+from stages.runtime.work import DONE, in_clone, work_folder
 from stages.store.manifest import write_manifest
+from tests.helpers.processes import PATIENCE, until
 from tests.helpers.stored import data_folder
 from tools.pocket import ROOT
 
@@ -118,3 +120,61 @@ def test_a_finished_folder_in_use_again_is_not_pruned(tmp_path: Path) -> None:
         raise InterruptedError
     with folder_of(2):
         assert again.is_dir(), "what was finished once and is now in the middle again is unfinished"
+
+
+# Copies of the repository in which DVC runs experiments.
+
+
+@pytest.fixture
+def copies(tmp_path: Path) -> list[Path]:
+    """Two copies of one repository."""
+    found = [tmp_path / "clone/.dvc/tmp/exps" / name for name in ("tmp1", "tmp2")]
+    for copy in found:
+        copy.mkdir(parents=True)
+    return found
+
+
+def test_copies_for_experiments_share_the_work_folders_of_their_clone(
+    copies: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DVC removes a copy when its experiment ends, fails or is killed."""
+    clone = copies[0].parents[3]
+    found = []
+    for folder in (*copies, clone):
+        monkeypatch.chdir(folder)
+        with work_folder("teachers", {"seed": 1}, [], entry.__file__) as folder_in_use:
+            found.append(folder_in_use.resolve())
+            (folder_in_use / "trial").touch()
+    assert found == [clone.resolve() / "work/teachers" / found[0].name] * 3
+    assert not list(copies[0].iterdir())
+
+
+def test_a_copy_waits_for_who_computes_the_same(
+    copies: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(copies[0])
+    done = threading.Event()
+    entered: list[bool] = []
+
+    def second() -> None:
+        with work_folder("teachers", {"seed": 1}, [], entry.__file__):
+            entered.append(done.is_set())
+
+    thread = threading.Thread(target=second, daemon=True)
+    said: list[str] = []
+    with work_folder("teachers", {"seed": 1}, [], entry.__file__):
+        thread.start()
+        assert until(lambda: said.append(capsys.readouterr().out) or "waiting" in "".join(said))
+        assert not entered
+        done.set()
+    thread.join(PATIENCE)
+    assert entered == [True] and f"waiting for process {os.getpid()}" in "".join(said)
+
+
+def test_raw_data_of_a_copy_is_that_of_its_clone(
+    copies: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(copies[0])
+    assert in_clone(Path("data/raw")) == copies[0].parents[3] / "data/raw"
+    monkeypatch.chdir(copies[0].parents[3])
+    assert in_clone(Path("data/raw")) == Path("data/raw")
