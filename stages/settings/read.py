@@ -89,15 +89,40 @@ def read_params(path: Path | str = "params.yaml") -> dict[str, Any]:
 
     try:
         text = path.read_text(encoding="utf-8")
+        check_merged(text, path)
         if len(text) > LONGEST or sum(1 for _ in _BEGINS.finditer(text)) > MOST:
             raise ValueError(f"more than {LONGEST:,} characters or {MOST:,} lists and mappings")
         params = YAML(typ="safe").load(text)
         _check_size(params)
+    except MergeError:
+        raise
     except (YAMLError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise ValueError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
 
     check_sections(params, path)
     return params
+
+
+MARKS = ("<" * 7, ">" * 7)
+"""At the beginning of a line, before the name of a branch."""
+
+
+class MergeError(ValueError):
+    """A file has the marks of a git merge in it."""
+
+
+def check_merged(text: str, path: Path) -> None:
+    """Refuse a text with the marks that a git merge leaves where two branches disagree.
+
+    Raises:
+        MergeError: it has them.
+    """
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.startswith(tuple(f"{mark} " for mark in MARKS)):
+            raise MergeError(
+                f"{path}, line {number} has the mark {line[:7]} of a git merge: take one side, or "
+                f"both, and remove the lines that begin with {MARKS[0]}, ======= and {MARKS[1]}"
+            )
 
 
 def from_environment(name: str) -> dict[str, Any]:

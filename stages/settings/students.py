@@ -7,8 +7,9 @@ from dataclasses import fields, replace
 from itertools import product
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
+from stages.settings.budgets import parse_budget
 from stages.settings.common import Count
 from stages.settings.groups import GROUPS, CellName, Group
 from stages.settings.read import nearest, parse, strict, strict_keywords
@@ -18,7 +19,11 @@ SPACE = ("lr", "momentum", "input_scale", "init_scale", "DOc1", "DOc2", "DOc3", 
 REQUIRED = ("lr", "momentum", "input_scale", "init_scale")
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
-Budget = Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?[kM]?$")]
+Budget = Annotated[
+    str,
+    Field(pattern=r"^[0-9]+(\.[0-9]+)?[kKM]?$"),
+    BeforeValidator(lambda value: str(value) if type(value) is int else value),
+]
 Share = Annotated[float, Field(gt=0, le=1)]
 Multiple = Annotated[int, Field(ge=1, le=64)]
 
@@ -31,8 +36,17 @@ def different(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def different_budgets(names: tuple[str, ...]) -> tuple[str, ...]:
+    """`names` if no number of parameters is given twice, in whatever form."""
+    for i, name in enumerate(different(names)):
+        for other in names[:i]:
+            if parse_budget(other) == parse_budget(name):
+                raise ValueError(f"'{other}' and '{name}' are the same budget: keep one of them")
+    return names
+
+
 Rows = Annotated[tuple[Name, ...], AfterValidator(different)]
-Budgets = Annotated[tuple[Budget, ...], AfterValidator(different)]
+Budgets = Annotated[tuple[Budget, ...], AfterValidator(different_budgets)]
 
 
 @strict

@@ -64,7 +64,7 @@ def _students(
     markers = row_markers(rows)
 
     for row in reversed(rows):
-        part = mimic[mimic.row == row]
+        part = mimic[mimic.row == row].sort_values("params", kind="stable")
         x = centre[part.budget].to_numpy()
         axes.plot(
             x,

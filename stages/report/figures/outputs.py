@@ -249,6 +249,7 @@ def _students(
     """One column against another: a line a row, and hollow markers for hard labels."""
     known = table[(table[y] > 0) & table[x].notna()]
     for (target, row), part in known.groupby(["target", "row"], sort=False):
+        part = part.sort_values("params", kind="stable")
         form: dict[str, Any] = {"lw": 1.0}
         if target == "hard":
             form = {"mfc": "white", "ls": "", "mew": 1.3, "zorder": 4}

@@ -104,7 +104,8 @@ def figure1(
     data: list[dict[str, Any]] = []
     keys: list[dict[str, Any]] = []
     for row in dict.fromkeys(mimic["row"]):
-        data += _student(mimic[mimic["row"] == row], cells, centre, form[row])
+        part = mimic[mimic["row"] == row].sort_values("params", kind="stable")
+        data += _student(part, cells, centre, form[row])
         keys.append(key(row, label(row, families[row]), *form[row]))
 
     # Short lines of nets on hard labels.

@@ -62,3 +62,13 @@ def test_file_that_is_not_text_or_not_there(tmp_path: Path) -> None:
     path.write_bytes(b"scale: \xff\xfe")
     with pytest.raises(ValueError, match=r"params\.yaml is not valid YAML"):
         read_params(path)
+
+
+def test_the_marks_of_a_git_merge_are_named(tmp_path: Path) -> None:
+    lines = compose("smoke").splitlines()
+    (place,) = (i for i, line in enumerate(lines) if line.startswith("seed: "))
+    lines[place : place + 1] = ["<<<<<<< HEAD", lines[place], "=======", "seed: 2", ">>>>>>> other"]
+    path = tmp_path / "params.yaml"
+    path.write_text("\n".join(lines))
+    with pytest.raises(ValueError, match=f"yaml, line {place + 1} has the mark <<<<<<< of a git"):
+        read_params(path)

@@ -60,6 +60,18 @@ def drawn() -> Figure:
     return figure1(data, families_of(["mlp1", "conv1"]), 0.9, "w")
 
 
+def test_lines_run_in_the_order_of_the_axis_however_budgets_are_listed() -> None:
+    data = numbers(["mlp1", "conv1"], ["60k", "180k", "540k"], ["conv1"])
+    shuffled = data.iloc[[1, 2, 0, 4, 3, 5, 6, 7, 8]].reset_index(drop=True)
+    for table in (data, shuffled):
+        (axes,) = figure1(table, families_of(["mlp1", "conv1"]), 0.9, "w").axes
+        solid = [line for line in axes.lines if line.get_linewidth() == 1.8]
+        assert len(solid) == 2
+        for line in solid:
+            xs, ys = line.get_data()
+            assert list(xs) == sorted(xs) and list(ys) == sorted(ys) and len(xs) == 3
+
+
 def test_svg_has_the_same_bytes_each_time_and_needs_no_torch(tmp_path: Path) -> None:
     hashes = {sha256(drawn(), tmp_path / f"{i}.svg") for i in range(2)}
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "7"}
