@@ -34,8 +34,8 @@ from stages.settings.sweeps import REPORTED_TRIALS
 from stages.store.atomic import read_json, write_json
 
 PAGE = ROOT / "docs/everyday.md"
-FACTS = ROOT / "docs/results/benchmarks/parts.json"
-PICTURE = ROOT / "docs/results/benchmarks/parts.png"
+FACTS = ROOT / "docs/results/everyday/parts.json"
+PICTURE = ROOT / "docs/results/everyday/parts.png"
 TABLE = re.compile(r"<!-- parts -->\n.*?<!-- /parts -->", re.DOTALL)
 
 COLORS = {
@@ -278,6 +278,7 @@ def draw(groups: Mapping[str, Mapping[str, float]], path: Path) -> None:
         1,
         figsize=(9, 1.6 + 0.42 * len(groups)),
         height_ratios=[1.2, len(groups)],
+        sharex=True,
         layout="constrained",
     )
 
@@ -285,13 +286,12 @@ def draw(groups: Mapping[str, Mapping[str, float]], path: Path) -> None:
     _bar(top, 0, whole, lambda seconds: f"{seconds:.0f} s" if seconds > 0.04 * total else "")
     top.set(xlim=(0, total), yticks=[0], yticklabels=[f"all, {total:.0f} s"])
 
-    # The groups, on a scale of their own.
+    # The groups, on the same scale.
     for place, parts in enumerate(groups.values()):
         _bar(below, place, parts, lambda seconds: "")
         below.text(sum(parts.values()), place, f" {sum(parts.values()):.0f} s", va="center")
     below.set(yticks=range(len(groups)), yticklabels=list(groups), xlabel="seconds on the clock")
     below.invert_yaxis()
-    below.margins(x=0.08)
 
     for axis in (top, below):
         axis.spines[["top", "right", "left"]].set_visible(False)

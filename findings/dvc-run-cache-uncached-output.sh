@@ -23,7 +23,7 @@ touch input.txt
     echo "stages:"
     for heading in outs plots metrics; do
         echo "  under_$heading:"
-        echo "    cmd: cp params.yaml $heading.txt && echo '{\"k\": 1}' > $heading.json"
+        echo "    cmd: cp params.yaml $heading.txt && echo '{\"k\":1}' > $heading.json"
         echo "    deps: [input.txt]"
         echo "    params: [k]"
         if [ "$heading" = outs ]; then
