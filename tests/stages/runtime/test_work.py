@@ -122,6 +122,26 @@ def test_a_finished_folder_in_use_again_is_not_pruned(tmp_path: Path) -> None:
         assert again.is_dir(), "what was finished once and is now in the middle again is unfinished"
 
 
+def test_a_folder_whose_result_dvc_will_not_have_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Code was edited meanwhile: neither marked as finished, nor removed by the run after it."""
+
+    def refuse() -> None:
+        raise ValueError("changed while the stage ran")
+
+    monkeypatch.setattr(work, "before_done", refuse)
+    with pytest.raises(ValueError, match="changed while"):
+        with work_folder("stage", {"seed": 1}, [], entry.__file__, tmp_path) as kept:
+            (kept / "trial").touch()
+    assert not (kept / DONE).exists()
+
+    monkeypatch.undo()
+    with work_folder("stage", {"seed": 2}, [], entry.__file__, tmp_path) as other:
+        assert other != kept
+    assert (kept / "trial").exists()
+
+
 # Copies of the repository in which DVC runs experiments.
 
 
