@@ -22,7 +22,7 @@ from stages.nets.budget import plan
 from stages.nets.families import FAMILIES, check_row
 from stages.nets.layers import teacher_params
 from stages.runtime import entry
-from stages.runtime.work import in_clone
+from stages.runtime.copies import in_clone
 from stages.settings import common, whole
 from stages.settings.budgets import parse_budget
 from stages.settings.groups import GROUPS
@@ -103,6 +103,54 @@ def split(settings: Prepare, pool: Labelled, test: Labelled) -> dict[str, Labell
         "validation": take(pool, have - settings.validation, have),
         "test": take(test, 0, settings.test),
     }
+
+
+def check_classes(settings: Prepare, parts: dict[str, Labelled], classes: list[str]) -> None:
+    """Refuse parts from which nothing can be learnt or chosen; say which classes a part lacks.
+
+    With few images of many classes some are lacking by chance. With two training images for each
+    class, or more, a part that is mostly of classes that training lacks is the end of a sorted source.
+
+    Raises:
+        ValueError: that is so, or all images for validation or testing are of one class.
+    """
+    counts = {
+        name: np.bincount(part.labels, minlength=len(classes)) for name, part in parts.items()
+    }
+    listed = "; ".join(f"{name} {_counted(each)}" for name, each in counts.items())
+    remedy = "choose other sizes, or correct the files"
+    if settings.split == "order" and settings.source != "cluttered-digits":
+        remedy = "the files may be sorted by class: set prepare.split to content"
+
+    enough = counts["train"].sum() >= 2 * len(classes)
+    for name in ("validation", "test"):
+        untrained = counts["train"] == 0
+        if enough and 2 * counts[name][untrained].sum() > counts[name].sum():
+            names = [classes[i] for i in np.flatnonzero(untrained & (counts[name] > 0))]
+            more = f" and {len(names) - 5} more" if names[5:] else ""
+            raise ValueError(
+                f"most images for {FOR[name]} are of classes without a training image "
+                f"({', '.join(names[:5])}{more}); images of each class: {listed}: {remedy}"
+            )
+
+        present = np.flatnonzero(counts[name])
+        if len(present) == 1 and counts[name].sum() > 1:
+            raise ValueError(
+                f"all images for {FOR[name]} are of the class {classes[present[0]]}; images of each "
+                f"class: {listed}: {remedy}"
+            )
+
+    for name, each in counts.items():
+        lacking = [classes[i] for i in np.flatnonzero(each == 0)]
+        if lacking:
+            more = f" and {len(lacking) - 5} more" if lacking[5:] else ""
+            print(f"prepare: note: none for {FOR[name]} of {', '.join(lacking[:5])}{more}")
+
+
+def _counted(counts: np.ndarray) -> str:
+    """Images of each class, of the first twenty."""
+    more = ", ..." if len(counts) > 20 else ""
+    return f"[{', '.join(map(str, counts[:20]))}{more}]"
 
 
 def check_mirror(settings: Prepare, mirror: bool) -> None:
@@ -212,6 +260,7 @@ def main() -> None:
     inputs = inputs_of(pool, settings, images)
     check_cells(params, len(classes), inputs)
     parts = split(settings, pool, test)
+    check_classes(settings, parts, classes)
 
     out = fresh_folder(OUT)
     header = {"classes": classes, "source": settings.source}

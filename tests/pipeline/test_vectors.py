@@ -84,8 +84,22 @@ def test_files_are_read_as_they_are(shape: tuple[int, ...], tmp_path: Path) -> N
 
 def test_classes_without_names_are_numbers(tmp_path: Path) -> None:
     assert vectors(save(tmp_path), (6, 5))[2] == ("0", "1", "2")
-    save(tmp_path, inputs=np.zeros((3, 6, 5), int), labels=np.array([0, 4, 2], np.uint8))
-    assert vectors(tmp_path, (6, 5))[2] == ("0", "1", "2", "3", "4")
+    few = {"inputs": np.zeros((3, 6, 5), int), "labels": np.array([0, 4, 2], np.uint8)}
+    for name in ("train", "test"):
+        np.savez(tmp_path / f"{name}.npz", **few)
+    train, _, names = vectors(tmp_path, (6, 5))
+    assert names == ("0", "2", "4") and train.labels.tolist() == [0, 2, 1]
+
+
+def test_names_of_both_files_are_matched(tmp_path: Path) -> None:
+    inputs = np.zeros((3, 6, 5))
+    for name, classes in (("train", ["a", "b", "c"]), ("test", ["c", "a", "b"])):
+        np.savez(
+            tmp_path / f"{name}.npz", inputs=inputs, labels=np.arange(3), classes=np.array(classes)
+        )
+    train, test, names = vectors(tmp_path, (6, 5))
+    assert [names[label] for label in train.labels] == ["a", "b", "c"]
+    assert [names[label] for label in test.labels] == ["c", "a", "b"]
 
 
 REFUSED = [
@@ -114,12 +128,12 @@ REFUSED = [
     ({"inputs": np.array([{}] * 30, dtype=object)}, "train.npz is not a file of numpy.savez"),
     ({"labels": np.zeros(29, int)}, r"labels are int64 \(29,\), allowed are integers \(30,\)"),
     ({"labels": np.zeros(30)}, "labels are float64"),
-    ({"labels": np.r_[np.zeros(29, int), -1]}, "row 29 has label -1, allowed are 0 to 1"),
+    ({"labels": np.r_[np.zeros(29, int), -1]}, "row 29 has label -1, allowed are 0 and more"),
     (
         {"labels": np.r_[np.zeros(29, np.int64), 2**62]},
         f"row 29 has label {2**62}, allowed are 0 to 65,535",
     ),
-    ({"labels": np.zeros(30, int)}, "test.npz: row 2 has label 2, allowed are 0 to 1"),
+    ({"labels": np.zeros(30, int)}, "test.npz: row 1 has label 1, which no training image has"),
     ({"classes": np.array(["a", "b"])}, "train.npz: row 2 has label 2, allowed are 0 to 1"),
     ({"classes": np.arange(3)}, r"classes are int64 \(3,\), allowed are names"),
 ]

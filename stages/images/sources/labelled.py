@@ -75,18 +75,3 @@ def existing_folder(path: str | Path, holds: str) -> Path:
             "change prepare.path, or set MIMICNETS_DATA to the folder that it starts from"
         )
     return folder
-
-
-def checked_labels(labels: np.ndarray, classes: int, name: str) -> np.ndarray:
-    """The labels of the file `name` as int64, all from 0 to classes - 1.
-
-    Raises:
-        ValueError: a label is out of range; the first one is named.
-    """
-    bad = np.flatnonzero((labels < 0) | (labels >= classes))
-    if len(bad):
-        raise ValueError(
-            f"{name}: row {bad[0]} has label {labels[bad[0]]}, allowed are 0 to {classes - 1}: "
-            "correct the file or choose another prepare.path"
-        )
-    return labels.astype(np.int64)

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stages.images.sources.classes import FileLabels, numbered
 from stages.images.sources.decode import MAX_FILE_BYTES, check_file_bytes, check_total, decode
-from stages.images.sources.labelled import Labelled, Source, checked_labels, existing_folder
+from stages.images.sources.labelled import Labelled, Source, existing_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _IMAGE_COLUMNS = ("img", "image")
-_LABEL_COLUMNS = {"label": 10, "fine_label": 100}  # classes of a file that does not name them
+_LABEL_COLUMNS = ("label", "fine_label")
 _MAX_ROWS = 2_000_000  # of one file; a few bytes can claim any number
 _SHARD = re.compile(r"-(\d{5})-of-(\d{5})\.parquet$")
 
@@ -26,8 +27,9 @@ def parquet(path: str | Path, rows: Mapping[str, Sequence[int]] | None = None) -
     """Images of `path`/train-*.parquet and `path`/test-*.parquet.
 
     Each file has a column img or image, a struct with the bytes of a PNG or JPEG file, and an
-    integer column label or fine_label: 0 to classes - 1, none missing. Class names come from the
-    files' own "huggingface" metadata, else they are the numbers 0..9 (label) or 0..99 (fine_label).
+    integer column label or fine_label, none missing. Class names come from the files' own
+    "huggingface" metadata, and labels are matched by them, see `classes.numbered`; without names
+    the classes are the values that the training labels have.
 
     Args:
         path: the folder.
@@ -47,12 +49,28 @@ def parquet(path: str | Path, rows: Mapping[str, Sequence[int]] | None = None) -
 
     root = existing_folder(path, "train-*.parquet and test-*.parquet")
     files = {name: _files(root, name) for name in ("train", "test")}
-    classes = _classes(files["train"][0])
+    tables = {name: [_table(file) for file in files[name]] for name in files}
+    for name, made in tables.items():
+        if not sum(map(len, made)):
+            raise ValueError(
+                f"{files[name][0]}: no rows, wanted at least one image: download it again"
+            )
+
+    labels = {
+        name: [
+            FileLabels(str(file), table["label"].to_numpy(), _classes(file))
+            for file, table in zip(files[name], tables[name], strict=True)
+        ]
+        for name in files
+    }
+    numbers, classes = numbered(labels["train"], labels["test"])
 
     parts = {}
     size_px = None
     for name in ("train", "test"):
-        part = _read(files[name], classes, (rows or {}).get(name), size_px)
+        count = len(files[name])
+        of_split, numbers = np.concatenate(numbers[:count]), numbers[count:]
+        part = _read(files[name], tables[name], of_split, (rows or {}).get(name), size_px)
         size_px = part.images.shape[1] if len(part.labels) else size_px
         parts[name] = part
 
@@ -85,14 +103,15 @@ def _names(file: Path) -> tuple[str, str]:
 
     try:
         schema = pq.read_schema(file)
-    except (pa.ArrowException, OSError) as error:
+        columns = schema.names
+    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
         raise ValueError(f"{file}: not a readable parquet file: download it again") from error
 
-    images = [name for name in _IMAGE_COLUMNS if name in schema.names]
-    labels = [name for name in _LABEL_COLUMNS if name in schema.names]
+    images = [name for name in _IMAGE_COLUMNS if name in columns]
+    labels = [name for name in _LABEL_COLUMNS if name in columns]
     if not images or not labels:
         raise ValueError(
-            f"{file}: columns {', '.join(schema.names)}, wanted an image column "
+            f"{file}: columns {', '.join(columns)}, wanted an image column "
             f"({' or '.join(_IMAGE_COLUMNS)}) and a label column ({' or '.join(_LABEL_COLUMNS)})"
         )
 
@@ -107,8 +126,8 @@ def _names(file: Path) -> tuple[str, str]:
     return images[0], labels[0]
 
 
-def _classes(file: Path) -> tuple[str, ...]:
-    """Names of the classes, from the file's metadata or else numbers."""
+def _classes(file: Path) -> tuple[str, ...] | None:
+    """Names of the classes, from the file's metadata; None if it has none."""
     import pyarrow.parquet as pq
 
     label = _names(file)[1]
@@ -116,23 +135,23 @@ def _classes(file: Path) -> tuple[str, ...]:
     try:
         names = json.loads(metadata)["info"]["features"][label]["names"]
     except (ValueError, KeyError, TypeError):
-        return tuple(str(i) for i in range(_LABEL_COLUMNS[label]))
+        return None
 
-    return tuple(str(name) for name in names)
+    return tuple(str(name) for name in names) if isinstance(names, list) else None
 
 
 def _read(
     files: list[Path],
-    classes: tuple[str, ...],
+    tables: list[pa.Table],
+    labels: np.ndarray,
     rows: Sequence[int] | None,
     size_px: int | None,
 ) -> Labelled:
     """The images of a split at `rows`, or all of them.
 
     Raises:
-        ValueError: a row, a label or an image is not usable.
+        ValueError: a row or an image is not usable.
     """
-    tables = [_table(file) for file in files]
     starts = np.cumsum([0, *(len(table) for table in tables)])
 
     # Rows
@@ -143,14 +162,6 @@ def _read(
             f"{files[0]}: row {wanted[bad[0]]} of {starts[-1]} is asked for, "
             f"allowed are 0 to {starts[-1] - 1}: change rows"
         )
-    if rows is None and not len(wanted):
-        raise ValueError(f"{files[0]}: no rows, wanted at least one image: download it again")
-
-    # Labels, of all rows
-    labels = [
-        checked_labels(table["label"].to_numpy(), len(classes), str(file))
-        for table, file in zip(tables, files, strict=True)
-    ]
 
     # Images
     images: list[np.ndarray] = []
@@ -168,7 +179,7 @@ def _read(
 
     empty = np.empty((0, size_px or 1, size_px or 1, 3), dtype=np.uint8)
     stacked = np.stack(images) if images else empty
-    return Labelled(stacked, np.concatenate(labels)[wanted])
+    return Labelled(stacked, labels[wanted])
 
 
 def _table(file: Path) -> pa.Table:
@@ -192,7 +203,7 @@ def _table(file: Path) -> pa.Table:
             checked = [_checked(batch, i, file) for i, batch in enumerate(batches)]
             empty = opened.schema_arrow.empty_table().select([image, label])
             table = pa.Table.from_batches(checked) if checked else empty
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
         raise ValueError(f"{file}: damaged parquet file: download it again") from error
 
     labels = table[label]

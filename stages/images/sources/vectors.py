@@ -13,13 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
+from stages.images.sources.classes import FileLabels, numbered
 from stages.images.sources.decode import MAX_TOTAL_BYTES
 from stages.images.sources.labelled import (
-    FEWEST_CLASSES,
     MOST_CLASSES,
     Labelled,
     Source,
-    checked_labels,
     existing_folder,
 )
 
@@ -44,10 +43,10 @@ NOT_NPZ = (
 def vectors(path: str | Path, shape: Sequence[int]) -> Source:
     """Training vectors, test vectors and class names from `train.npz` and `test.npz` in a folder.
 
-    Each file holds `inputs`, floats or integers (n, *shape), and `labels`, integers (n,) from 0;
-    train.npz may hold `classes`, the names of the classes. They are written with `numpy.savez` or
-    `savez_compressed`. Without names there are as many classes as the highest label of train.npz
-    says, named by their numbers.
+    Each file holds `inputs`, floats or integers (n, *shape), and `labels`, integers (n,); train.npz
+    may hold `classes`, the names of the classes, label i has the i-th, and test.npz too. They are
+    written with `numpy.savez` or `savez_compressed`. Labels are matched by name if both files have
+    names; without names the classes are the values of the labels of train.npz.
 
     Args:
         path: the folder; a relative one starts at the environment's MIMICNETS_DATA, if set.
@@ -60,14 +59,12 @@ def vectors(path: str | Path, shape: Sequence[int]) -> Source:
     root = existing_folder(path, "train.npz and test.npz")
     train = _read(root / "train.npz", shape)
     test = _read(root / "test.npz", shape)
-    names = _names(root / "train.npz", train)
-
-    parts = []
-    for name, arrays in (("train.npz", train), ("test.npz", test)):
-        labels = checked_labels(arrays["labels"].astype(np.int64), len(names), str(root / name))
-        parts.append(Labelled(arrays["inputs"], labels))
-
-    return parts[0], parts[1], names
+    files = [
+        FileLabels(str(path), arrays["labels"].astype(np.int64), _names(path, arrays))
+        for path, arrays in ((root / "train.npz", train), (root / "test.npz", test))
+    ]
+    (of_train, of_test), names = numbered(files[:1], files[1:], test_may_lack_names=True)
+    return Labelled(train["inputs"], of_train), Labelled(test["inputs"], of_test), names
 
 
 def statistics(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -175,13 +172,12 @@ def _labels(path: Path, arrays: dict[str, np.ndarray]) -> np.ndarray:
     return labels
 
 
-def _names(path: Path, train: dict[str, np.ndarray]) -> tuple[str, ...]:
-    """Names of the classes, or numbers up to the highest label."""
-    if "classes" not in train:
-        count = max(int(train["labels"].max()) + 1, FEWEST_CLASSES)
-        return tuple(str(i) for i in range(count))
+def _names(path: Path, arrays: dict[str, np.ndarray]) -> tuple[str, ...] | None:
+    """Names of the classes; None if the file has none."""
+    if "classes" not in arrays:
+        return None
 
-    names = train["classes"]
+    names = arrays["classes"]
     if names.dtype.kind != "U" or names.ndim != 1:
         raise ValueError(
             f"{path}: classes are {names.dtype} {names.shape}, allowed are names (classes,)"

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from stages.images.sources.labelled import Labelled, checked_labels
+from stages.images.sources.labelled import Labelled
 from tests.helpers.image_files import pixels
 from tools.pocket import ROOT
 
@@ -26,13 +26,6 @@ from tools.pocket import ROOT
 def test_labelled_refuses(images: np.ndarray, labels: np.ndarray) -> None:
     with pytest.raises(ValueError, match="allowed"):
         Labelled(images, labels)
-
-
-def test_labels_out_of_range_name_file_and_row() -> None:
-    assert checked_labels(np.array([0, 9], np.uint8), 10, "f").dtype == np.int64
-    for bad in (-1, 10):
-        with pytest.raises(ValueError, match=f"f: row 1 has label {bad}, allowed are 0 to 9"):
-            checked_labels(np.array([0, bad]), 10, "f")
 
 
 def test_importing_the_sources_is_light() -> None:

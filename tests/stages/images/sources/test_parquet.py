@@ -95,7 +95,6 @@ PNG = encoded(pixels(1)[0])
 @pytest.mark.parametrize(
     ("images", "labels", "words"),
     [
-        ([PNG, PNG], [0, 10], ("row 1", "label 10", "0 to 9")),
         ([PNG, PNG], [0, -1], ("row 1", "label -1")),
         ([PNG, PNG], [0, None], ("row 1", "no label")),
         ([PNG, None], [0, 1], ("row 1", "no bytes")),
@@ -115,9 +114,40 @@ def test_parquet_refuses_rows(
         old.unlink()
     file = hub / "train-00000-of-00001.parquet"
     pq.write_table(table(images, labels), file)
+    pq.write_table(table([PNG], [0]), hub / "test-00000-of-00001.parquet")
     with pytest.raises(ValueError) as error:
         parquet(hub)
     one_line(error, file, *words)
+
+
+def test_parquet_matches_labels_by_the_names_of_each_file(hub: Path) -> None:
+    """The second shard and the test file are of other lists, as `datasets` writes parts of a whole."""
+    pets = ["cat", "dog", "eel"]
+    images = [PNG] * 3
+    pq.write_table(table(images, [0, 1, 2], classes=pets), hub / "train-00000-of-00002.parquet")
+    pq.write_table(
+        table(images, [0, 1, 2], classes=pets[::-1]), hub / "train-00001-of-00002.parquet"
+    )
+    pq.write_table(
+        table(images, [0, 1, 1], classes=["cat", "eel"]), hub / "test-00000-of-00001.parquet"
+    )
+    train, test, classes = parquet(hub)
+    assert classes == tuple(pets)
+    assert [train.labels.tolist(), test.labels.tolist()] == [[0, 1, 2, 2, 1, 0], [0, 2, 2]]
+
+    for name in ("test-00000-of-00001", "train-00001-of-00002"):
+        pq.write_table(table(images, [0, 1, 1]), hub / f"{name}.parquet")
+        with pytest.raises(ValueError) as error:
+            parquet(hub)
+        one_line(error, f"{name}.parquet does not", "cat, dog, eel")
+
+
+@pytest.mark.parametrize("count", [3, 12])
+def test_parquet_counts_classes_that_have_no_names(tmp_path: Path, count: int) -> None:
+    for part in ("train", "test"):
+        made = table([PNG] * count, [*range(1, count + 1)])
+        pq.write_table(made, tmp_path / f"{part}-00000-of-00001.parquet")
+    assert parquet(tmp_path)[2] == tuple(str(i) for i in range(1, count + 1))
 
 
 def test_parquet_refuses_colour_modes(hub: Path) -> None:
@@ -194,3 +224,19 @@ def test_parquet_real_cifar10() -> None:
     np.testing.assert_array_equal(np.bincount(train.labels), [5000] * 10)
     np.testing.assert_array_equal(np.bincount(test.labels), [1000] * 10)
     assert len(classes) == 10
+
+
+def test_names_that_are_no_text_are_one_line(hub: Path) -> None:
+    """A name stands in several places of the file, and each is decoded by another part of pyarrow."""
+    file = hub / "train-00000-of-00002.parquet"
+    sound = file.read_bytes()
+    places = [place for place in range(len(sound)) if sound.startswith(b"label", place)]
+    refused = 0
+    for place in places:
+        file.write_bytes(sound[:place] + b"l\xe1bel" + sound[place + 5 :])
+        try:
+            parquet(hub)
+        except ValueError as error:
+            assert file.name in str(error), error
+            refused += 1
+    assert refused
