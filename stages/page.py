@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from stages.report.cells import CellResult, read_cells, read_ensemble, read_sweep
+from stages.report.page.data import TEACHERS, PageData, PageExamples, PageSettings
 from stages.report.page.html import render
 from stages.report.page.read import (
     COLUMNS,
@@ -23,13 +24,7 @@ from stages.report.page.read import (
     read_markdown,
     read_table,
 )
-from stages.report.page.sections import (
-    TEACHERS,
-    PageData,
-    PageExamples,
-    PageSettings,
-    compose,
-)
+from stages.report.page.sections import compose
 from stages.report.page.summary import best
 from stages.runtime import entry
 from stages.settings import results

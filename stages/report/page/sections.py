@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from typing import Any
 
-import numpy as np
-import pandas as pd
-
-from stages.report.cells import CellResult, families
 from stages.report.page import charts, claims, confusion, images, summary, tables
 from stages.report.page import searches as search_charts
+from stages.report.page.data import PageData, PagePart
 from stages.report.page.figure1 import chosen, figure1
 from stages.report.page.text import counted, percent, whole
 from stages.settings.groups import CellName
@@ -19,125 +15,6 @@ from stages.store import chance
 
 CARDS = 24
 """Test images that are shown with what nets believe of them."""
-TEACHERS = "teachers"
-"""Name of the teachers' search, as a cell's words are that of its own."""
-
-
-@dataclass(frozen=True)
-class PagePart:
-    """One section, or all of them together.
-
-    Attributes:
-        values: of the templates.
-        charts: by id, each a list of variants.
-    """
-
-    values: dict[str, Any]
-    charts: dict[str, list[Any]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class PageSettings:
-    """What params.yaml says.
-
-    Attributes:
-        data, scale: names of the data set and of the scale.
-        comparable: whether the data are the paper's.
-        members: of the ensemble.
-        epochs: of the transfer set.
-        training: examples of the training split.
-        samples: rows of the picture of augmented images.
-        sections: those of params.yaml that are shown.
-    """
-
-    data: str
-    scale: str
-    comparable: bool
-    members: int
-    epochs: int
-    training: int
-    samples: int
-    sections: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class PageExamples:
-    """Test images or vectors, with what two nets say of them, and training examples.
-
-    Attributes:
-        inputs: uint8 (n, s, s, 3) images or float32 (n, ...) vectors.
-        labels: int64 (n,).
-        classes: names.
-        ensemble, student: logits (n, classes) of the ensemble and of the best mimic net.
-        originals, views: of training examples, see `images.samples`.
-    """
-
-    inputs: np.ndarray
-    labels: np.ndarray
-    classes: list[str]
-    ensemble: np.ndarray
-    student: np.ndarray
-    originals: np.ndarray
-    views: np.ndarray
-
-    @property
-    def vectors(self) -> bool:
-        """Whether they are vectors."""
-        return self.inputs.dtype == np.float32
-
-
-@dataclass(frozen=True)
-class PageData:
-    """Everything that the page shows.
-
-    Attributes:
-        settings: what params.yaml says.
-        teachers: their search.
-        cells: all cells.
-        logs: name of a search -> hyperparameters that it draws on a log scale.
-        accuracy: of the ensemble on the test images, a fraction.
-        tables: of metrics/, by name.
-        claims, environment: what these files say.
-        examples: what data/ holds.
-    """
-
-    settings: PageSettings
-    teachers: CellResult
-    cells: Mapping[CellName, CellResult]
-    logs: Mapping[str, set[str]]
-    accuracy: float
-    tables: Mapping[str, pd.DataFrame]
-    claims: Mapping[str, Any]
-    environment: list[dict[str, Any]]
-    examples: PageExamples
-
-    @property
-    def mimic(self) -> list[CellResult]:
-        """The mimic cells."""
-        return [cell for name, cell in self.cells.items() if name.group == "mimic"]
-
-    @property
-    def searches(self) -> dict[str, CellResult]:
-        """Every search by its name: the teachers', then those of all cells."""
-        return {TEACHERS: self.teachers, **{name.words: cell for name, cell in self.cells.items()}}
-
-    @property
-    def best(self) -> CellName:
-        """The mimic cell of lowest validation error."""
-        cell = summary.best(self.mimic)
-        return CellName("mimic", cell.row, cell.budget)
-
-    @property
-    def families(self) -> dict[str, str]:
-        """Row -> the family of its nets, of mimic nets and of nets on hard labels."""
-        return families(
-            cell for name, cell in self.cells.items() if name.group in ("mimic", "hard")
-        )
-
-    @property
-    def current(self) -> list[str]:
-        """This run's stages, as metrics/environment.json names them."""
-        return ["teachers", "label", *(name.recorded for name in self.cells)]
 
 
 def head(data: PageData) -> PagePart:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from stages.report.page.sections import PagePart, merged
+from stages.report.page.data import PagePart
+from stages.report.page.sections import merged
 
 
 def test_parts_are_put_together() -> None:
