@@ -25,6 +25,7 @@ from commands.pipeline.cache import (
     read_lock,
     without_cell,
 )
+from commands.pipeline.clones import register
 from stages.runtime import entry
 
 AUGMENTED = "data/augmented"
@@ -193,6 +194,7 @@ def main() -> None:
     parser.add_argument("-r", "--remote", help="another remote than the default one")
     arguments = parser.parse_args()
 
+    register(Path())
     remote = ["--remote", arguments.remote] if arguments.remote else []
     if not (arguments.push or arguments.pull):
         print("\n".join(lines(sizes())))

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.runtime.code import code_hash
+from stages.runtime.copies import clone_of, in_clone
 from stages.store.atomic import write_json
 from stages.store.locks import lock, say_once
 from stages.store.manifest import folder_hash
@@ -36,33 +37,6 @@ before_done: Callable[[], None] = _nothing
 
 commands/running sets it: a result that DVC is not told of must not be removed as one that it has.
 """
-
-
-COPIES = (".dvc", "tmp", "exps")
-"""Where DVC has the copies of a repository in which it runs queued experiments, and those by --temp."""
-
-
-def clone_of(folder: Path) -> Path | None:
-    """The repository of which a folder is a copy for an experiment; None if it is none.
-
-    >>> clone_of(Path("/home/me/mimicnets/.dvc/tmp/exps/tmpx1/stages"))
-    PosixPath('/home/me/mimicnets')
-    >>> clone_of(Path("/home/me/mimicnets"))
-    """
-    for parent in folder.parents:
-        if parent.parts[-len(COPIES) :] == COPIES:
-            return parent.parents[len(COPIES) - 1]
-    return None
-
-
-def in_clone(path: Path) -> Path:
-    """A path for what git does not have: in a copy for an experiment, that of its repository.
-
-    DVC removes copies, also those of experiments that fail. So trials are kept in one place for all
-    of them, and found again by their key.
-    """
-    clone = clone_of(Path.cwd())
-    return path if clone is None else clone / path
 
 
 @contextmanager

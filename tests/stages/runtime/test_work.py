@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from stages.runtime import entry, work
-from stages.runtime.work import DONE, in_clone, work_folder
+from stages.runtime.copies import in_clone
+from stages.runtime.work import DONE, work_folder
 from stages.store.manifest import write_manifest
 from tests.helpers.processes import PATIENCE, until
 from tests.helpers.stored import data_folder
