@@ -112,18 +112,20 @@ def merged_lock(found: Mapping[str, bytes | None]) -> tuple[bytes, dict[str, Any
 
 
 def environments_of(text: bytes | None) -> dict[str, str]:
-    """Stage -> the environment that metrics/environment.json says it ran in, as JSON.
+    """Stage -> the environments that metrics/environment.json says it ran in, a list as JSON.
+
+    There are several of a search that was continued elsewhere.
 
     Raises:
         ValueError: it is damaged.
     """
     try:
-        entries = [] if text is None else json.loads(text)
-        return {
-            stage: json.dumps({key: value for key, value in each.items() if key != "stages"})
-            for each in entries
-            for stage in each["stages"]
-        }
+        found: dict[str, list[Any]] = {}
+        for each in [] if text is None else json.loads(text):
+            environment = {key: value for key, value in each.items() if key != "stages"}
+            for stage in each["stages"]:
+                found.setdefault(stage, []).append(environment)
+        return {stage: json.dumps(environments) for stage, environments in found.items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{RECORD} of one of the branches is damaged ({error!r})") from error
 
@@ -132,8 +134,9 @@ def merged_record(found: Mapping[str, bytes | None]) -> bytes:
     """metrics/environment.json of both branches."""
     ran = three_ways(*(environments_of(found[side]) for side in SIDES))
     grouped: dict[str, list[str]] = {}
-    for stage, environment in ran.items():
-        grouped.setdefault(environment, []).append(stage)
+    for stage, environments in ran.items():
+        for environment in json.loads(environments):
+            grouped.setdefault(json.dumps(environment), []).append(stage)
 
     entries = [{**json.loads(text), "stages": sorted(names)} for text, names in grouped.items()]
     return (json.dumps(entries, indent=2) + "\n").encode()

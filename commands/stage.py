@@ -10,9 +10,13 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
+from commands.pipeline.clones import register
 from commands.running import progress, stage
 from commands.running.anchor import DvcRun, dvc_run
+from commands.running.places import check_places
+from stages.runtime.copies import clone_of
 from stages.runtime.listings import CODE, stage_names
 
 
@@ -33,6 +37,14 @@ def main() -> int:
     if run is None:
         return stage.status_of(lambda: stage.run(words))
 
+    root = clone_of(Path.cwd()) or Path()
+    try:
+        check_places(root)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+    register(root)
     name = os.environ.get("DVC_STAGE", words[0])
     progress.begin(name, (run.pid, str(run.start)))
     try:
@@ -55,7 +67,7 @@ def below_dvc(run: DvcRun, words: list[str]) -> int:
         if status is not None:
             return status
 
-    return stage.status_of(lambda: stage.run(words))
+    return stage.status_of(lambda: stage.run(words, run.words))
 
 
 if __name__ == "__main__":

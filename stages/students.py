@@ -21,18 +21,15 @@ from typing import Any
 from stages.fit.curves import check_log
 from stages.runtime import entry
 from stages.runtime.work import work_folder
-from stages.search.ask_tell import TrialRow, top
 from stages.settings.groups import GROUPS, CellName
 from stages.store.atomic import link_or_copy
-from stages.store.ensemble_manifest import EnsembleManifest, member_path
 from stages.store.manifest import fresh_folder, read_manifest
-from stages.store.predictions import mean_logits, read_test_logits
-from stages.store.prepared import read_test
 from stages.store.shards import check_pairs, first_members
 from stages.trials.cell import Cell, seed_of, set_up
 from stages.trials.columns import END_COLUMNS, FAMILY, STUDENT_COLUMNS
+from stages.trials.earlier import TESTED, keep_files, write_trials
 from stages.trials.early import Call, early_trials
-from stages.trials.folder import TrialFolder, total_seconds
+from stages.trials.members import write_members
 from stages.trials.shared import Tested
 from stages.trials.sweep import SweepResult, run_sweep
 from stages.trials.tables import write_curves, write_metrics, write_retrained
@@ -78,8 +75,9 @@ def write_outputs(cell: Cell, result: SweepResult) -> None:
     stem = Path("metrics") / cell.name.files
     best = result.best
 
-    link_or_copy(TrialFolder(cell.work, best.trial).weights, out / "weights.safetensors")
-    link_or_copy(cell.tests, out / "test.safetensors")
+    keep_files(result.rows, cell.kept, cell.work, out)
+    link_or_copy(cell.tests, out / TESTED)
+    write_trials(out, cell.work, result.rows, result.retrained)
     write_curves(out / "curves.json", result.rows)
     more = write_members(cell, result.rows, out) if cell.keep else {}
 
@@ -101,35 +99,6 @@ def write_outputs(cell: Cell, result: SweepResult) -> None:
     )
 
 
-def write_members(cell: Cell, rows: list[TrialRow], out: Path) -> dict[str, Any]:
-    """The nets of lowest validation error as an ensemble: its members, params, test accuracy.
-
-    Raises:
-        ValueError: fewer trials have finished than it has members.
-    """
-    chosen = top(rows, cell.keep)
-    if len(chosen) < cell.keep:
-        raise ValueError(
-            f"params.yaml: teachers_2014.members is {cell.keep}, only {len(chosen)} trials "
-            "finished: lower it, or raise hard.sweep.trials"
-        )
-
-    for place, member in enumerate(chosen):
-        link_or_copy(TrialFolder(cell.work, member.trial).weights, member_path(out, place))
-
-    EnsembleManifest(tuple(member.trial for member in chosen)).write(out)
-
-    outputs = read_test_logits(cell.tests)["trials"]
-    _, labels, _ = read_test(cell.prepared)
-    mean = mean_logits({member.trial: outputs[member.trial] for member in chosen})
-
-    return {
-        "members": len(chosen),
-        "ensemble_params": sum(member.result["params"] for member in chosen),
-        "ensemble_test_accuracy": float((mean.argmax(1) == labels).mean()),
-    }
-
-
 def check_targets(cell: Cell) -> None:
     """Refuse logits of other images, before anything is trained; reads headers only."""
     if cell.logits not in cell.reads:
@@ -141,20 +110,6 @@ def check_targets(cell: Cell) -> None:
     members = cell.variant.members
     if members is not None:
         check_pairs(cell.augmented, first_members(cell.logits, members), cell.epochs)
-
-
-def closing_line(cell: Cell, result: SweepResult) -> str:
-    """What the stage prints when it is done."""
-    best = result.best
-    test_accuracy = result.tested.trials[best.trial]["test_accuracy"]
-    again = [columns["test_accuracy"] for columns in result.tested.retrained.values()]
-    seconds = total_seconds(cell.work, len(result.rows))
-    mean = f", {sum(again) / len(again):.4f} over {len(again)} seeds" if again else ""
-
-    return (
-        f"{cell.name.title}: {len(result.rows)} trials, best validation accuracy {1 - best.value:.4f}, "
-        f"test {test_accuracy:.4f}{mean}, {seconds:.0f} s in trials"
-    )
 
 
 def main() -> None:
@@ -188,6 +143,8 @@ def main() -> None:
             settings=settings,
             seed=seed_of(settings),
             inputs=cell.reads,
+            out=Path("data") / cell.name.files,
+            kept=cell.kept,
             preload=PRELOAD,
             train=remote_train,
             evaluate=remote_evaluate,
@@ -197,7 +154,7 @@ def main() -> None:
         )
 
         write_outputs(cell, result)
-        print(closing_line(cell, result))
+        print(result.words(cell.name.title, work))
 
 
 if __name__ == "__main__":

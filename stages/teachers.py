@@ -8,7 +8,6 @@ the validation images; metrics/teachers.json and metrics/teachers.csv, one line 
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,21 +15,22 @@ from typing import Any
 from stages.fit.curves import check_log
 from stages.runtime import entry
 from stages.runtime.work import work_folder
+from stages.search.ask_tell import TrialRow
 from stages.search.space import Space
 from stages.settings import common
 from stages.settings.read import read_params
 from stages.settings.sweeps import split_space
 from stages.settings.teachers import teachers
 from stages.store import chance
-from stages.store.atomic import link_or_copy
 from stages.store.manifest import fresh_folder, write_manifest
 from stages.store.prepared import PreparedManifest, read_validation
 from stages.trials.columns import TEACHER_COLUMNS
-from stages.trials.folder import TrialFolder, total_seconds
+from stages.trials.earlier import keep_files, write_trials
+from stages.trials.folder import WEIGHTS
 from stages.trials.shared import Tested
 from stages.trials.sweep import SweepResult, run_sweep
 from stages.trials.tables import write_curves, write_metrics
-from stages.trials.teacher import TeacherJob
+from stages.trials.teacher import TeacherJob, settings_of
 
 PREPARED = Path("data/prepared")
 OUT = Path("data/teachers")
@@ -64,22 +64,28 @@ def remote_check_memory(job: TeacherJob, values: dict[str, Any]) -> None:
     check_memory(job, partial(untrained_teacher, job, {**job.fixed, **values}))
 
 
+def kept(rows: list[TrialRow]) -> dict[int, dict[str, str]]:
+    """Files of trials in data/teachers: of each that did not fail its net, and what it says of the
+    validation images."""
+    return {
+        row.trial: {
+            f"{row.trial:03d}.safetensors": WEIGHTS,
+            f"{row.trial:03d}.validation.safetensors": "validation.safetensors",
+        }
+        for row in rows
+        if row.value is not None
+    }
+
+
 def write_outputs(job: TeacherJob, result: SweepResult) -> None:
     """Assemble data/teachers and the metrics from the work folder."""
     out = fresh_folder(OUT)
 
-    # The nets of all trials that did not fail, with their outputs on the validation images.
-    good = [row for row in result.rows if row.value is not None]
-    for row in good:
-        folder = TrialFolder(job.work, row.trial)
-        link_or_copy(folder.weights, out / f"{row.trial:03d}.safetensors")
-        link_or_copy(
-            folder.folder / "validation.safetensors",
-            out / f"{row.trial:03d}.validation.safetensors",
-        )
-
+    keep_files(result.rows, kept, job.work, out)
+    write_trials(out, job.work, result.rows)
     write_curves(out / "curves.json", result.rows)
 
+    good = [row for row in result.rows if row.value is not None]
     trials = [{"trial": row.trial, "validation_error": row.value} for row in good]
     write_manifest(out, {"trials": trials})
 
@@ -104,14 +110,8 @@ def main() -> None:
     seed = common.seed(params)
     check_log(execution.log)
 
-    # All that the results depend on.
     searched, fixed = split_space(section.space)
-    settings = {
-        "seed": seed,
-        "section": {**asdict(section), "sweep": section.sweep.of_each},
-        "numerics": asdict(numerics),
-        "images": asdict(images),
-    }
+    settings = settings_of(params, inputs)
 
     # The search, and what it leaves.
     with work_folder("teachers", settings, [PREPARED], __file__) as work:
@@ -124,6 +124,8 @@ def main() -> None:
             settings=settings,
             seed=seed,
             inputs=[PREPARED],
+            out=OUT,
+            kept=kept,
             preload=PRELOAD,
             train=remote_train,
             evaluate=remote_evaluate,
@@ -132,19 +134,14 @@ def main() -> None:
 
         write_outputs(job, result)
 
-        best = result.best
-        test_accuracy = result.tested.trials[best.trial]["test_accuracy"]
-        print(
-            f"teachers: {len(result.rows)} trials, "
-            f"best validation accuracy {1 - best.value:.4f}, test {test_accuracy:.4f}, "
-            f"{total_seconds(work, len(result.rows)):.0f} s in trials"
-        )
+        print(result.words("teachers", work))
 
+        accuracy = 1 - result.best.value
         labels = read_validation(PREPARED)[1]
-        if chance.at_chance(1 - best.value, labels):
+        if chance.at_chance(accuracy, labels):
             print(
                 f"teachers: note: the best of them is at chance: "
-                f"{chance.words(1 - best.value, labels)}; change teachers.space (lr, init_scale) or "
+                f"{chance.words(accuracy, labels)}; change teachers.space (lr, init_scale) or "
                 "teachers.training in params.yaml"
             )
 

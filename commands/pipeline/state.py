@@ -157,7 +157,8 @@ def add_trials(now: State, root: Path, again: bool) -> None:
     for folder in sorted(root.glob("trials/*")):
         try:
             result = read_json(folder / "result.json")["result"]
-            seconds = float(read_json(folder / "seconds.json"))
+            taken = read_json(folder / "seconds.json")
+            seconds = None if taken is None else float(taken)
             value = result["value"]
             epochs = len(result["errors"])
         except FileNotFoundError:
@@ -169,8 +170,9 @@ def add_trials(now: State, root: Path, again: bool) -> None:
             continue
 
         now.finished += 1
-        now.seconds += seconds
-        now.epochs += epochs
+        if seconds is not None:
+            now.seconds += seconds
+            now.epochs += epochs
         if value is not None and not again:
             now.best = value if now.best is None else min(now.best, value)
 

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from commands.pipeline.cache import dvc_settings, lock_outs, read_lock
-from commands.pipeline.entries import Records
+from commands.pipeline.entries import Record, Records
 from commands.running import wire
 from commands.running.anchor import DvcRun
+from commands.running.outputs import earlier
 from stages.runtime.executors import Local
 from stages.settings.groups import CellName
 from stages.settings.read import read_params
@@ -32,6 +33,9 @@ FLAGS = {"-f", "--force", "-k", "--keep-going", "-v", "--verbose", "-q", "--quie
 FLAGS |= {"--allow-missing", "--pull", "--no-commit", "--no-run-cache", "--ignore-errors"}
 VALUES = {"-n", "--name", "-S", "--set-param", "-m", "--message"}
 COMMANDS = (["repro"], ["exp", "run"])
+CONTINUED = (".sweep", ".final_seeds")
+BOXES = ("rows", "hard_rows")
+"""Parameters that may change while a cell's trials stay the same."""
 EACH_SLOT = 2
 """Trials that wait for each slot: the first of them may be as good as finished."""
 
@@ -78,6 +82,14 @@ def offer(run: DvcRun, address: Path, job: Cell | TeacherJob, executor: Any) -> 
         wire.send(connection, message, pickle.dumps(found))
 
 
+def _continues(name: CellName, record: Record) -> bool:
+    """Whether a cell will go on with the trials of an earlier run, as far as can be seen here."""
+    same = all(
+        key.endswith(CONTINUED) or key.partition(".")[0] in BOXES for key in record.differing
+    )
+    return same and earlier(name.dvc, Path("data") / name.files) is not None
+
+
 def next_cells(current: Cell | TeacherJob) -> Iterator[CellName]:
     """Cells after this search that DVC will run, and whose data no stage before them will change.
 
@@ -103,7 +115,7 @@ def next_cells(current: Cell | TeacherJob) -> Iterator[CellName]:
             continue
 
         record = record_of(name.dvc)
-        if record is not None and record.done:
+        if record is not None and (record.done or _continues(name, record)):
             continue
         if set(set_up(name)[0].reads) <= final:
             yield name

@@ -71,7 +71,7 @@ def stage(
     # Its trials are forks of the server too, and so are those for which it has no use.
     executors.starter = from_server(address)
     sweep.on_spare = partial(offer, run, address)
-    running.run(message["words"])
+    running.run(message["words"], run.words)
 
 
 def trial(payload: bytes, descriptors: list[int]) -> None:

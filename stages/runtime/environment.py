@@ -23,30 +23,33 @@ PACKAGES = ("numpy", "scipy", "GPyOpt", "GPy", "dvc")
 CODE = ("stages", "dvc.yaml", "params.yaml")
 
 
-def record(stage: str, details: Mapping[str, Any], path: Path = RECORD) -> None:
+def record(
+    stage: str, details: Mapping[str, Any], path: Path = RECORD, continued: bool = False
+) -> None:
     """Put `stage` under the environment that it ran in, together with others that ran in the same.
 
     Args:
         stage: as DVC calls it, e.g. "students@mlp1-60k".
         details: what the computing process said of itself, see `describe`; and precision and seed.
+        continued: whether part of the result is of an earlier run, whose environment is kept then.
     """
     environment = {**source(), **host(), **details}
 
     # Cells may run side by side.
     with alone(WORK / path.name):
-        _record(stage, environment, path)
+        _record(stage, environment, path, continued)
 
 
-def _record(stage: str, environment: Mapping[str, Any], path: Path) -> None:
-    # Without what an earlier run of the stage has left.
+def _record(stage: str, environment: Mapping[str, Any], path: Path, continued: bool) -> None:
+    # Without what an earlier run of the stage has left, unless this one goes on with it.
     kept = [
-        {**entry, "stages": [name for name in entry["stages"] if name != stage]}
+        {**entry, "stages": [name for name in entry["stages"] if continued or name != stage]}
         for entry in _read(path)
     ]
 
     for entry in kept:
         if {key: value for key, value in entry.items() if key != "stages"} == environment:
-            entry["stages"] = sorted([*entry["stages"], stage])
+            entry["stages"] = sorted({*entry["stages"], stage})
             break
     else:
         kept.append({**environment, "stages": [stage]})

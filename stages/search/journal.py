@@ -72,7 +72,7 @@ class Journal:
         entries = [journal._parse(number, line) for number, line in enumerate(lines, 1)]
         stored = entries[0].get("header")
         if canonical(stored) != canonical(header):
-            different = ", ".join(_differing(stored, header))
+            different = ", ".join(differing(stored, header))
             raise ValueError(
                 f"{path} belongs to another search (other {different}): move or "
                 "delete that file to start over"
@@ -138,7 +138,7 @@ class Journal:
         )
 
 
-def _differing(stored: Any, header: Any, where: str = "header") -> list[str]:
+def differing(stored: Any, header: Any, where: str = "header") -> list[str]:
     """Dotted names of the parts that differ between two JSON values."""
     if not (isinstance(stored, dict) and isinstance(header, dict)):
         return [] if canonical(stored) == canonical(header) else [where]
@@ -146,5 +146,5 @@ def _differing(stored: Any, header: Any, where: str = "header") -> list[str]:
     prefix = "" if where == "header" else f"{where}."
     names = []
     for key in sorted({*stored, *header}):
-        names += _differing(stored.get(key), header.get(key), f"{prefix}{key}")
+        names += differing(stored.get(key), header.get(key), f"{prefix}{key}")
     return names

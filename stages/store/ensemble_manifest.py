@@ -38,6 +38,11 @@ class EnsembleManifest:
         return read_manifest_as(cls, folder)
 
 
+def member_name(place: int) -> str:
+    """Name of the file of the member that was chosen at this place, from 0."""
+    return f"member-{place:02d}.safetensors"
+
+
 def member_path(folder: Path, place: int) -> Path:
     """Weights of the member that was chosen at this place, from 0."""
-    return folder / f"member-{place:02d}.safetensors"
+    return folder / member_name(place)

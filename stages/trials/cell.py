@@ -9,6 +9,7 @@ from typing import Any
 
 from stages.nets.budget import plan
 from stages.nets.families import Plan, check_row, control_names, dropout_names
+from stages.search.ask_tell import TrialRow, top
 from stages.search.space import Space
 from stages.settings import common
 from stages.settings.budgets import parse_budget
@@ -27,8 +28,10 @@ from stages.settings.students import (
 )
 from stages.settings.students import row as row_of
 from stages.settings.sweeps import split_space
+from stages.store.ensemble_manifest import member_name
 from stages.store.prepared import PreparedManifest
 from stages.store.transfer_manifest import TransferManifest
+from stages.trials.folder import WEIGHTS
 
 PREPARED = Path("data/prepared")
 AUGMENTED = Path("data/augmented")
@@ -117,6 +120,15 @@ class Cell:
         """Dropout hyperparameters of this cell's net; empty for a mimic net."""
         searched = {**self.section.space, **self.row.space}
         return [name for name in dropout_names(self.family) if name in searched]
+
+    def kept(self, rows: list[TrialRow]) -> dict[int, dict[str, str]]:
+        """Files of trials in this cell's outputs: the best net, and the best ones as an ensemble."""
+        files: dict[int, dict[str, str]] = {}
+        for row in top(rows, 1):
+            files.setdefault(row.trial, {})["weights.safetensors"] = WEIGHTS
+        for place, row in enumerate(top(rows, self.keep)):
+            files.setdefault(row.trial, {})[member_name(place)] = WEIGHTS
+        return files
 
     def plan(self, values: dict[str, Any]) -> Plan:
         """Widths of the net with these hyperparameters (section 6.3)."""

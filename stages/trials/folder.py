@@ -17,6 +17,8 @@ from typing import Any
 
 from stages.store.atomic import read_json, write_json
 
+WEIGHTS = "weights.safetensors"
+"""Name of a trial's weights in its folder."""
 CURVES = ("errors", "losses")
 """The parts of a result that have an entry for each epoch."""
 
@@ -41,7 +43,7 @@ class TrialFolder:
     @property
     def weights(self) -> Path:
         """Weights of the best validation epoch."""
-        return self.folder / "weights.safetensors"
+        return self.folder / WEIGHTS
 
     @property
     def checkpoint(self) -> Path:
@@ -49,31 +51,77 @@ class TrialFolder:
         return self.folder / "checkpoint.safetensors"
 
     @property
+    def result(self) -> Path:
+        """Its result, which makes it a finished trial."""
+        return self.folder / "result.json"
+
+    @property
+    def tested(self) -> Path:
+        """Outputs on the test images, of a trial that is taken over from earlier outputs."""
+        return self.folder / "test.safetensors"
+
+    @property
+    def environment(self) -> Path:
+        """Where and with what it was trained."""
+        return self.folder / "environment.json"
+
+    @property
     def progress(self) -> Path:
         """Where the trial says how far it is."""
         return self.folder / "progress.json"
 
+    @property
+    def taken_over(self) -> bool:
+        """Whether it is finished, and of an earlier run: nobody knows how long it took."""
+        return self.result.is_file() and read_json(self.folder / "seconds.json") is None
+
     def finished(self, values: Mapping[str, Any], seed: int) -> dict[str, Any] | None:
         """The stored result of exactly this trial, or None; a damaged file does not count."""
-        try:
-            stored = read_json(self.folder / "result.json")
-        except (FileNotFoundError, ValueError):
-            return None
-
-        if not isinstance(stored, dict) or stored.pop("sha256", None) != _hash(stored):
+        stored = self._stored()
+        if stored is None:
             return None
 
         same = stored.get("values") == dict(values) and stored.get("seed") == seed
         return stored.get("result") if same else None
 
+    @property
+    def has_result(self) -> bool:
+        """Whether there is a whole result, of whatever hyperparameters."""
+        return self._stored() is not None
+
+    def _stored(self) -> dict[str, Any] | None:
+        try:
+            stored = read_json(self.result)
+        except (FileNotFoundError, ValueError):
+            return None
+
+        whole = isinstance(stored, dict) and stored.pop("sha256", None) == _hash(stored)
+        return stored if whole else None
+
     def finish(
-        self, values: Mapping[str, Any], seed: int, result: dict[str, Any], seconds: float
+        self,
+        values: Mapping[str, Any],
+        seed: int,
+        result: dict[str, Any],
+        seconds: float | None,
+        outputs: Path | None = None,
     ) -> None:
-        """Store the result, once everything else is on disk; seconds are kept apart."""
+        """Store the result, once everything else is on disk.
+
+        Args:
+            values, seed, result: of the trial.
+            seconds: that it took, which are kept apart; None if nobody knows.
+            outputs: file that becomes `tested`; without one there is none.
+        """
+        if outputs is None:
+            self.tested.unlink(missing_ok=True)
+        else:
+            outputs.replace(self.tested)
+
         write_json(self.folder / "seconds.json", seconds)
 
         record = {"values": dict(values), "seed": seed, "result": result}
-        write_json(self.folder / "result.json", {**record, "sha256": _hash(record)})
+        write_json(self.result, {**record, "sha256": _hash(record)})
 
     def report(self, epoch: int, loss: float, error: float) -> None:
         """Say how far the trial is; a hint for a progress bar, not worth an fsync."""
@@ -88,6 +136,6 @@ def _hash(record: Mapping[str, Any]) -> str:
 
 
 def total_seconds(root: Path, trials: int) -> float:
-    """Seconds that the first so many trials of a work folder took, added up."""
+    """Seconds that the first so many trials of a work folder took, added up, as far as known."""
     folders = (TrialFolder(root, trial).folder for trial in range(trials))
-    return sum(read_json(folder / "seconds.json") for folder in folders)
+    return sum(read_json(folder / "seconds.json") or 0.0 for folder in folders)

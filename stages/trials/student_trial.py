@@ -15,7 +15,7 @@ from stages.nets.families import Plan
 from stages.nets.stored import load_net
 from stages.nets.student import described_student
 from stages.runtime.device import choose_device, set_up_torch
-from stages.store.predictions import fingerprint, write_test_logits
+from stages.store.predictions import fingerprint, read_test_logits, write_test_logits
 from stages.store.prepared import read_test
 from stages.trials.cell import Cell
 from stages.trials.folder import TrialFolder
@@ -83,8 +83,11 @@ def evaluate_students(cell: Cell, trials: list[int], retrained: list[int]) -> Te
     numerics = cell.numerics
 
     def outputs(root: Path, number: int) -> np.ndarray:
-        path = TrialFolder(root, number).weights
-        net = load_net(path, described_student, device)
+        folder = TrialFolder(root, number)
+        if folder.tested.is_file():
+            return read_test_logits(folder.tested)["trials"][number]
+
+        net = load_net(folder.weights, described_student, device)
         return logits(net, pixels, numerics.eval_batch, numerics.precision).cpu().numpy()
 
     def columns(outputs_of_net: np.ndarray) -> dict[str, Any]:

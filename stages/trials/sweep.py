@@ -8,18 +8,20 @@ the journal and starts the next trial at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from stages.runtime.engines import Engine, from_settings
-from stages.runtime.environment import describe, record
+from stages.runtime.environment import describe, host, record
 from stages.search.ask_tell import RankedRow, TrialRow, best, retrain, run, top
 from stages.search.journal import Journal
 from stages.search.propose import Settings
 from stages.search.space import Space
 from stages.settings.sweeps import REPORTED_TRIALS
-from stages.trials.folder import TrialFolder
+from stages.trials.earlier import Kept, Search
+from stages.trials.folder import TrialFolder, total_seconds
 from stages.trials.progress import SweepProgress
 from stages.trials.shared import SweepJob, Tested
 
@@ -39,6 +41,10 @@ commands/running sets it in a process that it has forked.
 """
 
 
+UNKNOWN = {"commit": None, "changed": None}
+"""What the record says of the commit of trials that this run has not trained."""
+
+
 @dataclass(frozen=True)
 class SweepResult:
     """A sweep that is over.
@@ -55,6 +61,22 @@ class SweepResult:
     retrained: list[TrialRow]
     tested: Tested
 
+    def words(self, name: str, work: Path) -> str:
+        """What the stage prints when it is done.
+
+        Args:
+            name: of the search.
+            work: its work folder.
+        """
+        test_accuracy = self.tested.trials[self.best.trial]["test_accuracy"]
+        again = [columns["test_accuracy"] for columns in self.tested.retrained.values()]
+        mean = f", {sum(again) / len(again):.4f} over {len(again)} seeds" if again else ""
+
+        return (
+            f"{name}: {len(self.rows)} trials, best validation accuracy {1 - self.best.value:.4f}, "
+            f"test {test_accuracy:.4f}{mean}, {total_seconds(work, len(self.rows)):.0f} s in trials"
+        )
+
 
 def run_sweep(
     job: Job,
@@ -65,6 +87,8 @@ def run_sweep(
     settings: Mapping[str, Any],
     seed: int,
     inputs: Sequence[Path],
+    out: Path,
+    kept: Kept,
     preload: Sequence[str],
     train: Train[Job],
     evaluate: Callable[[Job, list[int], list[int]], Tested],
@@ -82,6 +106,8 @@ def run_sweep(
         settings: all that the results depend on, as plain JSON data; with the root `seed`.
         seed: of the search.
         inputs: data folders that trials read.
+        out: the stage's output folder, of which an earlier run may be found.
+        kept: which files of trials it holds.
         preload: modules that every trial imports.
         train, evaluate, check_memory: what runs in a process of its own. They travel by name, so
             they are functions of a file without torch. `evaluate` takes numbers of trials and of
@@ -94,6 +120,12 @@ def run_sweep(
     header = {"space": space.fingerprint(), "settings": settings}
     journal = Journal.open(job.work / "journal.jsonl", header)
 
+    place = job.work if again is None else again.work
+    search = Search(job.work, sweep.trials, place, final_seeds, out, kept)
+    found = search.take_over()
+    if found:
+        print(f"{name}: {found} trials are taken from its earlier outputs", flush=True)
+
     with (
         from_settings(job.execution, preload, inputs) as executor,
         SweepProgress(name, sweep.trials, max_epochs, _progress_files(job)) as progress,
@@ -103,7 +135,7 @@ def run_sweep(
             executor.submit(check_memory, job, space.middle()).result()
 
         def submit(trial: int, values: dict[str, Any], trial_seed: int) -> Any:
-            future = executor.submit(train, job, trial, values, trial_seed)
+            future = _submit(executor, train, job, trial, values, trial_seed)
             if trial == sweep.trials - 1 and not final_seeds:
                 on_spare(job, executor)
             return future
@@ -125,14 +157,67 @@ def run_sweep(
         if again is not None and final_seeds:
             retrained = _retrain(again, name, chosen, seed, final_seeds, train, executor)
 
+        # Trials of an earlier run whose nets are needed now, and are not at hand.
+        _train_again(job, rows, kept, train, executor)
+
         # Only now the test set is opened.
         reported = [row.trial for row in top(rows, REPORTED_TRIALS)]
         finished = [row.trial for row in retrained if row.value is not None]
         testing = executor.submit(_test, evaluate, job, reported, finished)
         tested, environment = testing.result()
 
-    record(stage, {**environment, "precision": job.numerics.precision, "seed": settings["seed"]})
+    of_settings = {"precision": job.numerics.precision, "seed": settings["seed"]}
+    record(stage, {**environment, **of_settings}, continued=search.continued)
+
+    # A search that was resumed elsewhere, or with other packages, has trials of both.
+    others = search.environments(besides=environment)
+    for other in others:
+        record(stage, {**other, **of_settings, **UNKNOWN}, continued=True)
+    if others:
+        print(
+            f"{name}: note: its trials were trained in {len(others) + 1} environments, which "
+            "metrics/environment.json lists: another machine or version rounds differently",
+            flush=True,
+        )
     return SweepResult(rows, chosen, retrained, tested)
+
+
+def _submit(
+    executor: Engine, train: Train[Job], job: Job, trial: int, values: dict[str, Any], seed: int
+) -> Future[dict[str, Any]]:
+    """Train in a process of its own, unless the result is there."""
+    finished = TrialFolder(job.work, trial).finished(values, seed)
+    if finished is None:
+        return executor.submit(train, job, trial, values, seed)
+
+    future: Future[dict[str, Any]] = Future()
+    future.set_result(finished)
+    return future
+
+
+def _train_again(
+    job: Job, rows: list[TrialRow], kept: Kept, train: Train[Job], executor: Engine
+) -> None:
+    """Train the nets that will be kept or tested, and of which a trial has left its result alone.
+
+    A search that was taken over has nets and outputs of the trials that it needed then. Its results
+    stay as the journal has them: the same trial gives the same net.
+    """
+    files = kept(rows)
+    reported = {row.trial for row in top(rows, REPORTED_TRIALS)}
+    futures = []
+
+    for row in rows:
+        folder = TrialFolder(job.work, row.trial)
+        names = set(files.get(row.trial, {}).values())
+        whole = all((folder.folder / name).is_file() for name in names)
+        testable = folder.tested.is_file() or folder.weights.is_file()
+        if not whole or (row.trial in reported and not testable):
+            folder.result.unlink(missing_ok=True)
+            futures.append(executor.submit(train, job, row.trial, row.params, row.seed))
+
+    for future in futures:
+        future.result()
 
 
 def _test(
@@ -143,7 +228,7 @@ def _test(
 ) -> tuple[Tested, dict[str, Any]]:
     """In a process of its own: what is reported, and what that process says of itself."""
     tested = evaluate(job, reported, finished)
-    return tested, describe(job.execution.device, job.numerics.threads)
+    return tested, {**host(), **describe(job.execution.device, job.numerics.threads)}
 
 
 def _retrain(
@@ -162,7 +247,7 @@ def _retrain(
             chosen.params,
             seed,
             count,
-            lambda *trial: executor.submit(train, again, *trial),
+            lambda *trial: _submit(executor, train, again, *trial),
             progress.event,
         )
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from stages.settings import common
 from stages.settings.inputs import Inputs
-from stages.settings.teachers import Names, Teachers, names_of
+from stages.settings.teachers import Names, Teachers, names_of, teachers
 
 
 @dataclass(frozen=True)
@@ -35,3 +36,18 @@ class TeacherJob:
     def names(self) -> Names:
         """Hyperparameters of this teacher."""
         return names_of(self.inputs)
+
+
+def settings_of(params: dict[str, Any], inputs: Inputs) -> dict[str, Any]:
+    """All that the results depend on.
+
+    Raises:
+        ValueError: a value is not allowed.
+    """
+    section = teachers(params, inputs)
+    return {
+        "seed": common.seed(params),
+        "section": {**asdict(section), "sweep": section.sweep.of_each},
+        "numerics": asdict(common.numerics(params)),
+        "images": asdict(common.images(params)),
+    }

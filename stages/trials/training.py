@@ -18,7 +18,8 @@ from stages.fit.losses import Loss
 from stages.fit.memory import check_room
 from stages.nets.initial import glorot_
 from stages.runtime.device import check_precision, choose_device, set_up_torch
-from stages.store.atomic import alone
+from stages.runtime.environment import describe, host
+from stages.store.atomic import alone, write_json
 from stages.store.prepared import read_validation
 from stages.store.weights import save_weights
 from stages.trials.folder import TrialFolder
@@ -157,6 +158,8 @@ def _train(
         "losses": outcome.losses,
     }
 
+    here = {**host(), **describe(job.execution.device, job.numerics.threads)}
+    write_json(folder.environment, here)
     folder.finish(values, seed, result, time.monotonic() - started)
     checkpoint.clear()
     return result

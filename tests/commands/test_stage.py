@@ -61,7 +61,7 @@ def test_the_status_of_a_fork_is_that_of_the_stage(
 
 def test_the_stage_code_is_never_served(called: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "served", lambda run, words: 7)
-    monkeypatch.setattr(stage, "run", lambda words: sys.exit(5))
+    monkeypatch.setattr(stage, "run", lambda words, dvc: sys.exit(5))
     assert called("code", run=DvcRun(1, 2)) == 5 and called("draw", run=DvcRun(1, 2)) == 7
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import csv
+import json
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ruamel.yaml import YAML
 
 from tests.faults.harness import start
 from tests.helpers.pocket import WHOLE_RUN, dvc, ran
@@ -112,6 +115,82 @@ def test_teachers_are_found_again(repository: Path) -> None:
     assert (repository / "metrics/teachers.csv").read_bytes() == before
 
 
+def trained_nets(folder: Path, stage: str) -> list[str]:
+    """Which nets were trained for a stage since its work folder was removed, as "trials/001"."""
+    return sorted(
+        "/".join(path.parts[path.parts.index(stage.rpartition("/")[2]) + 2 : -1])
+        for path in (folder / "work" / stage).rglob("seconds.json")
+        if path.read_text().strip() != "null"
+    )
+
+
+@pytest.mark.parametrize("server", ["on", pytest.param("off", marks=pytest.mark.middle)])
+def test_a_clone_that_has_pulled_a_cell_begins_with_its_trials(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, server: str
+) -> None:
+    """It has no work folder: retraining trains the new nets only, and a longer search the new trials."""
+    monkeypatch.setenv("MIMICNETS_SERVER", server)
+    before = (repository / "metrics/students/conv1-60k.csv").read_bytes()
+    again = (repository / "metrics/students/conv1-60k.retrained.csv").read_text()
+    shutil.rmtree(repository / "work")
+
+    changed(repository, students__final_seeds=3)
+    output = dvc(repository, "repro", CELL)
+    assert "students conv1-60k: 5 trials are taken from its earlier outputs" in output
+    assert trained_nets(repository, "students/conv1-60k") == ["retrained/trials/002"]
+    assert (repository / "metrics/students/conv1-60k.csv").read_bytes() == before
+    now = (repository / "metrics/students/conv1-60k.retrained.csv").read_text()
+    assert now.startswith(again) and len(now.splitlines()) == 4
+
+    shutil.rmtree(repository / "work")
+    search = {"trials": 4, "start": 2, "lag": 2, "engine": "sobol"}
+    changed(repository, students__final_seeds=3, students__sweep=search)
+    dvc(repository, "repro", CELL)
+    assert "trials/003" in trained_nets(repository, "students/conv1-60k")
+    assert not {"trials/000", "trials/001", "trials/002"} & set(
+        trained_nets(repository, "students/conv1-60k")
+    )
+
+
+def test_a_search_that_was_taken_over_is_made_shorter(repository: Path) -> None:
+    """Its results are here and its nets are not: the one that is needed now is trained again."""
+    shutil.rmtree(repository / "work")
+    changed(repository, students__final_seeds=1)
+    dvc(repository, "repro", CELL)
+    errors = [float(row["validation_error"]) for row in rows(repository)]
+    best = errors.index(min(errors))
+
+    search = {"trials": best or 1, "start": 2, "lag": 2, "engine": "sobol"}
+    changed(repository, students__final_seeds=1, students__sweep={**search, "start": 2})
+    dvc(repository, "repro", CELL)
+    now = [float(row["validation_error"]) for row in rows(repository)]
+    assert now == errors[: best or 1]
+    folder = "work/students/conv1-60k/*/trials/*/weights.safetensors"
+    assert f"{now.index(min(now)):03d}" in {path.parent.name for path in repository.glob(folder)}
+
+
+@pytest.mark.middle
+def test_who_forces_a_run_in_such_a_clone_gets_all_trials_anew(repository: Path) -> None:
+    before = (repository / "metrics/students/conv1-60k.csv").read_bytes()
+    shutil.rmtree(repository / "work")
+    dvc(repository, "repro", "--force", "--single-item", CELL)
+    assert len(trained_nets(repository, "students/conv1-60k")) == 5
+    assert (repository / "metrics/students/conv1-60k.csv").read_bytes() == before
+
+
+@pytest.mark.middle
+def test_a_longer_search_for_teachers_in_such_a_clone(repository: Path) -> None:
+    before = (repository / "metrics/teachers.csv").read_text().splitlines()
+    shutil.rmtree(repository / "work")
+    changed(repository, teachers__sweep={"trials": 5, "start": 3, "lag": 2, "engine": "gpyopt"})
+    dvc(repository, "repro", "teachers")
+    assert trained_nets(repository, "teachers") == ["trials/004"]
+    assert len(before) == 5
+    columns = [line.split(",")[:2] for line in before]
+    now = (repository / "metrics/teachers.csv").read_text().splitlines()
+    assert [line.split(",")[:2] for line in now][:5] == columns and len(now) == 6
+
+
 def edited(path: Path, old: str, new: str) -> None:
     text = path.read_text()
     assert text.count(old) == 1
@@ -181,3 +260,41 @@ def test_what_a_cell_does_not_depend_on_may_be_edited_while_it_runs(repository: 
 
     process, output = while_it_runs(repository, edit, "on")
     assert process.returncode == 0, output
+
+
+def test_tables_of_a_former_row_do_not_count(repository: Path) -> None:
+    """They would give the tables' inputs another hash than in a clone that never had the row."""
+    # Another clone that has had a row: DVC keeps its entry.
+    entries = YAML(typ="safe").load(repository / "dvc.lock")
+    before = copy.deepcopy(entries["stages"]["tabulate"])
+    old = copy.deepcopy(entries["stages"][CELL])
+    for out in old["outs"]:
+        out["path"] = out["path"].replace("conv1", "old")
+    entries["stages"]["students@old-60k"] = old
+    with (repository / "dvc.lock").open("w") as file:
+        YAML().dump(entries, file)
+    former = repository / "metrics/students/old-60k.json"
+    former.write_text("{}")
+
+    output = dvc(repository, "repro", "tabulate")
+    assert "removed metrics/students/old-60k.json" in output and not former.exists()
+    assert YAML(typ="safe").load(repository / "dvc.lock")["stages"]["tabulate"] == before
+    assert "up to date" in dvc(repository, "status")
+
+
+def test_a_search_that_was_resumed_with_another_torch_says_so(repository: Path) -> None:
+    """Both environments stand in the record; the trials are not trained again."""
+    search = {"trials": 4, "start": 2, "lag": 2, "engine": "sobol"}
+    changed(repository, students__sweep=search)
+    before = trained(repository)
+    for path in repository.glob("work/students/conv1-60k/*/trials/*/environment.json"):
+        edited(path, '"torch": "', '"torch": "1.')
+    output = dvc(repository, "repro", CELL)
+    assert "students conv1-60k: note: its trials were trained in 2 environments" in output
+    after = trained(repository)
+    assert {trial: after[trial] for trial in before} == before
+
+    record = json.loads((repository / "metrics/environment.json").read_text())
+    versions = [entry["torch"] for entry in record if CELL in entry["stages"]]
+    assert len(versions) == 2
+    assert sorted(version.startswith("1.") for version in versions) == [False, True]
