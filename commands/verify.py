@@ -1,12 +1,13 @@
 """verify: checks that all stored data are unchanged, says what is wrong and how to fix it.
 
 `python -m commands.verify` exits 0 if there is no problem, and 1 if there is one or nothing could
-be checked. It writes nothing. It has three parts, `--only PART` for one of them: cache: every
+be checked. It writes nothing. It has four parts, `--only PART` for one of them: cache: every
 object of DVC's cache is hashed again, and every output in the workspace compared with dvc.lock;
 data: every file with its folder's manifest and its own checksum, every shard of images with its
-shard of logits; ensemble: whole batches of sampled epochs go through the ensemble again (images are
-made again where only their draws are stored); `--all` takes every epoch. `--quick` looks at names,
-headers, pairing and the cache's lists of files, but hashes no other file and runs no net.
+shard of logits; records: every search with the parameters and inputs that dvc.lock names;
+ensemble: whole batches of sampled epochs go through the ensemble again (images are made again where
+only their draws are stored); `--all` takes every epoch. `--quick` looks at names, headers, pairing,
+records and the cache's lists of files, but hashes no other file and runs no net.
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ import numpy as np
 from commands.audit.data import DataCheck, check_data, transfer_manifest
 from commands.audit.findings import Findings, Remedy
 from commands.audit.outs import check_outs
+from commands.audit.records import check_records
 from commands.pipeline.cache import Hashes, read_lock
 from stages.runtime import entry
 from stages.settings import common
 from stages.settings.read import read_params
 from stages.settings.students import cells
 
-PARTS = ("cache", "data", "ensemble")
+PARTS = ("cache", "data", "records", "ensemble")
 DATA = Path("data")
 WORK = Path("work")
 NEEDED = ("augmented", "logits", "ensemble", "prepared")
@@ -161,7 +163,7 @@ def options() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 
-    parser.add_argument("--only", choices=PARTS, help="one part of the three")
+    parser.add_argument("--only", choices=PARTS, help="one part of the four")
     parser.add_argument("--quick", action="store_true", help="hash no files and run no net")
     parser.add_argument(
         "--rows",
@@ -203,6 +205,9 @@ def main() -> None:
     check = DataCheck(DATA, findings, hashes, remedy, arguments.quick)
     if "data" in parts:
         check_data(check)
+
+    if "records" in parts:
+        check_records(findings)
 
     nearness: list[str] = []
     if "ensemble" in parts and not arguments.quick:

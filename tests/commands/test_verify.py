@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import shutil
@@ -9,9 +10,11 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from ruamel.yaml import YAML
 
 from commands import verify
 from commands.pipeline.cache import dvc_settings, listing_name, lock_outs, read_lock
@@ -26,6 +29,7 @@ from tools.pocket import ROOT, write_params
 STAGES = ("code", "prepare", "teachers", "ensemble", "augment", "label", "students@mlp2-60k")
 LAST = " && dvc repro"
 """The end of a remedy that runs later stages; left out here, as it trains all the students."""
+Check = Callable[..., tuple[int, list[str]]]
 SHARD = "data/logits/epoch-001.safetensors"
 MEMBER = "data/ensemble/member-00.safetensors"
 
@@ -576,3 +580,76 @@ def test_sampled_batches_are_spread_over_epochs() -> None:
     assert {epoch: len(starts) for epoch, starts in chosen.items()} in ({0: 3, 1: 2}, {0: 2, 1: 3})
     assert verify.sample(2, 500, 200, 1, rng, True) == {0: [0, 200, 400], 1: [0, 200, 400]}
     assert verify.sample(1, 60, 200, 10**6, rng, False) == {0: [0]}
+
+
+# ----------------------------------------------------------- results that belong to something else
+
+
+TRIALS = "data/students/mlp2-60k/trials.json"
+
+
+def rewritten(path: Path, change: Callable[[Any], object]) -> None:
+    """Change a JSON file, and have DVC take it as it is."""
+    value = json.loads(path.read_text())
+    change(value)
+    path.chmod(0o644)
+    path.write_text(json.dumps(value))
+
+
+def test_records_are_looked_at(copied: Path, check: Check) -> None:
+    status, lines = check("--only", "records")
+    assert (status, len(lines)) == (0, 1) and "checked 2 searches" in lines[0]
+
+
+def test_a_search_with_other_parameters_is_found(copied: Path, check: Check) -> None:
+    """As an earlier version could lock it, when params.yaml was edited while the search ran."""
+
+    def change(record: Any) -> None:
+        record["settings"]["training"]["max_epochs"] += 1
+
+    rewritten(copied / TRIALS, change)
+    status, lines = check("--only", "records")
+    assert status == 1
+    assert "made with other parameters than dvc.lock says (training.max_epochs)" in lines[0]
+    assert lines[0].endswith("dvc repro -f -s students@mlp2-60k && dvc repro")
+
+
+def test_a_search_from_other_inputs_is_found(copied: Path, check: Check) -> None:
+    rewritten(copied / "data/teachers/trials.json", lambda record: record["inputs"].update(x="1"))
+    status, lines = check("--only", "records")
+    assert status == 1 and "problem: data/teachers: its trials were made from other in" in lines[0]
+
+
+def test_what_dvc_will_run_again_is_no_problem(copied: Path, check: Check) -> None:
+    rewritten(copied / TRIALS, lambda record: record["settings"].update(seed=9))
+    write_params(copied, {"students.training.batch_size": 8})
+    status, lines = check("--only", "records")
+    assert status == 0 and "checked 1 searches" in lines[0]
+
+
+def test_tables_of_former_rows_are_found(copied: Path, check: Check) -> None:
+    lock = copied / "dvc.lock"
+    entries = YAML(typ="safe").load(lock)
+    old = copy.deepcopy(entries["stages"]["students@mlp2-60k"])
+    for out in old["outs"]:
+        out["path"] = out["path"].replace("mlp2", "old")
+    entries["stages"]["students@old-60k"] = old
+    with lock.open("w") as file:
+        YAML().dump(entries, file)
+
+    for name in ("old-60k.csv", "old-60k.retrained.csv", "my-60k.csv", "notes.txt"):
+        (copied / "metrics/students" / name).write_text("x")
+    status, lines = check("--only", "records")
+    assert status == 1 and len([line for line in lines if line.startswith("problem")]) == 2
+    assert lines[0].endswith("| fix: rm -rf metrics/students/old-60k.csv && dvc repro")
+
+
+def test_an_ensemble_that_has_learnt_nothing_is_found(copied: Path, check: Check) -> None:
+    def chance(record: Any) -> None:
+        record["validation_accuracy"] = 0.1
+
+    rewritten(copied / "metrics/ensemble.json", chance)
+    assert check("--only", "records")[0] == 0  # the pocket allows it
+    write_params(copied, {"ensemble.at_chance": "refuse"})
+    status, lines = check("--only", "records")
+    assert status == 1 and "metrics/ensemble.json: it has learnt nothing: right on" in lines[0]
