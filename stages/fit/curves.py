@@ -6,7 +6,6 @@ them.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +17,10 @@ Report = Callable[[int, float, float], None]
 """Called with epoch (from 0), mean training loss and validation error when an epoch is over."""
 
 LIVE = Path("live")
-"""Where curves are written; git and the stages do not look there."""
+"""Where curves are written; git and the stages do not look there.
+
+`plots` in dvc.yaml names it: DVC does not look into a folder that git ignores by itself.
+"""
 
 PACKAGES = {"dvclive": "live", "tensorboard": "tensorboard"}
 """Name of the package -> the extra that installs it."""
@@ -77,7 +79,6 @@ def _dvclive(folder: Path, epoch: int) -> tuple[Report, Callable[[], Any]]:
     from dvclive.live import Live
 
     folder.mkdir(parents=True, exist_ok=True)
-    show(LIVE)
     live = Live(str(folder), resume=epoch > 0, report=None, save_dvc_exp=False, dvcyaml=None)
 
     def report(epoch: int, loss: float, error: float) -> None:
@@ -87,18 +88,6 @@ def _dvclive(folder: Path, epoch: int) -> tuple[Report, Callable[[], Any]]:
         live.make_summary()
 
     return report, live.end
-
-
-def show(root: Path) -> None:
-    """Write root/dvc.yaml, where `dvc plots show` and DVC's editor extension find all curves."""
-    root.mkdir(exist_ok=True)
-    names = sorted({path.name for path in root.iterdir() if path.is_dir()})
-    text = "plots:\n" + "".join(f"  - {name}\n" for name in names)
-
-    # renamed when it is whole: trials run side by side
-    whole = root / f"dvc.yaml.{os.getpid()}"
-    whole.write_text(text)
-    whole.replace(root / "dvc.yaml")
 
 
 def _tensorboard(folder: Path, epoch: int) -> tuple[Report, Callable[[], Any]]:

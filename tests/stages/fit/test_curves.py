@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import json
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -139,8 +140,14 @@ def test_results_are_the_same_and_dvc_shows_the_curves(
     assert [error for _, _, error in steps] == pytest.approx(curve["errors"])
     assert [loss for _, loss, _ in steps] == pytest.approx(curve["losses"])
     assert (folder / "live/students/conv1-60k/000-again/metrics.json").is_file()
-    assert YAML(typ="safe").load(folder / "live/dvc.yaml") == {"plots": ["students", "teachers"]}
-    dvc(folder, "init", "--no-scm", "-q")
+    for name in (".gitignore", ".dvcignore"):
+        shutil.copyfile(ROOT / name, folder / name)
+    plots = YAML(typ="safe").load(ROOT / "dvc.yaml")["plots"]
+    YAML().dump({"plots": plots}, folder / "dvc.yaml")
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    dvc(folder, "init", "-q")
+    ignored = subprocess.run(["git", "check-ignore", "-q", "live"], cwd=folder)
+    assert ignored.returncode == 0
     shown = json.loads(dvc(folder, "plots", "show", "--json"))["data"]
     assert len(shown["live/teachers/002/plots/metrics/validation_error.tsv"]) == 1
 
