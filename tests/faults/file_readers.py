@@ -92,6 +92,15 @@ def tensor_readers(root: Path) -> list[Reader]:
     ]
 
 
+def assert_inputs(images: np.ndarray, n: int) -> None:
+    """So many images, uint8 (n, s, s, 3), or vectors, float32 of two to four dimensions."""
+    if images.dtype == np.float32:
+        assert images.ndim in (2, 3, 4) and len(images) == n, images.shape
+    else:
+        assert images.dtype == np.uint8, images.dtype
+        assert images.shape == (n, images.shape[1], images.shape[1], 3), images.shape
+
+
 def shard_readers(root: Path) -> list[Reader]:
     """Shards of images and logits, also with checksums that are right, and the prepared split."""
     rng = np.random.default_rng(1)
@@ -151,11 +160,7 @@ def shard_readers(root: Path) -> list[Reader]:
             )
         assert header["epoch"] == 0
         if "images" in arrays:
-            images = arrays["images"]
-            vectors = images.dtype == np.float32 and images.ndim in (2, 3, 4)
-            assert vectors or images.dtype == np.uint8, images.dtype
-            assert images.shape == (n, *images.shape[1:])
-            assert vectors or images.shape == (n, images.shape[1], images.shape[1], 3)
+            assert_inputs(arrays["images"], n)
         return "valid"
 
     def judge_logits(item: Any, value: np.ndarray) -> str:
@@ -167,10 +172,8 @@ def shard_readers(root: Path) -> list[Reader]:
 
     def judge_split(item: Any, value: Any) -> str:
         images, labels, header = value
-        n, side = images.shape[:2]
-        assert (
-            images.dtype == np.uint8 and images.shape == (n, side, side, 3) and labels.shape == (n,)
-        )
+        assert_inputs(images, len(labels))
+        assert labels.shape == (len(images),)
         assert isinstance(header["classes"], list) and labels.dtype == np.int64
         return "valid"
 

@@ -1,6 +1,6 @@
 """Broken params and files end in one clear line, or in values that keep the rules.
 
-`python -m tests.faults.fuzz --count 100000` is the long form of the first test.
+`python -m tests.faults.fuzz --count 1000000` is the long form of the first test.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ def test_some_thousand_broken_inputs(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-def test_a_hundred_thousand_broken_inputs(tmp_path: Path) -> None:
-    found = fuzz_run(tmp_path, "--count", "100000", "--seed", "0")
-    assert found["failures"] == [] and found["all"]["inputs"] == 100_000
+def test_a_million_broken_inputs(tmp_path: Path) -> None:
+    found = fuzz_run(tmp_path, "--count", "1000000", "--seed", "0")
+    assert found["failures"] == [] and found["all"]["inputs"] == 1_000_000
 
 
 # --------------------------------------------------------------------- the harness itself can fail

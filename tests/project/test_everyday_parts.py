@@ -101,8 +101,8 @@ raise SystemExit(int(sys.argv[1]))
 """
     ran, whole_s = watched([sys.executable, "-c", code, "0"], tmp_path)
     assert [each.stage for each in ran] == ["prepare"]
-    assert 0.3 < ran[0].began and 0.4 < ran[0].ended - ran[0].began < whole_s - 0.6
-    assert 0.001 < ran[0].imports_s < ran[0].ended - ran[0].began
+    assert 0.3 < ran[0].began < ran[0].ended < whole_s  # a busy machine reads its lines late
+    assert 0 < ran[0].imports_s < whole_s
 
     with pytest.raises(RuntimeError, match="Running stage 'prepare'"):
         watched([sys.executable, "-c", code, "3"], tmp_path)
