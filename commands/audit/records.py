@@ -7,12 +7,12 @@ comment would change the outputs. A stage compares that itself, at its beginning
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from commands.audit.findings import Findings, Remedy
+from commands.audit.origins import DATA, remade
 from commands.pipeline.cache import dvc_settings, lock_outs, read_lock
 from commands.pipeline.entries import Records
 from commands.pipeline.leftovers import leftovers
@@ -29,9 +29,7 @@ from stages.trials.cell import PREPARED, set_up
 from stages.trials.earlier import FILE
 from stages.trials.teacher import settings_of
 
-DATA = Path("data")
 METRICS = Path("metrics")
-WORK = Path("work")
 
 
 def check_records(findings: Findings) -> None:
@@ -45,12 +43,12 @@ def check_records(findings: Findings) -> None:
         return
 
     record_of = Records(Path(), lock, outs, params, lambda: dvc_settings(Path())[0])
-    for stage, files, work in searches(params):
+    for stage, files in searches(params):
         record = record_of(stage)
         if record is None or not record.agrees or not same_code(lock[stage], Path()):
             continue  # DVC knows that it is to be run again
 
-        remedy = Remedy((str(WORK / work),), (f"dvc repro -f -s {shlex.quote(stage)}", "dvc repro"))
+        remedy = remade(DATA / files, True, {})
         for what in other_settings(files):
             findings.problem(DATA / files, what, remedy)
         findings.counts["searches"] += 1
@@ -61,11 +59,11 @@ def check_records(findings: Findings) -> None:
         findings.problem(path, what, Remedy((str(path),), ("dvc repro",)))
 
 
-def searches(params: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Stage as DVC calls it, its folder below data/, and its work folder, of each search."""
-    yield "teachers", "teachers", "teachers"
+def searches(params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Stage as DVC calls it, and its folder below data/, of each search."""
+    yield "teachers", "teachers"
     for name in cells(dict(params)):
-        yield name.dvc, name.files, name.work
+        yield name.dvc, name.files
 
 
 def other_settings(files: str) -> Iterator[str]:

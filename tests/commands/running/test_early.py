@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from commands.running import wire
+from commands.running import early, wire
 from commands.running.anchor import DvcRun
 from commands.running.early import EACH_SLOT, next_cells, offer, runs_everything
 from stages import students
@@ -150,6 +150,33 @@ def test_cells_that_are_done_are_left_out(here: Path) -> None:
     shutil.rmtree("data/students/conv1-60k")
     (here / ".dvc").mkdir()
     assert "students@conv1-60k" in names(current)
+
+
+@pytest.mark.parametrize(
+    ("differing", "offered"),
+    [
+        ({}, False),
+        ({"students.sweep": 1, "students.final_seeds": 7, "rows.conv1": 1}, False),
+        ({"students.training": 1}, True),
+        ({"students.sweep": 1, "students.space": 1}, True),
+    ],
+)
+def test_cells_that_go_on_with_earlier_trials_are_left_out(
+    here: Path, monkeypatch: pytest.MonkeyPatch, differing: dict[str, int], offered: bool
+) -> None:
+    """Their outputs are in the cache; another parameter makes them another search."""
+    varied(here)
+    lock(here, "students@conv1-60k data/students/conv1-60k")
+    shutil.rmtree("data/students/conv1-60k")
+    (here / ".dvc").mkdir()
+    entries = YAML(typ="safe").load(here / "dvc.lock")
+    entries["stages"]["students@conv1-60k"]["params"] = {"params.yaml": differing}
+    YAML().dump(entries, here / "dvc.lock")
+
+    monkeypatch.setattr(early, "earlier", lambda stage, out: object())
+    assert ("students@conv1-60k" in names(CellName("mimic", "mlp2", "60k"))) is offered
+    monkeypatch.setattr(early, "earlier", lambda stage, out: None)
+    assert "students@conv1-60k" in names(CellName("mimic", "mlp2", "60k"))
 
 
 # What is handed over.
