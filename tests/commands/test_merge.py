@@ -167,3 +167,12 @@ def test_no_cell_is_trained_that_one_of_the_branches_has_trained(
     with (folder / "metrics/table2.csv").open() as file:
         assert {"mlp1", "mlp3"} <= {line["row"] for line in csv.DictReader(file)}
     assert "up to date" in dvc(folder, "status")
+
+
+def test_a_stage_with_two_environments_keeps_both() -> None:
+    """A search that was continued elsewhere."""
+    text = json.dumps(
+        [{"commit": "0", "stages": ["a"]}, {"commit": None, "torch": "1", "stages": ["a", "b"]}]
+    ).encode()
+    merged = json.loads(merge.merged_record(dict.fromkeys(merge.SIDES, text)))
+    assert sorted(map(json.dumps, merged)) == sorted(map(json.dumps, json.loads(text)))

@@ -33,6 +33,19 @@ def test_stages_of_one_environment_stand_together(tmp_path: Path) -> None:
     assert [e["stages"] for e in entries(tmp_path)] == [["a", "b", "c"]]
 
 
+def test_a_continued_stage_keeps_the_environment_of_before(tmp_path: Path) -> None:
+    path = tmp_path / "environment.json"
+    record("a", {"torch": "1"}, path)
+    record("a", {"torch": "2"}, path, continued=True)
+    record("a", {"torch": "2"}, path, continued=True)
+    assert [(e["torch"], e["stages"]) for e in json.loads(path.read_text())] == [
+        ("1", ["a"]),
+        ("2", ["a"]),
+    ]
+    record("a", {"torch": "3"}, path)
+    assert [(e["torch"], e["stages"]) for e in json.loads(path.read_text())] == [("3", ["a"])]
+
+
 def test_cells_side_by_side_lose_nothing(tmp_path: Path) -> None:
     """Each in a process of its own, all writing at the same time."""
     code = "import sys; from pathlib import Path; from stages.runtime.environment import record\n"
