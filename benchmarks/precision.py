@@ -22,6 +22,7 @@ from torch import Tensor
 
 from benchmarks import measure
 from benchmarks.measure import Row
+from stages.fit.batches import Pair
 from stages.fit.loop import Outcome, Recipe, train
 from stages.images.sources.digits import cluttered_digits
 from stages.nets.budget import plan
@@ -66,16 +67,16 @@ def fit(
     case: str, seed: int, epochs: int, precision: str, device: torch.device, graphs: bool = False
 ) -> Outcome:
     """One run: loss of every epoch and the lowest validation error."""
-    learnt = cluttered_digits(0, TRAIN, VALIDATION, 10)[0]
+    learnt = cluttered_digits(0, TRAIN, VALIDATION, 10).train
     everything = torch.from_numpy(learnt.images).to(device)
     labels = learnt.labels
     images = everything[:TRAIN]
     targets = targets_of(case, labels[:TRAIN]).to(device)
     validation = everything[TRAIN:], torch.from_numpy(labels[TRAIN:]).to(device)
 
-    def epoch(number: int) -> tuple[Tensor, Tensor]:
+    def epoch(number: int) -> list[Pair]:
         order = np.random.default_rng((seed, number)).permutation(len(images))
-        return images[order], targets[order]
+        return [(images[order], targets[order])]
 
     net = net_of(case, seed).to(device, memory_format=torch.channels_last)
     recipe = replace(CASES[case][1], max_epochs=epochs, precision=precision)

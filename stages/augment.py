@@ -1,11 +1,11 @@
-"""augment: epochs of augmented training images -> data/augmented, which all students see alike.
+"""augment: epochs of augmented images -> data/augmented, which all students see alike.
 
-Reads the training images of data/prepared. Writes one shard an epoch (Urban et al. 2017, section
-2.5): images in the order of presentation, their index, label and draws; any epoch is a function of
-(seed, epoch) alone. Writes data/samples too: a few images and their first views, for the plots. On
-a CPU epochs are made by several processes, which share the HSV planes of the originals; each holds
-two epochs of images, whatever the number of epochs. Vectors have no views: their epochs differ in
-their order alone.
+Reads the training images of data/prepared, and those without labels. Writes one shard an epoch
+(Urban et al. 2017, section 2.5): images in the order of presentation, their index, label and draws;
+any epoch is a function of (seed, epoch) alone. Writes data/samples too: a few images and their first
+views, for the plots. On a CPU epochs are made by several processes, which share the HSV planes of
+the originals, if these are small enough. Each holds two parts of an epoch, whatever the number of
+images and epochs. Vectors have no views: their epochs differ in their order alone.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from stages.settings.transfer import augment
 from stages.store.atomic import link_or_copy
 from stages.store.disk_space import check_space
 from stages.store.manifest import fresh_folder
-from stages.store.prepared import PreparedManifest
+from stages.store.prepared import PreparedManifest, data_folders, unlabelled_count
 from stages.store.shards import image_shard_bytes, shard_path
 from stages.store.tensors import write_tensors
 from stages.store.transfer_manifest import TransferManifest
@@ -75,7 +75,7 @@ def plotted_samples(job: EpochsJob) -> dict[str, np.ndarray]:
 
 def make_all(job: EpochsJob, prepared: PreparedManifest, engine: Engine) -> None:
     """Make every shard that is missing, in this process or in several."""
-    images = prepared.images["train"]
+    images = prepared.images["train"] + unlabelled_count(job.prepared)
     each = prepared.inputs.bytes
     epochs = job.section.epochs
     missing = [epoch for epoch in range(epochs) if not is_there(job, epoch)]
@@ -156,18 +156,20 @@ def main() -> None:
     section = augment(params)
 
     prepared = PreparedManifest.read(PREPARED)
-    count = prepared.images["train"]
+    without = unlabelled_count(PREPARED)
+    count = prepared.images["train"] + without
     settings = {"seed": seed, "section": asdict(section), "images": asdict(images)}
 
-    with work_folder("augment", settings, [PREPARED], __file__) as work:
+    with work_folder("augment", settings, data_folders(PREPARED), __file__) as work:
         job = EpochsJob(work, PREPARED, seed, section, images, execution.device)
 
-        with from_settings(execution, PRELOAD, [PREPARED]) as engine:
+        with from_settings(execution, PRELOAD, data_folders(PREPARED)) as engine:
             make_all(job, prepared, engine)
 
         write_outputs(job, count)
 
-    print(f"augment: {section.epochs} epochs of {count} images, stored as {section.store}")
+    some = f" ({without:,} without labels)" if without else ""
+    print(f"augment: {section.epochs} epochs of {count} images{some}, stored as {section.store}")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from stages.fit.evaluate import logits
 from stages.nets.stored import load_net
@@ -106,7 +105,7 @@ def evaluate_members(
     """
     device = choose_device(device_name)
     set_up_torch(numerics.threads, device)
-    images = torch.from_numpy(read_test(PREPARED)[0])
+    images = read_test(PREPARED)[0]
 
     outputs = {}
     params = 0

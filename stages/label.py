@@ -25,7 +25,7 @@ from stages.store.atomic import link_or_copy
 from stages.store.disk_space import check_space
 from stages.store.ensemble_manifest import EnsembleManifest
 from stages.store.manifest import fresh_folder, write_manifest
-from stages.store.prepared import PreparedManifest
+from stages.store.prepared import PreparedManifest, data_folders
 from stages.store.shards import logits_shard_bytes, shard_path
 from stages.store.transfer_manifest import TransferManifest
 from stages.transfer.labels import (
@@ -88,11 +88,12 @@ def main() -> None:
     members = len(EnsembleManifest.read(ENSEMBLE).members)
     sizes = (*label(params).members, members)
     settings = {"numerics": asdict(numerics), "members": sizes}
+    inputs = [*data_folders(PREPARED), AUGMENTED, ENSEMBLE]
 
     with work_folder("label", settings, [AUGMENTED, ENSEMBLE], __file__) as work:
         job = LabelJob(work, numerics, execution.device, sizes)
 
-        with from_settings(execution, PRELOAD, [PREPARED, AUGMENTED, ENSEMBLE]) as asked:
+        with from_settings(execution, PRELOAD, inputs) as asked:
             passes = augmented.epochs * augmented.images * members
             engine, processes = shared_among(asked, passes, PASSES_PER_PROCESS, augmented.epochs)
             label_all(job, augmented, engine, processes)

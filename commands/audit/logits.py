@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from commands.audit.data import DataCheck
 from stages.fit.evaluate import mean_logits
+from stages.images.host import as_tensor
 from stages.images.vectors import views_of
 from stages.nets.stored import restore
 from stages.nets.teacher import described_teacher
@@ -25,7 +26,7 @@ from stages.runtime.device import check_precision, choose_device, set_up_torch
 from stages.settings import common
 from stages.store.ensemble_manifest import EnsembleManifest
 from stages.store.epoch import Rebuild, read_epoch
-from stages.store.prepared import read_train
+from stages.store.prepared import read_transfer
 from stages.store.shards import read_logits, shard_path
 from stages.store.transfer_manifest import TransferManifest
 from stages.store.weights import load_weights
@@ -87,6 +88,7 @@ def rerun(again: Again, batches: Mapping[int, Sequence[int]]) -> list[str]:
         path = shard_path(again.augmented, epoch)
         try:
             shard = read_epoch(again.augmented, epoch, rebuild)
+            assert isinstance(shard.images, np.ndarray)  # no pieces were asked for
             path = shard_path(again.logits, epoch)
             stored = read_logits(again.logits, epoch, shard.images_sha256)
         except (OSError, ValueError) as error:
@@ -158,7 +160,7 @@ def compare(
 
 def reference(nets: list[nn.Sequential], images: np.ndarray) -> np.ndarray:
     """The same mean with every layer in float64, float64 (n, classes)."""
-    pixels = torch.from_numpy(images).to(next(nets[0].parameters()).device)
+    pixels = as_tensor(images).to(next(nets[0].parameters()).device)
     total = np.zeros(())
     with torch.inference_mode():
         for net in nets:
@@ -193,7 +195,7 @@ def rebuilder(again: Again, device: torch.device) -> Rebuild | None:
 
     hsv = manifest.hsv
     jitter = (hsv.D_h, hsv.D_s, hsv.D_v, hsv.A_s, hsv.A_v)
-    views = views_of(read_train(again.prepared)[0], device, jitter, manifest.crop_min_px)
+    views = views_of(read_transfer(again.prepared)[0], device, jitter, manifest.crop_min_px)
     return lambda index, draws: views(index, draws).cpu().numpy()
 
 

@@ -1,15 +1,19 @@
-"""Outputs and errors of a net on images that fit in memory."""
+"""Outputs and errors of a net on images in memory, or in a memory map."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from stages.images.host import on_device, split
 from stages.nets.pixels import Scaled, Standardise
+from stages.store.maps import parts
+from stages.store.pieces import Array, Pieces
 
 KEPT_BYTES = 256 * 2**20
 """Up to which standardised images are kept in float32."""
@@ -22,17 +26,19 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
     return nullcontext()
 
 
-def logits(net: nn.Module, images: Tensor, batch: int, precision: str = "fp32") -> Tensor:
+def logits(
+    net: nn.Module, images: np.ndarray | Tensor, batch: int, precision: str = "fp32"
+) -> Tensor:
     """Pre-softmax outputs float32 (n, classes) of `net` in eval mode for uint8 images (n, s, s, 3).
 
-    Images may lie on the host; they go to the device of the net batch by batch. The net's mode is
-    restored.
+    Images may lie on the host, or be a memory map; they go to the device of the net batch by batch.
+    The net's mode is restored.
     """
-    return _outputs(net, net, images.split(batch), precision)
+    return _outputs(net, net, split(images, batch), precision)
 
 
 def _outputs(
-    net: nn.Module, layers: nn.Module, batches: Sequence[Tensor], precision: str
+    net: nn.Module, layers: nn.Module, batches: Iterable[Tensor], precision: str
 ) -> Tensor:
     """Outputs of `layers`, which are the net or its last ones, for batches of what they take."""
     device = next(net.parameters()).device
@@ -47,13 +53,14 @@ def _outputs(
 
 
 def mean_logits(
-    nets: Sequence[nn.Module], images: np.ndarray, batch: int, precision: str, sizes: Sequence[int]
+    nets: Sequence[nn.Module], images: Array, batch: int, precision: str, sizes: Sequence[int]
 ) -> dict[int, np.ndarray]:
     """Mean of the logits of the first k nets, for each k of `sizes`.
 
     Args:
         nets: on one device.
-        images: uint8 (n, s, s, 3), on the host.
+        images: uint8 (n, s, s, 3), on the host; they may be a memory map, or come in pieces of
+            multiples of `batch`.
         batch: images per forward pass.
         precision: "fp32" or "bf16".
         sizes: how many nets are averaged.
@@ -61,8 +68,22 @@ def mean_logits(
     Returns:
         k -> float32 (n, classes); summed in float64.
     """
-    pixels = torch.from_numpy(images).to(next(nets[0].parameters()).device)  # once for all nets
-    total = torch.zeros((), dtype=torch.float64, device=pixels.device)
+    if isinstance(images, Pieces):
+        pieces = images.parts
+    else:
+        whole = images
+        pieces = (whole[part] for part in parts(len(whole), whole[0].nbytes, batch))
+
+    found = [_mean_logits(nets, piece, batch, precision, sizes) for piece in pieces]
+    return {k: np.concatenate([means[k] for means in found]) for k in found[0]}
+
+
+def _mean_logits(
+    nets: Sequence[nn.Module], images: np.ndarray, batch: int, precision: str, sizes: Sequence[int]
+) -> dict[int, np.ndarray]:
+    """`mean_logits` of images that the device holds at a time."""
+    pixels = on_device(images, next(nets[0].parameters()).device)  # once for all nets
+    total = torch.zeros((), dtype=torch.float64, device=next(nets[0].parameters()).device)
 
     means = {}
     for k, net in enumerate(nets[: max(sizes)], start=1):
@@ -74,7 +95,11 @@ def mean_logits(
 
 
 def accuracy(
-    net: nn.Module, images: Tensor, labels: Tensor, batch: int, precision: str = "fp32"
+    net: nn.Module,
+    images: np.ndarray | Tensor,
+    labels: Tensor,
+    batch: int,
+    precision: str = "fp32",
 ) -> float:
     """Fraction of images whose highest output is at their label."""
     outputs = logits(net, images, batch, precision)
@@ -89,28 +114,41 @@ class Validation:
 
     Args:
         net: on its device; its weights may change from call to call.
-        images: uint8 (n, s, s, 3), on the host or on the device.
+        images: uint8 (n, s, s, 3), on the host, where they may be a memory map, or on the device.
         labels: int64 (n,).
         batch: images per forward pass.
         precision: "fp32" or "bf16".
     """
 
     def __init__(
-        self, net: nn.Module, images: Tensor, labels: Tensor, batch: int, precision: str = "fp32"
+        self,
+        net: nn.Module,
+        images: np.ndarray | Tensor,
+        labels: Tensor,
+        batch: int,
+        precision: str = "fp32",
     ) -> None:
         self.net = net
         self.layers = net
+        self.images = images
         self.labels = labels
+        self.batch = batch
         self.precision = precision
-        self.batches = images.split(batch)
+        self.kept: tuple[Tensor, ...] | None = None
 
-        if 4 * images.numel() > KEPT_BYTES or next(net.parameters()).device.type != "cpu":
+        numbers = math.prod(images.shape)
+        if 4 * numbers > KEPT_BYTES or next(net.parameters()).device.type != "cpu":
             return
 
         if isinstance(net, nn.Sequential) and isinstance(net[0], Standardise | Scaled):
             self.layers = net[1:]
             with torch.inference_mode(), autocast(torch.device("cpu"), precision):
-                self.batches = tuple(net[0](part.cpu()) for part in self.batches)
+                self.kept = tuple(net[0](part.cpu()) for part in split(images, batch))
+
+    @property
+    def batches(self) -> Iterable[Tensor]:
+        """What `layers` take."""
+        return split(self.images, self.batch) if self.kept is None else self.kept
 
     def error(self) -> float:
         """Fraction of images whose highest output is not at their label (0/1 error)."""

@@ -1,30 +1,32 @@
 """One training run: SGD with Nesterov momentum under the paper's schedule.
 
-Data reach the loop an epoch at a time, on the device, as uint8 images in their order of
-presentation. There is no synchronisation with the device inside an epoch. After each epoch the
-state can be saved, and a run that resumes there ends with the same bytes as an unbroken one: the
-generators are seeded from (seed, epoch).
+Data reach the loop an epoch at a time, in pieces, on the device, as uint8 images in their order of
+presentation. Batches do not depend on the pieces. There is no synchronisation with the device
+inside an epoch. After each epoch the state can be saved, and a run that resumes there ends with the
+same bytes as an unbroken one: the generators are seeded from (seed, epoch).
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from stages.fit.batches import Pair, in_batches
 from stages.fit.checkpoint import Checkpoint
 from stages.fit.evaluate import Validation
 from stages.fit.losses import LOSSES, Loss
 from stages.fit.schedule import Schedule, replay
 from stages.fit.step import SGD, CapturedStep, Step
 
-Epoch = Callable[[int], tuple[Tensor, Tensor]]
-"""epoch number -> images uint8 (n, s, s, 3) and their targets, both on the device."""
+Epoch = Callable[[int], Iterable[Pair]]
+"""epoch number -> pieces: images uint8 (n, s, s, 3) and their targets, both on the device."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def train(
     net: nn.Module,
     recipe: Recipe,
     epochs: Epoch,
-    validation: tuple[Tensor, Tensor],
+    validation: tuple[np.ndarray | Tensor, Tensor],
     seed: int,
     checkpoint: Checkpoint | None = None,
     on_epoch: Callable[[int, float, float], None] | None = None,
@@ -95,7 +97,8 @@ def train(
         net: on its device, initialised.
         recipe: see `Recipe`.
         epochs: gives the images and targets of an epoch.
-        validation: images uint8 (m, s, s, 3) and labels int64 (m,) on the device.
+        validation: images uint8 (m, s, s, 3) and labels int64 (m,) on the device; on a CPU the
+            images may be a memory map.
         seed: of the dropout masks.
         checkpoint: where to save and find the state between epochs.
         on_epoch: called with (epoch, mean loss, validation error) after each epoch.
@@ -123,10 +126,13 @@ def train(
         epoch = schedule.epoch + 1
 
         # Train
-        batches = epochs(epoch)
-        steps.prepare(*batches)
+        pieces = iter(epochs(epoch))
+        first = next(pieces)
+        steps.prepare(*first)
         _seed(seed, epoch)
-        loss = steps.run(recipe.lr * schedule.factor, *batches)
+        pieces = chain([first], pieces)
+        del first  # a piece lives until it has been used
+        loss = steps.run(recipe.lr * schedule.factor, pieces)
         if not math.isfinite(loss):
             return Outcome(None, -1, errors, losses, "failed", f"loss is {loss} in epoch {epoch}")
 
@@ -179,17 +185,19 @@ class Steps:
             self.net.train()
             self.captured = CapturedStep(self.step, images[:batch], targets[:batch])
 
-    def run(self, lr: float, images: Tensor, targets: Tensor) -> float:
+    def run(self, lr: float, pieces: Iterable[Pair]) -> float:
         """One pass over an epoch's images in their order; returns the mean loss."""
         batch = self.recipe.batch_size
+        count = 0
         self.step.total.zero_()
         self.net.train()
 
-        for part, target in zip(images.split(batch), targets.split(batch), strict=True):
+        for part, target in in_batches(pieces, batch):
             captured = self.captured if len(part) == batch else None
             (captured or self.step)(part, target, lr)
+            count += len(part)
 
-        return self.step.total.item() / len(images)
+        return self.step.total.item() / count
 
 
 def _tensors(net: nn.Module, optimizer: SGD, best: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -8,15 +8,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stages.images.host import as_tensor
 from stages.images.hsv import Jitter
 from stages.images.views import Views
+from stages.store.maps import PART_BYTES, release, rows
 
 
 class Vectors:
     """Vectors by index, with the interface of `Views`.
 
     Args:
-        vectors: float32 (N, ...).
+        vectors: float32 (N, ...). On a CPU those in a large memory map are
+            read when it is their turn.
         device: where they are kept and returned.
     """
 
@@ -24,7 +27,14 @@ class Vectors:
 
     def __init__(self, vectors: np.ndarray, device: str | torch.device) -> None:
         self.device = torch.device(device)
-        self._vectors = torch.from_numpy(vectors).to(self.device)
+        self._file: np.ndarray | None = None
+        self._vectors = as_tensor(vectors)
+
+        if self.device.type == "cpu" and vectors.nbytes > PART_BYTES:
+            self._file = vectors
+        else:
+            self._vectors = self._vectors.to(self.device)
+            release(vectors)
 
     def __call__(self, index: np.ndarray, draws: np.ndarray) -> Tensor:
         """float32 (n, ...), vector index[i] in place i.
@@ -36,6 +46,9 @@ class Vectors:
             raise ValueError(
                 f"draws are {draws.shape} for {len(index)} vectors, allowed are as many rows of zeros"
             )
+
+        if self._file is not None:
+            return torch.from_numpy(rows(self._file, index))
 
         return self._vectors[torch.from_numpy(index).long().to(self.device)]
 

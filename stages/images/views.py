@@ -9,7 +9,6 @@ and the bytes do not depend on chunk size, thread count or device.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -18,8 +17,10 @@ import torch
 from torch import Tensor
 
 from stages.images.draws import COLUMNS, MIRROR, SIZE
+from stages.images.host import as_tensor
 from stages.images.hsv import Jitter, hsv_planes_to_rgb, rgb_planes_to_hsv
 from stages.images.spline import zoom_operators
+from stages.store.maps import file_of, release, rows
 
 _CPU_CHUNK = 48  # fewer pay for more calls, more leave the cache
 
@@ -47,12 +48,14 @@ class Views:
     """Views of images, by index and draw (Urban et al. 2017, section 2.5).
 
     Args:
-        images: uint8 (N, s, s, 3), numpy or torch.
+        images: uint8 (N, s, s, 3), numpy or torch. On a CPU the images of a large memory map are
+            read chunk by chunk.
         device: where the views are computed and returned.
         jitter: constants of the colour jitter; all zero skips the colour space altogether.
         crop_min: smallest side of a crop in pixels; the draws must not go below.
         resident_bytes: the HSV planes of all images are kept when they need no more than this
-            (24 bytes a pixel), else they are computed again for each chunk. Same bytes either way.
+            (24 bytes a pixel), else they are computed again for each chunk, from images that are
+            read again too if they are mapped. Same bytes either way.
         planes: `hsv_planes(images)`, computed elsewhere; processes may share one read-only memory map
             of them. Never written, and used whatever `resident_bytes` says. Same bytes again.
 
@@ -77,8 +80,8 @@ class Views:
         resident_bytes: int = 2**30,
         planes: np.ndarray | Tensor | None = None,
     ) -> None:
-        images = _checked(images)
-        self.size_px = images.shape[1]
+        pixels = _checked(images)
+        self.size_px = pixels.shape[1]
         self.crop_min = crop_min
         self.jitter = jitter
         self.device = torch.device(device)
@@ -91,17 +94,24 @@ class Views:
                 self._columns[size, mirror] = torch.from_numpy(matrix.copy()).to(self.device)
             self._rows[size] = torch.from_numpy(255.0 * zoom).to(self.device)
 
-        # one of the two is kept
-        self._count = len(images)
+        # one of the three is kept
+        self._count = len(pixels)
+        self._file: np.ndarray | None = None
         self._images: Tensor | None = None
         self._hsv: Tensor | None = None
+        small = pixels.numel() * 8 <= resident_bytes
 
         if not jitter.off and planes is not None:
-            self._hsv = _shared(planes, images).to(self.device).contiguous()
-        elif not jitter.off and images.numel() * 8 <= resident_bytes:
-            self._hsv = _planes(images.to(self.device))
+            self._hsv = _shared(planes, pixels).to(self.device).contiguous()
+        elif not jitter.off and small:
+            self._hsv = _planes(pixels.to(self.device))
+        elif self.device.type == "cpu" and _is_mapped(images) and not small:
+            self._file = np.asarray(images)
         else:
-            self._images = images.to(self.device).contiguous()
+            self._images = pixels.to(self.device).contiguous()
+
+        if isinstance(images, np.ndarray):
+            release(images)
 
     def __call__(
         self, index: np.ndarray | Tensor, draws: np.ndarray | Tensor, chunk: int = 4096
@@ -137,26 +147,42 @@ class Views:
 
         with torch.inference_mode():  # its calls cost less; there are some forty a chunk
             for part in _alike(kind[order], step):
-                size, mirror = divmod(int(kind[order[part.start]]), 2)
-                _put(views, order[part], self._chunk(starts[part], size, mirror, factors[part]))
+                places = order[part]
+                size, mirror = divmod(int(kind[places[0]]), 2)
+                source, first = self._source(index[places], starts[part])
+                _put(views, places, self._chunk(source, first, size, mirror, factors[part]))
 
         return views
 
     def _starts(self, index: np.ndarray, draws: np.ndarray) -> np.ndarray:
-        """Where each crop begins in the flat planes, or in the flat images; int64 (n,)."""
+        """Where each crop begins in the flat planes or images, or in its image; int64 (n,)."""
         mirror, size, x, y = draws[:, MIRROR:].astype(np.int64).T
         side = self.size_px
         x = np.where(mirror, side - size - x, x)  # the left edge in the image as it is
 
-        if self._hsv is None:
+        if self._hsv is not None:
+            return (index * side + x) * side + y
+        if self._images is not None:
             return ((index * side + y) * side + x) * 3
-        return (index * side + x) * side + y
+        return (y * side + x) * 3
 
-    def _chunk(self, starts: Tensor, size: int, mirror: int, factors: Tensor) -> Tensor:
+    def _source(self, index: np.ndarray, starts: Tensor) -> tuple[Tensor, Tensor]:
+        """Planes or images that these images are cut from, and where their crops begin there."""
+        if self._file is None:
+            kept = self._hsv if self._images is None else self._images
+            assert kept is not None
+            return kept, starts
+
+        images = torch.from_numpy(rows(self._file, index))
+        return images, starts + torch.arange(len(index)) * images[0].numel()
+
+    def _chunk(
+        self, source: Tensor, starts: Tensor, size: int, mirror: int, factors: Tensor
+    ) -> Tensor:
         """uint8 (n, s, s, 3) of crops of one size, mirrored all or none."""
         n = len(starts)
         side = self.size_px
-        pixels = self._jittered(starts, size, factors)
+        pixels = self._jittered(source, starts, size, factors)
 
         # from (column, channel, row) the second product, transposed, comes out as (row, column,
         # channel)
@@ -168,18 +194,17 @@ class Views:
         bits = pixels.clamp_(0.0, 255.0).add_(_ROUND).view(torch.int64)
         return bits.to(torch.uint8).view(n, side, side, 3)
 
-    def _jittered(self, starts: Tensor, size: int, factors: Tensor) -> Tensor:
+    def _jittered(self, source: Tensor, starts: Tensor, size: int, factors: Tensor) -> Tensor:
         """RGB in [0, 1] of the jittered crops, float64 (n, column, channel, row or one more)."""
         if self.jitter.off:
-            return _unit(self._crops(starts, size).permute(0, 2, 3, 1))
+            return _unit(self._crops(source, starts, size).permute(0, 2, 3, 1))
 
         # Planes
         if self._hsv is None:
-            h, s, v = rgb_planes_to_hsv(*_unit(self._crops(starts, size).permute(3, 0, 2, 1)))
+            crops = self._crops(source, starts, size)
+            h, s, v = rgb_planes_to_hsv(*_unit(crops.permute(3, 0, 2, 1)))
         else:
-            h, s, v = (
-                _windows(plane, starts, (size, size), (self.size_px, 1)) for plane in self._hsv
-            )
+            h, s, v = (_windows(plane, starts, (size, size), (self.size_px, 1)) for plane in source)
 
         # Jitter
         d_h, d_s, d_v, a_s, a_v = factors.T.reshape(5, -1, 1, 1)
@@ -194,10 +219,9 @@ class Views:
         hsv_planes_to_rgb(h, s, v, (r, g, b))
         return rgb
 
-    def _crops(self, starts: Tensor, size: int) -> Tensor:
+    def _crops(self, images: Tensor, starts: Tensor, size: int) -> Tensor:
         """uint8 (n, row, column, channel)."""
-        assert self._images is not None  # they are kept where there are no planes
-        return _windows(self._images, starts, (size, size, 3), (3 * self.size_px, 3, 1))
+        return _windows(images, starts, (size, size, 3), (3 * self.size_px, 3, 1))
 
     def _check(self, index: np.ndarray, draws: np.ndarray, chunk: int) -> None:
         shapes_fit = index.ndim == 1 and draws.shape == (len(index), len(COLUMNS))
@@ -228,7 +252,7 @@ class Views:
 
 def _checked(images: np.ndarray | Tensor) -> Tensor:
     """`images` as a tensor, uint8 (N, s, s, 3)."""
-    images = torch.as_tensor(images)
+    images = as_tensor(images)
     shape = tuple(images.shape)
     square = len(shape) == 4 and shape[1] == shape[2] and shape[3] == 3
     if images.dtype != torch.uint8 or not square:
@@ -236,13 +260,14 @@ def _checked(images: np.ndarray | Tensor) -> Tensor:
     return images
 
 
+def _is_mapped(images: np.ndarray | Tensor) -> bool:
+    """Whether they lie in a file that is mapped."""
+    return isinstance(images, np.ndarray) and file_of(images) is not None
+
+
 def _shared(planes: np.ndarray | Tensor, images: Tensor) -> Tensor:
     """`planes` as a tensor on the same memory, if they can be those of the images."""
-    with warnings.catch_warnings():
-        # torch warns of read-only memory; nothing here writes to it
-        warnings.simplefilter("ignore", UserWarning)
-        shared = torch.as_tensor(planes)
-
+    shared = as_tensor(planes)
     wanted = (3, *images.shape[:3])
     if shared.dtype != torch.float64 or tuple(shared.shape) != wanted:
         raise ValueError(

@@ -12,9 +12,16 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from stages.store.locks import lock
+
+
+class Placed(NamedTuple):
+    """What belongs at a place of a file, in bytes from its beginning."""
+
+    start: int
+    data: bytes | memoryview
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -22,8 +29,10 @@ def write_bytes(path: Path, data: bytes) -> None:
     write_buffers(path, (data,))
 
 
-def write_buffers(path: Path, buffers: Iterable[bytes | memoryview]) -> None:
+def write_buffers(path: Path, buffers: Iterable[bytes | memoryview | Placed]) -> None:
     """Write `buffers` one after the other to `path`, without joining them in memory.
+
+    What is `Placed` goes there, and what comes after it follows it.
 
     Temporary file in the same folder, fsync, rename, fsync of the folder. Temporary files of this
     path that a kill has left are removed, so a path must have one writer at a time.
@@ -40,7 +49,11 @@ def write_buffers(path: Path, buffers: Iterable[bytes | memoryview]) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             for buffer in buffers:
+                if isinstance(buffer, Placed):
+                    file.seek(buffer.start)
+                    buffer = buffer.data
                 file.write(buffer)
+
             file.flush()
             os.fsync(file.fileno())
 

@@ -88,17 +88,22 @@ def read_copy(copies: Path, folder: Path, epoch: int, rebuild: Rebuild | None) -
         shard = _whole_copy(path, images_sha256)
 
         if shard is None:
-            shard = read_epoch(folder, epoch, rebuild)
-            arrays = {"images": shard.images, "labels": shard.labels}
+            made = read_epoch(folder, epoch, rebuild, batch=1)
+            arrays = {"images": made.images, "labels": made.labels}
             write_tensors(path, arrays, {"images_sha256": images_sha256})
+            shard = (
+                made if isinstance(made.images, np.ndarray) else _whole_copy(path, images_sha256)
+            )
 
+    if shard is None:
+        raise ValueError(f"{path} was damaged while it was written: is the disk in order?")
     return shard
 
 
 def _whole_copy(path: Path, images_sha256: str) -> EpochShard | None:
     """The copy of exactly these images; None if it is missing or damaged."""
     try:
-        arrays, header = read_tensors(path)
+        arrays, header = read_tensors(path, mapped=True)
     except (FileNotFoundError, ValueError):
         return None
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from stages.store.atomic import alone
+from stages.store.pieces import Array, pieces_of
 from stages.store.tensors import (
     fits,
     kind_of_inputs,
@@ -32,9 +33,12 @@ def shard_path(folder: Path, epoch: int) -> Path:
     return folder / f"epoch-{epoch:03d}.safetensors"
 
 
-def images_hash(images: np.ndarray) -> str:
+def images_hash(images: Array) -> str:
     """sha256 of the bytes of `images` uint8 (n, s, s, 3), or of vectors float32 (n, ...)."""
-    return hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()
+    state = hashlib.sha256()
+    for piece in pieces_of("images", images):
+        state.update(piece.data)
+    return state.hexdigest()
 
 
 def image_shard_bytes(images: int, each: int, keep_images: bool) -> int:
@@ -55,23 +59,31 @@ def write_images(
     folder: Path,
     epoch: int,
     *,
-    images: np.ndarray,
+    images: Array,
     index: np.ndarray,
     labels: np.ndarray,
     draws: np.ndarray,
     keep_images: bool,
 ) -> None:
-    """Write the image shard of one epoch; `keep_images=False` leaves the pixels out."""
-    arrays: dict[str, np.ndarray] = {
+    """Write the image shard of one epoch; `keep_images=False` leaves the pixels out.
+
+    Images may be made while they are written. Of those without a label, whose label is -1, the header
+    says so: they are the originals from number `labelled` on.
+    """
+    without = labels < 0
+    some = {"labelled": int(index[without].min())} if without.any() else {}
+    arrays: dict[str, Array] = {
         "index": index.astype(np.int32),
-        "labels": labels.astype(np.uint16),
+        "labels": np.where(without, 0, labels).astype(np.uint16),
         "draws": draws,
     }
-    if keep_images:
-        arrays["images"] = images
+    header: dict[str, Any] = {"epoch": epoch, "shape": list(images.shape), **some}
+    path = shard_path(folder, epoch)
 
-    header = {"epoch": epoch, "images_sha256": images_hash(images), "shape": list(images.shape)}
-    write_tensors(shard_path(folder, epoch), arrays, header)
+    if keep_images:
+        write_tensors(path, {**arrays, "images": images}, header, {"images_sha256": "images"})
+    else:
+        write_tensors(path, arrays, {**header, "images_sha256": images_hash(images)})
 
 
 def write_logits(folder: Path, epoch: int, logits: np.ndarray, images_sha256: str) -> None:
@@ -89,13 +101,13 @@ def first_members(folder: Path, count: int) -> Path:
 
 
 def read_images(folder: Path, epoch: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Arrays and header of one image shard, checked against its checksum.
+    """Arrays and header of one image shard, checked against its checksum; a memory map, read-only.
 
     Raises:
         FileNotFoundError: no such shard.
         ValueError: the file is damaged, is not an image shard, or holds another epoch.
     """
-    arrays, header = read_tensors(shard_path(folder, epoch))
+    arrays, header = read_tensors(shard_path(folder, epoch), mapped=True)
     _check_epoch(folder, epoch, header)
 
     kinds = {"index": (np.int32, "n"), "labels": (np.uint16, "n"), "draws": (np.uint16, ("n", 9))}
@@ -125,10 +137,12 @@ def images_digests(folder: Path, epoch: int) -> tuple[str, str]:
 def read_logits(folder: Path, epoch: int, images_sha256: str) -> np.ndarray:
     """Logits float32 (n, classes) of the image shard whose image hash is `images_sha256`.
 
+    A memory map, read-only.
+
     Raises:
         ValueError: the file is damaged, or its logits belong to other images.
     """
-    arrays, header = read_tensors(shard_path(folder, epoch))
+    arrays, header = read_tensors(shard_path(folder, epoch), mapped=True)
     _check_pair(folder, epoch, header, images_sha256)
 
     if not fits(arrays, {"logits": (np.float32, ("n", "classes"))}):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
+from itertools import islice, product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +15,10 @@ from stages.images.draws import draw, order
 from stages.images.vectors import Vectors
 from stages.images.views import Views, hsv_planes
 from stages.runtime.device import choose_device
-from stages.runtime.threads import Behind
-from stages.store.prepared import read_train
+from stages.runtime.threads import ahead
+from stages.store.maps import parts, release
+from stages.store.pieces import Pieces
+from stages.store.prepared import read_transfer
 from stages.store.shards import read_images, write_images
 from stages.transfer.views import transfer_views
 
@@ -30,34 +34,44 @@ CHUNK_IMAGES = 1024
 def make_shards(
     job: EpochsJob, epochs: list[int], on_epoch: Callable[[], None] | None = None
 ) -> None:
-    """Make the shards of these epochs, each written while the next one is computed."""
+    """Make the shards of these epochs in parts, each written while the next one is computed."""
     # Processes share out the epochs; the bytes are the same for any number of threads.
     torch.set_num_threads(1)
 
-    originals, labels, _ = read_train(job.prepared)
+    originals, labels = read_transfer(job.prepared)
     count = len(labels)
+    shape, kind, each = originals.shape, originals.dtype, originals[0].nbytes
     views = views_of(job, originals)
     del originals  # the planes are enough
 
-    with Behind() as writer:
-        for epoch in epochs:
-            if not is_whole(job.work, epoch):
-                index = order_of(job, epoch, count)
-                draws = draws_of(job, epoch, count, views.size_px)
+    @lru_cache(2)
+    def drawn(epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        return order_of(job, epoch, count), draws_of(job, epoch, count, views.size_px)
 
-                writer.submit(
-                    write_images,
-                    job.work,
-                    epoch,
-                    images=views(index, draws).cpu().numpy(),
-                    index=index,
-                    labels=labels[index],
-                    draws=draws,
-                    keep_images=job.section.store == "images",
-                )
+    def made(place: tuple[int, slice]) -> np.ndarray:
+        epoch, part = place
+        index, draws = drawn(epoch)
+        return views(index[part], draws[part]).cpu().numpy()
 
-            if on_epoch is not None:
-                on_epoch()
+    missing = [epoch for epoch in epochs if not is_whole(job.work, epoch)]
+    wanted = parts(count, each)
+    coming = ahead(made, product(missing, wanted))
+
+    for epoch in epochs:
+        if epoch in missing:
+            index, draws = drawn(epoch)
+            write_images(
+                job.work,
+                epoch,
+                images=Pieces(shape, kind, islice(coming, len(wanted))),
+                index=index,
+                labels=labels[index],
+                draws=draws,
+                keep_images=job.section.store == "images",
+            )
+
+        if on_epoch is not None:
+            on_epoch()
 
 
 def order_of(job: EpochsJob, epoch: int, count: int) -> np.ndarray:
@@ -103,12 +117,14 @@ def fill_planes(job: EpochsJob) -> None:
     assert job.planes is not None  # only a job with memory for them asks
     torch.set_num_threads(1)
 
-    originals = read_train(job.prepared)[0]
+    originals = read_transfer(job.prepared)[0]
     image_bytes = 8 * originals.shape[1] ** 2
 
     with job.planes.open("r+b") as file:
         for start in range(0, len(originals), CHUNK_IMAGES):
-            planes = hsv_planes(originals[start : start + CHUNK_IMAGES])
+            chunk = originals[start : start + CHUNK_IMAGES]
+            planes = hsv_planes(chunk)
+            release(chunk)
 
             for place, plane in enumerate(planes):
                 file.seek((place * len(originals) + start) * image_bytes)
@@ -121,7 +137,7 @@ def samples(job: EpochsJob) -> dict[str, np.ndarray]:
     Returns:
         `originals` uint8 (n, s, s, 3) and `views` uint8 (n, epochs, s, s, 3), or float32 vectors.
     """
-    originals = read_train(job.prepared)[0]
+    originals = read_transfer(job.prepared)[0]
     count = len(originals)
     chosen = np.arange(min(SAMPLE_IMAGES, count), dtype=np.int32)
     views = views_of(job, originals[chosen])

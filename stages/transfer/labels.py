@@ -75,7 +75,8 @@ def label_epochs(
 def shards(job: LabelJob, epochs: list[int], device: torch.device) -> Iterator[EpochShard]:
     """These epochs of the transfer set, the next one read while one is used."""
     rebuild = rebuilder(job.prepared, job.augmented, device)
-    return ahead(lambda epoch: read_epoch(job.augmented, epoch, rebuild), epochs)
+    batch = job.numerics.eval_batch
+    return ahead(lambda epoch: read_epoch(job.augmented, epoch, rebuild, batch), epochs)
 
 
 def is_labelled(job: LabelJob, epoch: int, shard: EpochShard) -> bool:

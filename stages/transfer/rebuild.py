@@ -11,7 +11,7 @@ import torch
 from stages.images.vectors import Vectors
 from stages.images.views import Views
 from stages.store.epoch import Rebuild
-from stages.store.prepared import read_train
+from stages.store.prepared import read_transfer
 from stages.store.transfer_manifest import TransferManifest
 from stages.transfer.views import transfer_views
 
@@ -31,7 +31,7 @@ def rebuilder(prepared: Path, augmented: Path, device: torch.device) -> Rebuild 
 
     @cache
     def views() -> Views | Vectors:
-        originals = read_train(prepared)[0]
+        originals = read_transfer(prepared)[0]
         return transfer_views(originals, device, manifest.hsv, manifest.crop_min_px)
 
     def rebuild(index: np.ndarray, draws: np.ndarray) -> np.ndarray:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -11,6 +14,8 @@ from stages.nets.initial import glorot_
 from stages.nets.pixels import Scaled, Standardise
 from stages.nets.student import build_student
 from stages.settings.inputs import Inputs
+from stages.store import maps
+from tests.helpers.mapped import mapped, resident
 from tests.helpers.nets import images, initialised, small
 from tests.helpers.small_runs import hard, make_net, toy
 
@@ -131,3 +136,41 @@ def test_validation_restores_the_mode_and_has_no_dropout() -> None:
         validation = a_validation(net)
         assert validation.error() == validation.error()
         assert net.training is net[2].training is training
+
+
+# Images in memory maps.
+
+
+def test_mean_logits_do_not_depend_on_the_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: torch.device
+) -> None:
+    nets = [make_net(device, seed=seed, dropout=0.3) for seed in range(3)]
+    images = toy(torch.device("cpu"), 53)[0].numpy()
+    found = mapped(tmp_path / "x.safetensors", images)
+    wanted = evaluate.mean_logits(nets, images, 4, "fp32", [1, 3])
+    assert set(wanted) == {1, 3} and wanted[3].shape[0] == 53
+
+    for size in (1, 6 * 6 * 3 * 9, 6 * 6 * 3 * 40):
+        monkeypatch.setattr(maps, "PART_BYTES", size)
+        for source in (images, found):
+            again = evaluate.mean_logits(nets, source, 4, "fp32", [1, 3])
+            for k in (1, 3):
+                np.testing.assert_array_equal(again[k], wanted[k])
+
+
+@pytest.mark.parametrize("kept", [0, 2**20])
+def test_a_map_is_judged_like_memory_and_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    monkeypatch.setattr(evaluate, "KEPT_BYTES", kept)
+    net, labels = a_net("mlp1"), torch.arange(23) % 10
+    found = mapped(tmp_path / "x.safetensors", images(23).numpy())
+    validation = evaluate.Validation(net, found, labels, 5)
+    assert (validation.kept is None) == (kept == 0)
+    assert validation.error() == a_validation(net).error()
+    assert evaluate.accuracy(net, found, labels, 5) == evaluate.accuracy(net, images(23), labels, 5)
+
+    large = mapped(tmp_path / "large", np.zeros((2000, 32, 32, 3), np.uint8))
+    monkeypatch.setattr(evaluate, "KEPT_BYTES", 0)
+    evaluate.Validation(net, large, torch.zeros(2000, dtype=torch.int64), 50).error()
+    assert resident(tmp_path / "large") < large.nbytes // 2

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from stages.fit.batches import Pair
 from stages.fit.loop import Recipe, Steps, train
 from stages.fit.losses import cross_entropy
 from stages.fit.step import SGD
+from tests.helpers.mapped import mapped
 from tests.helpers.small_runs import RECIPE, fit, hard, make_net, same, toy
 
 
@@ -23,9 +26,9 @@ def test_a_separable_problem_is_learnt(device: torch.device) -> None:
 
 
 def test_logits_of_a_teacher_are_learnt(device: torch.device) -> None:
-    def epoch(number: int) -> tuple[Tensor, Tensor]:
+    def epoch(number: int) -> list[Pair]:
         images, labels = toy(device, seed=number)
-        return images, nn.functional.one_hot(labels, 2).float() * 4 - 2
+        return [(images, nn.functional.one_hot(labels, 2).float() * 4 - 2)]
 
     recipe = Recipe(**{**RECIPE, "loss": "l2_on_logits", "lr": 0.003, "max_epochs": 12})
     outcome = train(make_net(device), recipe, epoch, toy(device, seed=1), 5)
@@ -94,13 +97,13 @@ def test_the_last_smaller_batch_counts(device: torch.device) -> None:
     with torch.no_grad():
         expected = cross_entropy(net(images), labels).item()
     still = Recipe(**{**RECIPE, "lr": 0.0, "max_epochs": 1})
-    outcome = train(net, still, lambda e: (images, labels), (images, labels), 5)
+    outcome = train(net, still, lambda e: [(images, labels)], (images, labels), 5)
     assert outcome.losses[0] == pytest.approx(expected, rel=1e-5)
     runs = []
     for count in (16, 20):
         part = images[:count], labels[:count]
         moving = Recipe(**{**RECIPE, "max_epochs": 1})
-        runs.append(train(make_net(device), moving, lambda e, p=part: p, (images, labels), 5))
+        runs.append(train(make_net(device), moving, lambda e, p=part: [p], (images, labels), 5))
     assert not torch.equal(runs[0].state["head.weight"], runs[1].state["head.weight"])
 
 
@@ -114,7 +117,7 @@ def test_dropout_masks_follow_the_seed_and_nothing_else(device: torch.device) ->
     other = train(
         make_net(device, classes=3, dropout=0.3),
         Recipe(**{**RECIPE, "max_epochs": 2}),
-        lambda e: hard(device, seed=10 + e),
+        lambda e: [hard(device, seed=10 + e)],
         data,
         6,
     )
@@ -144,3 +147,30 @@ def test_steps_capture_on_cuda_only(device: torch.device) -> None:
         assert all(torch.equal(a, b) for a, b in zip(before, net.parameters(), strict=True)), (
             "preparing trains nothing"
         )
+
+
+@pytest.mark.parametrize("lengths", [[96], [40, 40, 16], [1] * 96, [5, 90, 1]])
+def test_pieces_of_an_epoch_change_nothing(device: torch.device, lengths: list[int]) -> None:
+    def pieces(epoch: int) -> list[Pair]:
+        images, labels = toy(device, 96, seed=10 + epoch)
+        return list(zip(images.split(lengths), labels.split(lengths), strict=True))
+
+    recipe = Recipe(**{**RECIPE, "batch_size": 7, "max_epochs": 2})
+    validation = toy(device, 60, seed=1)
+    net = make_net(device, dropout=0.3)
+    found = train(net, recipe, pieces, validation, 5)
+
+    whole = make_net(device, dropout=0.3)
+    wanted = train(whole, recipe, lambda e: [toy(device, 96, seed=10 + e)], validation, 5)
+    assert same(found, wanted) and found.losses == wanted.losses
+
+
+def test_validation_images_may_be_a_map(tmp_path: Path, device: torch.device) -> None:
+    images, labels = toy(device, 60, seed=1)
+    found = mapped(tmp_path / "x.safetensors", images.cpu().numpy())
+    recipe = Recipe(**{**RECIPE, "max_epochs": 2})
+    outcomes = [
+        train(make_net(device), recipe, lambda e: [toy(device, seed=e)], (source, labels), 5)
+        for source in (images, found)
+    ]
+    assert same(*outcomes) and outcomes[0].errors == outcomes[1].errors

@@ -64,7 +64,7 @@ def test_captured_steps_train_like_eager_ones(
         train(
             make_net(device, classes=2, dropout=dropout),
             Recipe(**{**RECIPE, "precision": precision}),
-            lambda e: toy(device, 90, seed=10 + e),
+            lambda e: [toy(device, 90, seed=10 + e)],
             toy(device, 60, seed=1),
             5,
             graphs=graphs,

@@ -17,6 +17,7 @@ from stages.images.draws import draw, order
 from stages.images.hsv import Jitter
 from stages.images.views import Views, hsv_planes
 from tests.helpers.jitters import OFF, PAPER
+from tests.helpers.mapped import mapped, resident
 
 CROPS = [
     (mirror, size, x, y)
@@ -214,3 +215,29 @@ def test_views_on_a_gpu_are_those_of_the_cpu(device: torch.device) -> None:
             Views(images, where, jitter)(index, draws).cpu() for where in ("cpu", device)
         )
         assert torch.equal(here, there)
+
+
+@pytest.mark.parametrize("jitter", [PAPER, OFF])
+def test_images_in_a_file_are_read_chunk_by_chunk(tmp_path: Path, jitter: Jitter) -> None:
+    images, index, draws = pixels(300), order(2, 0, "a", 300), draw(2, 0, "a", 300)
+    wanted = Views(images, "cpu", jitter)(index, draws)
+    path = tmp_path / "x.safetensors"
+    found = mapped(path, images)
+
+    for resident_bytes in (0, 2**30):
+        views = Views(found, "cpu", jitter, resident_bytes=resident_bytes)
+        assert torch.equal(views(index, draws), wanted)
+        assert torch.equal(views(index[50:61], draws[50:61]), wanted[50:61])
+
+    large = mapped(path, np.concatenate([images] * 20))
+    views = Views(large, "cpu", jitter, resident_bytes=0)
+    views(order(0, 0, "a", 6000), draw(0, 0, "a", 6000))
+    assert resident(path) < large.nbytes // 4
+
+
+def test_planes_of_images_in_a_file(tmp_path: Path) -> None:
+    images, index, draws = pixels(300), order(2, 0, "a", 300), draw(2, 0, "a", 300)
+    found = mapped(tmp_path / "x.safetensors", images)
+    wanted = Views(images, "cpu", PAPER)(index, draws)
+    views = Views(found, "cpu", PAPER, resident_bytes=0, planes=hsv_planes(found))
+    assert torch.equal(views(index, draws), wanted)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import tracemalloc
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from stages.store.pieces import Pieces
 from stages.store.tensors import digest, read_header, read_tensors, write_tensors
+from tests.helpers.mapped import resident
 from tests.helpers.stored import python, sha256
 
 ARRAYS = {
@@ -30,6 +34,11 @@ HEADER = {
 }
 
 
+def read_mapped(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a file as a memory map."""
+    return read_tensors(path, mapped=True)[0]
+
+
 def test_tensors_round_trip(tmp_path: Path) -> None:
     path = tmp_path / "a" / "t.safetensors"
     strided = ARRAYS["images"][:, ::2]
@@ -40,7 +49,7 @@ def test_tensors_round_trip(tmp_path: Path) -> None:
     for name, array in {**ARRAYS, "strided": strided}.items():
         assert arrays[name].dtype == array.dtype and arrays[name].shape == array.shape
         np.testing.assert_array_equal(arrays[name], array)
-    assert checksum == digest(arrays)
+    assert checksum == digest(arrays) == digest(read_mapped(path))
 
 
 def test_files_are_plain_safetensors_with_one_metadata_key(tmp_path: Path) -> None:
@@ -119,8 +128,12 @@ def test_every_flipped_bit_is_noticed(tmp_path: Path) -> None:
         flipped = bytearray(whole)
         flipped[place] ^= 1 << (place % 7)
         path.write_bytes(flipped)
-        with pytest.raises(ValueError, match=r"t\.safetensors"):
-            read_tensors(path)
+        messages = set()
+        for mapped in (False, True):
+            with pytest.raises(ValueError, match=r"t\.safetensors") as caught:
+                read_tensors(path, mapped=mapped)
+            messages.add(str(caught.value))
+        assert len(messages) == 1
 
 
 def test_every_truncation_is_noticed(tmp_path: Path) -> None:
@@ -129,7 +142,7 @@ def test_every_truncation_is_noticed(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for size in range(len(whole)):
         path.write_bytes(whole[:size])
-        for read in (read_header, read_tensors):
+        for read in (read_header, read_tensors, read_mapped):
             with pytest.raises(ValueError, match=r"t\.safetensors"):
                 read(path)
 
@@ -190,3 +203,79 @@ def test_bytes_do_not_change_between_runs(tmp_path: Path, monkeypatch: pytest.Mo
         exec(WRITE, {})  # noqa: S102
         hashes.add(sha256(tmp_path / f"here{i}.st"))
     assert len(hashes) == 1
+
+
+def in_rows(array: np.ndarray, each: int) -> Pieces:
+    """An array that comes in pieces of so many rows."""
+    parts = (array[start : start + each] for start in range(0, len(array), each))
+    return Pieces(array.shape, array.dtype, parts)
+
+
+def test_an_array_in_pieces_is_written_like_a_whole_one(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    large = rng.integers(0, 256, (50, 6, 6, 3), dtype=np.uint8)
+    other = rng.normal(size=(50, 3)).astype(np.float32)
+    arrays = {**ARRAYS, "large": large, "other": other, "none": large[:0]}
+    whole, pieces = tmp_path / "whole", tmp_path / "pieces"
+    hashes = [sha_of(large), sha_of(ARRAYS["index"])]
+    wanted = write_tensors(whole, arrays, {**HEADER, "large": hashes[0], "index": hashes[1]})
+
+    for each in (1, 7, 50):
+        made = {name: in_rows(arrays[name], each) for name in ("large", "other", "none")}
+        found = write_tensors(
+            pieces, {**arrays, **made}, HEADER, {"large": "large", "index": "index"}
+        )
+        assert found == wanted and pieces.read_bytes() == whole.read_bytes()
+
+
+def sha_of(array: np.ndarray) -> str:
+    return hashlib.sha256(array.tobytes()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda parts: parts[:-1], "the pieces of x have 4 rows, needed are 6"),
+        (lambda parts: [*parts, parts[0]], "the pieces of x have 8 rows, needed are 6"),
+        (lambda parts: [parts[0].astype(np.int16)], "a piece of x is int16 .* needed is uint8"),
+        (lambda parts: [parts[0][:, :2]], r"a piece of x is uint8 \(2, 2\), needed .*\(3,\)"),
+    ],
+)
+def test_pieces_that_do_not_make_up_their_array_are_refused(
+    tmp_path: Path, change: Callable[[list[np.ndarray]], list[np.ndarray]], message: str
+) -> None:
+    array = np.arange(18, dtype=np.uint8).reshape(6, 3)
+    parts = change([array[:2], array[2:4], array[4:]])
+    with pytest.raises(ValueError, match=message):
+        write_tensors(tmp_path / "t", {"x": Pieces((6, 3), array.dtype, parts)}, {})
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ValueError, match="array x is complex128"):
+        write_tensors(tmp_path / "t", {"x": Pieces((6,), np.dtype(complex), [])}, {})
+
+
+def test_an_array_in_pieces_is_never_there_as_a_whole(tmp_path: Path) -> None:
+    def made() -> Iterator[np.ndarray]:
+        for _ in range(40):
+            yield np.ones((100, 32, 32, 3), dtype=np.uint8)
+
+    shape = (4000, 32, 32, 3)
+    tracemalloc.start()
+    try:
+        pieces = Pieces(shape, np.dtype(np.uint8), made())
+        write_tensors(tmp_path / "t", {"x": pieces}, {"sha": ""}, {"sha": "x"})
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 0.1 * pieces.nbytes
+    assert read_mapped(tmp_path / "t")["x"].sum() == pieces.nbytes
+
+
+def test_a_file_is_verified_and_copied_without_becoming_memory(tmp_path: Path) -> None:
+    size = 24 * 2**20
+    path, copy = tmp_path / "t", tmp_path / "copy"
+    write_tensors(path, {"x": np.ones(size, np.uint8)}, {})
+    arrays = read_mapped(path)
+    assert resident(path) < size // 4
+
+    write_tensors(copy, arrays, {})
+    assert resident(path) < size // 4 and copy.read_bytes() == path.read_bytes()
