@@ -2,10 +2,13 @@
 
 `python -m commands.predict MODEL FILE...`: MODEL is a folder or file that export wrote, or a cell
 as export takes it. Of a folder it takes model.safetensors, else model.onnx, else model.pt2. Images
-may have any size and mode: of each the centre square is resized to the net's size. For nets of
-vectors FILE is .npy or .npz, whose rows are standardised as the training vectors were. Prints a
+may have any size and mode: each becomes a square as in the net's training (docs/data.md), or its
+centre square if that had one size alone; `--fit` says otherwise. For nets of vectors
+FILE is .npy or .npz, whose rows are standardised as the training vectors were. Prints a
 line per image or row, `--json` as JSON; files that cannot be read are named, the others are
-classified all the same, and the exit status is 1. Writes nothing, and is not a stage.
+classified all the same, and the exit status is 1. `--labels FOLDER` takes the files of FOLDER/CLASS
+and prints how many are named like their class: in all and by class, with 95 % intervals. Writes
+nothing, and is not a stage.
 """
 
 from __future__ import annotations
@@ -16,18 +19,21 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from scipy.special import softmax
 
 from commands.models.check import outputs
 from commands.models.exported import exported_net
-from commands.models.files import STATISTICS, check_description, model_file
+from commands.models.files import STATISTICS, check_description, model_file, picture_rule
 from commands.models.find import PREPARED, find, takes_and_gives
-from commands.models.pictures import read_picture
 from commands.models.programs import Runner, read_onnx, read_program, torch_runner
+from commands.models.scores import as_json, lines, score
 from commands.models.vectors import read_vectors
+from stages.images.pictures import Fit, read_picture
+from stages.images.sources.extra import labelled_files
+from stages.images.sources.files import file_bytes
 from stages.nets.stored import restore
 from stages.runtime import entry
 from stages.settings.inputs import Inputs
@@ -118,7 +124,9 @@ def named(path: Path, read: Any) -> tuple[Runner, dict[str, Any]]:
         raise ValueError(f"{path}: {error}") from error
 
 
-def inputs_of(model: Model, files: list[str]) -> Iterator[tuple[str, np.ndarray | None, str]]:
+def inputs_of(
+    model: Model, files: list[str], fit: Fit | None = None
+) -> Iterator[tuple[str, np.ndarray | None, str]]:
     """File, its inputs (n, ...) or None, and what was done to it or why it cannot be read."""
     seen = model.inputs
     shape = seen.shape
@@ -139,12 +147,13 @@ def inputs_of(model: Model, files: list[str]) -> Iterator[tuple[str, np.ndarray 
                 mean = statistics["mean"]
                 yield name, read_vectors(Path(name), shape, mean, statistics["deviation"]), ""
             else:
-                picture, done = read_picture(Path(name), seen.map[0])
-                yield name, picture[None], done
+                rule = picture_rule(model.described, fit)
+                picture = read_picture(file_bytes(Path(name)), name, rule)
+                yield name, picture.pixels[None], picture.said
         except OSError as error:
             yield name, None, error.strerror or str(error)
         except ValueError as error:
-            yield name, None, " ".join(str(error).split())
+            yield name, None, " ".join(str(error).split()).removeprefix(f"{name}: ")
 
 
 def answers(model: Model, inputs: np.ndarray, top: int) -> list[list[dict[str, Any]]]:
@@ -194,15 +203,69 @@ def refuse(name: str, reason: str, as_json: bool) -> None:
         print(f"error: {name}: {reason}", file=sys.stderr, flush=True)
 
 
+def classify(model: Model, files: list[str], top: int, in_json: bool, fit: Fit | None) -> int:
+    """Print the most probable classes of each file; returns how many could not be read."""
+    failed = 0
+    for name, inputs, said in inputs_of(model, files, fit):
+        if inputs is None:
+            refuse(name, said, in_json)
+            failed += 1
+            continue
+
+        for row, answer in enumerate(answers(model, inputs, top)):
+            show(name, row if model.inputs.is_vectors else None, answer, said, in_json)
+
+    return failed
+
+
+def score_folder(model: Model, folder: Path, in_json: bool, fit: Fit | None) -> tuple[int, int]:
+    """Print how often the net is right on the files of `folder`/CLASS.
+
+    Returns:
+        how many files could not be read, and how many there are.
+
+    Raises:
+        ValueError: there is no such folder, or it holds something else.
+    """
+    if not folder.is_dir():
+        raise ValueError(f"--labels is {folder}, allowed is a folder with a folder for each class")
+
+    names = model.described["classes"]
+    labels = {str(file): label for file, label in labelled_files(folder, names)}
+    failed = []
+    changed = []
+
+    def readable() -> Iterator[tuple[np.ndarray, int]]:
+        for name, inputs, said in inputs_of(model, list(labels), fit):
+            if inputs is None:
+                refuse(name, said, in_json)
+                failed.append(name)
+                continue
+            if said:
+                changed.append(name)
+            yield inputs, labels[name]
+
+    scores = score(model.run, str(model.where), names, readable())
+    if scores is not None and in_json:
+        print(as_json(str(folder), scores, unread=len(failed), changed=len(changed)))
+    elif scores is not None:
+        print("\n".join(lines(str(folder), scores, changed=len(changed))))
+
+    return len(failed), len(labels)
+
+
 def main() -> None:
-    """Classify files."""
+    """Classify files, or score those of a folder."""
     # The arguments.
     parser = argparse.ArgumentParser(prog="python -m commands.predict", description=__doc__)
     parser.add_argument(
         "model", metavar="MODEL", help="an exported folder or file, or a cell, e.g. hard/conv2-180k"
     )
     parser.add_argument(
-        "files", metavar="FILE", nargs="+", help="images; .npy or .npz for a net of vectors"
+        "files", metavar="FILE", nargs="*", help="images; .npy or .npz for a net of vectors"
+    )
+    parser.add_argument(
+        "--labels", metavar="FOLDER", help="instead of files: score all of FOLDER/CLASS/"
     )
     parser.add_argument(
         "--top",
@@ -211,27 +274,33 @@ def main() -> None:
         metavar="K",
         help="classes a line, the most probable first (3)",
     )
+    parser.add_argument(
+        "--fit",
+        choices=get_args(Fit),
+        help="how pictures of another size become squares (as in the net's training)",
+    )
     parser.add_argument("--json", action="store_true", help="a JSON object a line")
     parser.add_argument("--trust", action="store_true", help="run a .pt2 file, which can hold code")
-    arguments = parser.parse_args()
+    # files may come after options, which argparse takes for none where there may be none
+    arguments = parser.parse_intermixed_args()
 
     if arguments.top < 1:
         parser.error(f"--top is {arguments.top}, allowed is 1 or more")
 
+    if bool(arguments.files) == (arguments.labels is not None):
+        parser.error("give files to classify, or --labels FOLDER to score")
+
     # The net, and every file.
     model = load(arguments.model, arguments.trust)
-    failed = 0
-    for name, inputs, said in inputs_of(model, arguments.files):
-        if inputs is None:
-            refuse(name, said, arguments.json)
-            failed += 1
-            continue
-
-        for row, answer in enumerate(answers(model, inputs, arguments.top)):
-            show(name, row if model.inputs.is_vectors else None, answer, said, arguments.json)
+    fit = arguments.fit
+    if arguments.labels is not None:
+        failed, total = score_folder(model, Path(arguments.labels), arguments.json, fit)
+    else:
+        total = len(arguments.files)
+        failed = classify(model, arguments.files, arguments.top, arguments.json, fit)
 
     if failed:
-        print(f"{failed} of {len(arguments.files)} files could not be read", file=sys.stderr)
+        print(f"{failed} of {total} files could not be read", file=sys.stderr)
         raise SystemExit(1)
 
 

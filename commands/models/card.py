@@ -8,6 +8,7 @@ from typing import Any
 
 from commands.models.licences import licence
 from commands.models.programs import OUTPUT, input_name
+from stages.images.pictures import BACKGROUND, PictureRule
 from stages.settings.inputs import Inputs
 
 MARK = "<!-- written by python -m commands.export -->"
@@ -125,7 +126,20 @@ def _shapes(described: Mapping[str, Any]) -> str:
     return (
         f"Input `images`: uint8 `(n, {size}, {size}, 3)`: rows, columns, and red, green, blue from 0 "
         "to 255. Each image is standardised inside the net (minus its own mean, divided by its own "
-        f"standard deviation): give the pixels as they are.\n\n{out}"
+        f"standard deviation): give the pixels as they are.\n\n{_pictures(described)}\n\n{out}"
+    )
+
+
+def _pictures(described: Mapping[str, Any]) -> str:
+    """How a picture became such an image."""
+    if "fit" not in described:
+        return "How pictures of another size became images is not recorded."
+
+    rule = PictureRule(described["size_px"], described["fit"])
+    return (
+        "A picture becomes such an image so (`python -m commands.predict` does it): turned as its EXIF "
+        f"data say, transparent parts {BACKGROUND}, grey as equal red, green and blue, of 16 bits the "
+        f"upper 8, without its colour profile. A picture of another size was, in training: {rule.words}."
     )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from stages.images.pictures import Fit, PictureRule
 from stages.settings.inputs import Inputs
 
 FILES = {"safetensors": "model.safetensors", "onnx": "model.onnx", "pt2": "model.pt2"}
@@ -51,6 +52,25 @@ def check_description(path: Path, described: Mapping[str, Any]) -> None:
             f"{path} is not an export of this project: "
             "its description has no classes, or no size_px or shape"
         )
+
+    if described.get("fit", "exact") not in get_args(Fit):
+        raise ValueError(
+            f"{path}: its description has the fit {described['fit']!r}, known are "
+            f"{', '.join(get_args(Fit))}: it was written by a newer version"
+        )
+
+
+def picture_rule(described: Mapping[str, Any], fit: Fit | None = None) -> PictureRule:
+    """How pictures become the inputs of a net: as in its training.
+
+    Where its training had pictures of one size alone (`exact`), another becomes its centre square.
+
+    Args:
+        described: description of an export, whose inputs are images.
+        fit: goes before the one of the description.
+    """
+    trained = described.get("fit", "exact")
+    return PictureRule(described["size_px"], fit or ("crop" if trained == "exact" else trained))
 
 
 def _has_inputs(described: Mapping[str, Any]) -> bool:

@@ -86,10 +86,15 @@ def find(cell: str, data: Path = DATA) -> FoundNet:
 
 
 def takes_and_gives(prepared: Path = PREPARED) -> dict[str, Any]:
-    """What the nets of this run see and answer: `source`, `classes` (names), and their inputs."""
+    """What the nets of this run see and answer: `source`, `classes` (names), and their inputs.
+
+    For images `fit` too, how pictures of another size became squares.
+    """
     manifest = PreparedManifest.read(prepared)
+    fit = {} if manifest.fit is None else {"fit": manifest.fit}
     return {
         "source": manifest.source,
         "classes": list(manifest.classes),
         **manifest.inputs.to_json(),
+        **fit,
     }

@@ -48,11 +48,12 @@ def read_vectors(
 
     # Values
     with np.errstate(over="ignore"):
-        vectors = vectors.astype(np.float32)
-    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=tuple(range(1, vectors.ndim))))
+        small = vectors.astype(np.float32)
+    bad = np.flatnonzero(~np.isfinite(small).all(axis=tuple(range(1, small.ndim))))
     if len(bad):
         raise ValueError(f"row {bad[0]} holds something else than finite numbers of 32 bits")
 
+    # Float32 only now, as prepare does: before, seconds since 1970 would all be the same.
     return ((vectors - mean) / deviation).astype(np.float32)
 
 

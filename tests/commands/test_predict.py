@@ -7,8 +7,11 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
@@ -16,7 +19,10 @@ from scipy.special import softmax
 
 from commands import predict
 from commands.models import programs
-from commands.models.files import FILES
+from commands.models.files import FILES, check_description, picture_rule
+from stages.images.pictures import Fit, PictureRule
+from stages.images.sources.folder import image_folder
+from stages.images.sources.parquet import parquet
 from stages.store.prepared import read_test
 from tests.helpers.exports import CELL, FORMATS, OUT, Run, asked, broken, needs_onnx, pixels, stored
 
@@ -233,3 +239,91 @@ def test_a_net_of_vectors(
                 entry["probability"] == pytest.approx(row[entry["index"]], abs=1e-5)
                 for entry in answer["top"]
             )
+
+
+def formats(folder: Path) -> dict[str, Path]:
+    """One file of each format and mode, some with data that say how it is to be shown."""
+    made = np.random.default_rng(5).integers(0, 256, (40, 36, 3), dtype=np.uint8)
+    half = made.copy()
+    half[:, :16] = 0
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    image = Image.fromarray(made)
+    files: dict[str, tuple[Image.Image, dict[str, Any]]] = {
+        "rgb.png": (image, {}),
+        "turned.jpg": (image, {"exif": turned}),
+        "turned.png": (image, {"exif": turned}),
+        "turned.webp": (image, {"exif": turned, "lossless": True}),
+        "turned.tiff": (image, {"exif": turned}),
+        "turned.avif": (image, {"exif": turned}),
+        "key.png": (Image.fromarray(half), {"transparency": (0, 0, 0)}),
+        "grey key.png": (Image.fromarray(half[..., 0]), {"transparency": 0}),
+        "rgba.png": (Image.fromarray(np.dstack([made, made[..., 0]])), {}),
+        "grey alpha.png": (Image.fromarray(np.dstack([made[..., 0], made[..., 1]])), {}),
+        "palette.png": (image.quantize(16), {}),
+        "palette.gif": (image.quantize(16), {"transparency": 3}),
+        "bit.png": (image.convert("1"), {}),
+        "deep.png": (Image.fromarray(made[..., 0].astype(np.uint16) * 255), {}),
+        "deep.tiff": (Image.fromarray(made[..., 0].astype(np.uint16) * 255), {}),
+        "cmyk.jpg": (image.convert("CMYK"), {}),
+        "grey.pgm": (image.convert("L"), {}),
+        "colour.ppm": (image, {}),
+        "colour.bmp": (image, {}),
+    }
+    for name, (each, more) in files.items():
+        each.save(folder / name, **more)
+    return {name: folder / name for name in files}
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+def test_training_and_prediction_see_the_same_pixels(fit: Fit, tmp_path: Path) -> None:
+    """One file goes through a folder, a parquet file and predict."""
+    tree, table, size = tmp_path / "tree", tmp_path / "table", 24
+    for name in ("a", "b"):
+        (tree / name).mkdir(parents=True)
+    files = formats(tree / "a")
+    Image.new("RGB", (size, size)).save(tree / "b/other.png")
+    table.mkdir()
+    rows = {"image": [file.read_bytes() for file in files.values()], "label": [*range(len(files))]}
+    pq.write_table(pa.table(rows), table / "all.parquet")
+
+    rule = PictureRule(size, fit)
+    of_folder = image_folder(tree, rule).train
+    of_table = parquet(table, rule).train
+    described = {"classes": ["a", "b"], "size_px": size, "fit": fit}
+    model = predict.Model(tmp_path, lambda inputs: inputs, described, tmp_path)
+    read = predict.inputs_of(model, [str(file) for file in files.values()])
+
+    in_folder = {image.tobytes() for image in of_folder.images}
+    for place, (name, pixels_seen, said) in enumerate(read):
+        assert pixels_seen is not None, said
+        np.testing.assert_array_equal(pixels_seen[0], of_table.images[place], err_msg=name)
+        assert pixels_seen[0].tobytes() in in_folder, name
+    assert len(of_folder) == len(files) + 1
+
+
+def test_pictures_become_squares_as_in_training_unless_asked(
+    here: Path, run: Run, tmp_path: Path
+) -> None:
+    """The pocket's images are made: `exact`, so that photos become their centre square."""
+    Image.new("RGB", (64, 48)).save(tmp_path / "photo.png")
+    said = {}
+    for fit in (None, "pad", "stretch", "exact"):
+        words = () if fit is None else ("--fit", fit)
+        status, out, error = run(predict, OUT, str(tmp_path / "photo.png"), *words)
+        said[fit] = out + error
+        assert status == (1 if fit == "exact" else 0)
+    assert "the centre 48 x 48 cut out and resized to 32 x 32" in said[None]
+    assert "resized into 32 x 32, white on both sides" in said["pad"]
+    assert "64 x 48 px: resized to 32 x 32 (bicubic)" in said["stretch"]
+    assert "64 x 48 px, wanted 32 x 32" in said["exact"]
+
+
+def test_the_rule_of_a_description_is_followed_or_refused(tmp_path: Path) -> None:
+    described = {"classes": ["a", "b"], "size_px": 32}
+    assert picture_rule({**described, "fit": "pad"}) == PictureRule(32, "pad")
+    assert picture_rule({**described, "fit": "exact"}) == PictureRule(32, "crop")
+    assert picture_rule(described) == PictureRule(32, "crop")
+    assert picture_rule({**described, "fit": "pad"}, "stretch") == PictureRule(32, "stretch")
+    with pytest.raises(ValueError, match="has the fit 'tile', known are exact, crop"):
+        check_description(tmp_path, {**described, "fit": "tile"})

@@ -21,8 +21,9 @@ from PIL import Image
 from torchvision import datasets
 
 from stages.fit.checkpoint import Checkpoint
-from stages.images.sources import archives, folder, parquet, vectors
-from stages.images.sources.decode import decode
+from stages.images.pictures import PictureRule, read_picture
+from stages.images.sources import archives, extra, folder, parquet, vectors
+from stages.images.sources.extra_sets import ExtraSet
 from stages.store.predictions import read_test_logits, write_test_logits
 from stages.store.prepared import read_train, write_split
 from stages.store.shards import (
@@ -38,6 +39,8 @@ from stages.store.tensors import read_header, read_tensors, write_tensors
 from stages.store.weights import load_weights, save_weights
 from tests.faults.corrupt import edit_head, rewrite, spoil
 from tests.faults.readers import Reader, among, equal, new_folder, spoiler
+from tests.helpers import extra_sets
+from tests.helpers.image_files import pixels
 
 
 def _arrays() -> dict[str, np.ndarray]:
@@ -260,8 +263,8 @@ def _image(rng: np.random.Generator, kind: str, size: int = 8) -> bytes:
 
 def judge_source(item: Any, source: Any) -> str:
     """Square uint8 images of one size with labels of the named classes."""
-    train, test, classes = source
-    for part in (train, test):
+    train, test, classes = source.train, source.test, source.classes
+    for part in source.parts.values():
         n, side = part.images.shape[:2]
         assert (
             part.images.dtype == np.uint8
@@ -270,18 +273,30 @@ def judge_source(item: Any, source: Any) -> str:
         )
         assert part.labels.dtype == np.int64 and part.labels.shape == (n,) and n
         assert 0 <= part.labels.min() <= part.labels.max() < len(classes)
-    assert train.images.shape[1:] == test.images.shape[1:] and all(
-        type(name) is str for name in classes
-    )
+    assert test is None or train.images.shape[1:] == test.images.shape[1:]
+    assert all(type(name) is str for name in classes)
+    return "valid"
+
+
+def judge_sets(item: Any, sets: list[ExtraSet]) -> str:
+    """One set, as many images of the size that was asked for in each part as there are labels."""
+    (found,) = sets
+    for part in found.parts:
+        blocks = [*part.blocks()]
+        assert all(block.dtype == np.uint8 and block.shape[1:] == (8, 8, 3) for block in blocks)
+        assert sum(map(len, blocks)) == len(found.labels) == 15
     return "valid"
 
 
 def judge_vectors(item: Any, source: Any) -> str:
-    """Finite float32 vectors of the shape that was asked for, with labels of the named classes."""
-    train, test, classes = source
-    for part in (train, test):
+    """Finite vectors of the shape that was asked for, with labels of the named classes.
+
+    They are float32, or float64 where float32 cannot keep their values.
+    """
+    classes = source.classes
+    for part in source.parts.values():
         assert (
-            part.images.dtype == np.float32
+            part.images.dtype in (np.float32, np.float64)
             and part.images.shape[1:] == (3, 2)
             and np.isfinite(part.images).all()
         )
@@ -304,7 +319,7 @@ def source_readers(root: Path) -> list[Reader]:
         return "valid"
 
     def read_image(path: Path) -> np.ndarray:
-        return decode(path.read_bytes(), str(path), 8)
+        return read_picture(path.read_bytes(), str(path), PictureRule(8, "crop")).pixels
 
     tables = new_folder(root / "parquet")
     for split in ("train", "test"):
@@ -319,13 +334,15 @@ def source_readers(root: Path) -> list[Reader]:
         np.savez_compressed(
             npz / f"{split}.npz", inputs=rng.normal(size=(5, 3, 2)), labels=np.arange(5) % 3
         )
+    further = extra_sets.corrupted(root / "further", pixels(3, size=8), np.arange(3))
     copies = new_folder(root / "copies")
     loose = [Path(shutil.copyfile(file, copies / file.name)) for file in (png, jpeg)]
     batches, archive, kind = small_cifar(new_folder(root / "cifar"))
     sound = archives._read_cifar(kind, batches)
 
     def as_arrays(source: Any) -> list[Any]:
-        return [source[0].images, source[0].labels, source[1].images, source[1].labels, source[2]]
+        train, test = source.train, source.test
+        return [train.images, train.labels, test.images, test.labels, source.classes]
 
     def read_archive(path: Path) -> Any:
         packed = type("Broken", (kind,), {"tgz_md5": hashlib.md5(path.read_bytes()).hexdigest()})
@@ -343,10 +360,18 @@ def source_readers(root: Path) -> list[Reader]:
 
     same, image = among(as_arrays(sound)), keeping(spoiler(png, jpeg))
     batch = batches / kind.base_folder / "train_batch"
+    eight = PictureRule(8)
     return [
         Reader("png", spoiler(loose[0], loose[1]), read_image, judge_image, loose[0].name, 4),
         Reader("jpeg", spoiler(loose[1], loose[0]), read_image, judge_image, loose[1].name, 4),
-        Reader("image folder", image, lambda p: folder.image_folder(shown, 8), judge_source, "", 1),
+        Reader(
+            "image folder",
+            image,
+            lambda p: folder.image_folder(shown, eight),
+            judge_source,
+            "",
+            1,
+        ),
         Reader(
             "npz",
             spoiler(npz / "train.npz"),
@@ -356,7 +381,20 @@ def source_readers(root: Path) -> list[Reader]:
             4,
         ),
         Reader(
-            "parquet", spoiler(table), lambda p: parquet.parquet(tables), judge_source, "parquet", 6
+            "parquet",
+            spoiler(table),
+            lambda p: parquet.parquet(tables, eight),
+            judge_source,
+            "parquet",
+            6,
+        ),
+        Reader(
+            "further test set",
+            spoiler(further / "fog.npy"),
+            lambda p: extra.read_extra("x", further, ("a", "b", "c"), eight),
+            judge_sets,
+            "fog.npy",
+            4,
         ),
         Reader(
             "CIFAR batch",

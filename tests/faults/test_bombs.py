@@ -9,6 +9,7 @@ import pickle
 import resource
 import struct
 import tarfile
+import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,9 +21,13 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from stages.images.pictures import PictureRule
 from stages.images.sources import archives
 from stages.images.sources.folder import image_folder
+from stages.images.sources.idx import idx
+from stages.images.sources.images_npz import images_npz
 from stages.images.sources.parquet import parquet
+from stages.images.sources.webdataset import webdataset
 from tests.faults.file_readers import small_cifar, write_parquet
 
 
@@ -140,8 +145,8 @@ def test_image_bombs_are_refused(tmp_path: Path, little_memory: None, which: str
         (tmp_path / split / "a/0.png").write_bytes(data)
         write_parquet(tmp_path / "parquet" / f"{split}-0.parquet", [data], [0])
     for read in (
-        lambda: image_folder(tmp_path, 8),
-        lambda: image_folder(tmp_path, None),
+        lambda: image_folder(tmp_path, PictureRule(8)),
+        lambda: image_folder(tmp_path, PictureRule(8, "crop")),
         lambda: parquet(tmp_path / "parquet"),
     ):
         with pytest.raises(ValueError, match=r"0\.(png|parquet)"):
@@ -170,3 +175,43 @@ def test_parquet_bombs_are_refused(tmp_path: Path, little_memory: None) -> None:
         assert file.stat().st_size < 40_000
         with pytest.raises(ValueError, match=words):
             parquet(tmp_path)
+
+
+def layout_bombs(folder: Path) -> dict[str, Path]:
+    """Files of a few megabytes that would take tens of gigabytes, each with its reader's name."""
+    for name in ("npz", "idx", "tar"):
+        (folder / name).mkdir()
+
+    head = struct.pack(">HBB3I", 0, 8, 3, 1_000_000, 60, 50)
+    idx = folder / "idx/train-images-idx3-ubyte.gz"
+    idx.write_bytes(gzip.compress(head + bytes(30_000_000), 1) + bytes(3_000_000))
+    (folder / "idx/train-labels-idx1-ubyte").write_bytes(
+        struct.pack(">HBBI", 0, 8, 1, 1_000_000) + bytes(1_000_000)
+    )
+
+    npz = folder / "npz/train.npz"
+    with zipfile.ZipFile(npz, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, shape in (("images", (100_000, 1000, 300)), ("labels", (100_000,))):
+            head_of_array = io.BytesIO()
+            np.lib.format.write_array_header_1_0(
+                head_of_array, {"descr": "|u1", "fortran_order": False, "shape": shape}
+            )
+            file.writestr(f"{name}.npy", head_of_array.getvalue() + bytes(100_000))
+
+    samples = folder / "tar/train-0.tar.gz"
+    info = tarfile.TarInfo("a.npy")
+    info.size = 8 << 30
+    blocks = [gzip.compress(info.tobuf()), *[gzip.compress(bytes(8 << 20))] * 40]
+    samples.write_bytes(b"".join(blocks))
+    return {"idx": idx, "npz": npz, "tar": samples}
+
+
+@pytest.mark.parametrize("which", ["idx", "npz", "tar"])
+def test_bombs_in_other_layouts_are_refused(
+    tmp_path: Path, little_memory: None, which: str
+) -> None:
+    readers = {"idx": idx, "npz": images_npz, "tar": webdataset}
+    file = layout_bombs(tmp_path)[which]
+    assert file.stat().st_size < 10_000_000
+    with pytest.raises(ValueError, match=file.name):
+        readers[which](file.parent, PictureRule(8, "stretch"))

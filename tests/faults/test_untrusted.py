@@ -20,9 +20,15 @@ import pytest
 import torch
 
 from stages.fit.checkpoint import Checkpoint
+from stages.images.pictures import PictureRule
 from stages.images.sources import archives
 from stages.images.sources.folder import image_folder
+from stages.images.sources.idx import idx
+from stages.images.sources.images_npz import images_npz
 from stages.images.sources.parquet import parquet
+from stages.images.sources.stl10 import stl10
+from stages.images.sources.vectors import vectors
+from stages.images.sources.webdataset import webdataset
 from stages.report.cells import read_sweep
 from stages.search.journal import Journal
 from stages.settings import whole
@@ -87,11 +93,16 @@ def test_the_payloads_work(tmp_path: Path) -> None:
 
 def _read_source(name: str) -> Callable[[Path], Any]:
     return {
-        "image-folder": lambda root: image_folder(root, 8),
+        "image-folder": lambda root: image_folder(root, PictureRule(8)),
         "parquet": parquet,
         "cifar10": lambda root: archives.cifar10(root, download=False),
         "cifar100": lambda root: archives.cifar100(root, download=False),
         "svhn": lambda root: archives.svhn(root, download=False),
+        "stl10": lambda root: stl10(root, PictureRule(8, "crop"), download=False),
+        "idx": lambda root: idx(root, PictureRule(8, "crop")),
+        "images npz": lambda root: images_npz(root, PictureRule(8, "crop")),
+        "npz": lambda root: vectors(root, (2,)),
+        "webdataset": lambda root: webdataset(root, PictureRule(8, "crop")),
     }[name]
 
 
@@ -115,6 +126,15 @@ PLACES: dict[str, Callable[[Path], Any]] = {
     "cifar-10-batches-py/batches.meta": _read_source("cifar10"),
     "cifar-100-python/train": _read_source("cifar100"),
     "train_32x32.mat": _read_source("svhn"),
+    "cifar-10-batches-bin/data_batch_1.bin": _read_source("cifar10"),
+    "stl10_binary/train_X.bin": _read_source("stl10"),
+    "stl10_binary.tar.gz": _read_source("stl10"),
+    "pathmnist.npz": _read_source("images npz"),
+    "train.npz": _read_source("npz"),
+    "train-0.tar": _read_source("webdataset"),
+    "train-0.tar.gz": _read_source("webdataset"),
+    "train-images-idx3-ubyte": _read_source("idx"),
+    "train-images-idx3-ubyte.gz": _read_source("idx"),
 }
 
 
@@ -123,7 +143,15 @@ PLACES: dict[str, Callable[[Path], Any]] = {
 def test_a_pickle_in_the_place_of_a_file_is_refused(
     tmp_path: Path, marker: Path, place: str, kind: str
 ) -> None:
-    for name in ("train/a/1.png", "test/a/1.png", "test-00000-of-00001.parquet", place):
+    beside = (
+        "train/a/1.png",
+        "test/a/1.png",
+        "test-00000-of-00001.parquet",
+        "cifar-10-batches-bin/batches.meta.txt",
+        "train-labels-idx1-ubyte",
+        place,
+    )
+    for name in beside:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(pickles(marker)[kind])
     try:
@@ -142,7 +170,7 @@ def test_a_pickle_inside_a_parquet_file_is_no_image(
 ) -> None:
     for split in ("train", "test"):
         write_parquet(tmp_path / f"{split}-0.parquet", [pickles(marker)[kind]], [0])
-    with pytest.raises(ValueError, match="row 0: not a readable PNG or JPEG"):
+    with pytest.raises(ValueError, match="row 0: not a readable picture"):
         parquet(tmp_path)
 
 
@@ -187,7 +215,7 @@ def test_a_cifar_batch_is_unpickled_only_if_its_checksum_is_the_published_one(
     (tmp_path / "small").mkdir()
     batches, _, kind = small_cifar(tmp_path / "small")
     evil, marker = batches / "small/train_batch", tmp_path / "marker"
-    assert len(archives._read_cifar(kind, batches)[0].labels) == 2
+    assert len(archives._read_cifar(kind, batches).train.labels) == 2
     evil.write_bytes(pickle.dumps({"data": Payload(marker), "labels": [0]}))
     with pytest.raises(ValueError, match="corrupt"):
         archives._read_cifar(kind, batches)
@@ -297,6 +325,7 @@ def test_the_shell_gets_a_hostile_row_as_one_word(pocket: Path, name: str) -> No
     """Also where `-s` passes over `prepare`: DVC quotes what it puts into the command."""
     for data in (
         "prepared",
+        "unlabelled",
         "augmented",
     ):  # what the cell reads, so that DVC gets as far as its command
         (pocket / "data" / data).mkdir(exist_ok=True)

@@ -86,14 +86,14 @@ def broken(folder: Path) -> list[tuple[Path, str]]:
     Image.new("1", (10_000, 9_000)).save(folder / "bomb.png")
     Image.fromarray(np.ones((8, 8), np.float32)).save(folder / "floats.tiff")
     (folder / "eps.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 32\n")
-    unread = "not a readable image ("
+    unread = "not a readable picture ("
     return [
-        (folder / "half.png", unread),
+        (folder / "half.png", "damaged picture ("),
         (folder / "empty.png", unread),
         (folder / "text.jpg", unread),
         (folder / "folder.png", "Is a directory"),
         (folder / "none.png", "No such file or directory"),
-        (folder / "bomb.png", unread),
-        (folder / "floats.tiff", "mode F has no known range"),
+        (folder / "bomb.png", "10000 x 9000 px, allowed are 67,108,864 pixels"),
+        (folder / "floats.tiff", "mode F, which has no known range"),
         (folder / "eps.png", unread),
     ]

@@ -1,4 +1,4 @@
-"""CIFAR-10, CIFAR-100 and SVHN in their published archives.
+"""CIFAR-10, CIFAR-100 and SVHN in their published archives, and how an archive is obtained.
 
 Reading is torchvision's, with its checksums. The CIFAR archives hold pickles, which can run code
 when they are opened: nothing is opened before its checksum is verified.
@@ -20,7 +20,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stages.images.sources import cifar_binary
+from stages.images.sources.cifar_binary import BinaryCifar, binary_folder, read_binary
 from stages.images.sources.labelled import Labelled, Source, data_folder
+from stages.images.sources.pixels import PIECE_BYTES, Pixels, pieces
+from stages.images.sources.superclasses import SUPERCLASSES, superclass_of
+from stages.store.maps import rows
 
 if TYPE_CHECKING:
     from torchvision.datasets import CIFAR10
@@ -30,18 +35,18 @@ _SHA256 = {
     "cifar-10-python.tar.gz": "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
 }
 
+MIXED_BY = 0
+"""Seed of the order in which svhn-extra has its training images."""
+
 
 def cifar10(path: str | Path, download: bool = True) -> Source:
     """CIFAR-10: 50,000 training images in the order of data_batch_1..5, 10,000 test images.
 
     Args:
-        path: folder with cifar-10-batches-py/ or cifar-10-python.tar.gz; a relative path starts at
-            the environment's MIMICNETS_DATA, if set.
+        path: folder with cifar-10-batches-py/, cifar-10-python.tar.gz or cifar-10-batches-bin/, or
+            one of these folders; a relative path starts at the environment's MIMICNETS_DATA, if set.
         download: fetch an absent archive into `path`, unless the environment has
             MIMICNETS_OFFLINE=1.
-
-    Returns:
-        Training images, test images, class names.
 
     Raises:
         FileNotFoundError: the data are absent and may not be, or could not be, downloaded.
@@ -49,56 +54,123 @@ def cifar10(path: str | Path, download: bool = True) -> Source:
     """
     from torchvision import datasets
 
-    return _cifar(datasets.CIFAR10, path, download)
+    return _cifar(datasets.CIFAR10, path, download, cifar_binary.CIFAR10)
 
 
-def cifar100(path: str | Path, download: bool = True) -> Source:
-    """CIFAR-100 with its 100 fine labels; as `cifar10`, folder cifar-100-python/."""
-    from torchvision import datasets
+def cifar100(path: str | Path, labels: str | None = None, download: bool = True) -> Source:
+    """CIFAR-100; as `cifar10`, folders cifar-100-python/ and cifar-100-binary/.
 
-    return _cifar(datasets.CIFAR100, path, download)
-
-
-def svhn(path: str | Path, download: bool = True) -> Source:
-    """SVHN cropped digits: 73,257 training and 26,032 test images; label 0 is the digit 0.
-
-    `path` holds train_32x32.mat and test_32x32.mat; otherwise as `cifar10`.
+    Args:
+        path, download: as of `cifar10`.
+        labels: "fine" or None for its 100 classes, "coarse" for its 20 superclasses.
     """
     from torchvision import datasets
 
+    if labels not in (None, "fine", "coarse"):
+        raise ValueError(
+            f"labels is {labels!r}, allowed are fine and coarse: set prepare.source to cifar100 or "
+            "cifar100-coarse"
+        )
+
+    return _cifar(datasets.CIFAR100, path, download, cifar_binary.CIFAR100, labels or "fine")
+
+
+def svhn(path: str | Path, extra: bool = False, download: bool = True) -> Source:
+    """SVHN cropped digits: 73,257 training and 26,032 test images; label 0 is the digit 0.
+
+    Args:
+        path: folder with train_32x32.mat and test_32x32.mat; otherwise as of `cifar10`.
+        extra: whether the 531,131 easier images of extra_32x32.mat (1.3 GB) are training images
+            too. Then all are in one fixed order that mixes both, see `_mixed`, so that validation,
+            which is cut from the end, is of both kinds as well.
+        download: as of `cifar10`.
+    """
     folder = data_folder(path)
-    parts = []
-    for split in ("train", "test"):
-        url, name, md5 = datasets.SVHN.split_list[split]
-        _obtain(folder / name, url, md5, download)
-
-        with _one_error(folder / name):
-            data = datasets.SVHN(folder, split=split, download=False)
-        images = np.ascontiguousarray(data.data.transpose(0, 2, 3, 1))
-        parts.append(Labelled(images, data.labels.astype(np.int64)))
-
-    return parts[0], parts[1], tuple("0123456789")
+    train = _svhn_part(folder, "train", download)
+    test = _svhn_part(folder, "test", download)
+    if extra:
+        train = _mixed(train, _svhn_part(folder, "extra", download))
+    return Source(train, test, tuple("0123456789"))
 
 
-def _cifar(dataset: type[CIFAR10], path: str | Path, download: bool) -> Source:
-    """One of the two CIFARs, from its unpacked folder or else from the archive."""
+def _svhn_part(folder: Path, split: str, download: bool) -> Labelled:
+    """One file of SVHN."""
+    from torchvision import datasets
+
+    url, name, md5 = datasets.SVHN.split_list[split]
+    obtain(folder / name, url, md5, download)
+
+    with one_error(folder / name):
+        data = datasets.SVHN(folder, split=split, download=False)
+
+    planes = data.data
+    pixels = Pixels(len(planes), planes.shape[2], name)
+    for piece in pieces(planes):
+        pixels.put(piece.start, planes[piece].transpose(0, 2, 3, 1))
+    return Labelled(pixels.whole(), data.labels.astype(np.int64))
+
+
+def _mixed(first: Labelled, second: Labelled) -> Labelled:
+    """Both in one order, which only their number decides.
+
+    It is that of the numbers that PCG64 draws from the seed MIXED_BY; NumPy keeps these the same in
+    all versions.
+    """
+    count = len(first) + len(second)
+    order = np.argsort(np.random.PCG64(MIXED_BY).random_raw(count), kind="stable")
+    labels = np.concatenate([first.labels, second.labels])
+
+    pixels = Pixels(count, first.images.shape[1], "svhn-extra")
+    step = max(1, PIECE_BYTES // pixels.each)
+    for start in range(0, count, step):
+        places = order[start : start + step]
+        of_first = places < len(first)
+        block = np.empty((len(places), *first.images.shape[1:]), np.uint8)
+        block[of_first] = rows(first.images, places[of_first])
+        block[~of_first] = rows(second.images, places[~of_first] - len(first))
+        pixels.put(start, block)
+
+    return Labelled(pixels.whole(), labels[order])
+
+
+def _cifar(
+    dataset: type[CIFAR10],
+    path: str | Path,
+    download: bool,
+    binary: BinaryCifar | None = None,
+    labels: str = "fine",
+) -> Source:
+    """One of the two CIFARs: unpacked, from its archive, or else from its binary version."""
     folder = data_folder(path)
     if (folder / dataset.base_folder).is_dir():
-        return _read_cifar(dataset, folder)
+        return _labelled(_read_cifar(dataset, folder), labels)
+    if (folder / dataset.train_list[0][0]).is_file():
+        return _labelled(_read_unpacked(dataset, folder), labels)
 
     archive = folder / dataset.filename
-    _obtain(archive, dataset.url, dataset.tgz_md5, download)
+    found = binary_folder(folder, binary) if binary and not archive.exists() else None
+    if binary and found:
+        return read_binary(found, binary, labels)
+
+    obtain(archive, dataset.url, dataset.tgz_md5, download)
 
     # unpacked beside nothing of the user's, so that a kill leaves no half-written folder there
     with tempfile.TemporaryDirectory() as temporary:
-        with _one_error(archive), tarfile.open(archive) as packed:
+        with one_error(archive), tarfile.open(archive) as packed:
             packed.extractall(temporary, filter="data")
-        return _read_cifar(dataset, Path(temporary))
+        return _labelled(_read_cifar(dataset, Path(temporary)), labels)
+
+
+def _read_unpacked(dataset: type[CIFAR10], place: Path) -> Source:
+    """Read the folder `place`, whatever it is called."""
+    whole = place.resolve()
+    renamed = type(dataset.__name__, (dataset,), {"base_folder": whole.name})
+    return _read_cifar(renamed, whole.parent)
 
 
 def _read_cifar(dataset: type[CIFAR10], folder: Path) -> Source:
     """Read the unpacked archive; torchvision verifies all md5 sums before it unpickles."""
-    with _one_error(folder / dataset.base_folder):
+    with one_error(folder / dataset.base_folder):
         train = dataset(folder, train=True, download=False)
         test = dataset(folder, train=False, download=False)
 
@@ -106,12 +178,28 @@ def _read_cifar(dataset: type[CIFAR10], folder: Path) -> Source:
         Labelled(np.ascontiguousarray(data.data), np.array(data.targets, dtype=np.int64))
         for data in (train, test)
     ]
-    return parts[0], parts[1], tuple(train.classes)
+    return Source(parts[0], parts[1], tuple(train.classes))
+
+
+def _labelled(source: Source, labels: str) -> Source:
+    """The source with its own labels, or with those of CIFAR-100's superclasses.
+
+    Torchvision does not read the coarse labels; each is the superclass of the fine one.
+    """
+    if labels == "fine":
+        return source
+
+    coarse = superclass_of(source.classes)
+    assert source.test is not None
+    train, test = (
+        Labelled(part.images, coarse[part.labels]) for part in (source.train, source.test)
+    )
+    return Source(train, test, tuple(SUPERCLASSES))
 
 
 @contextlib.contextmanager
-def _one_error(path: Path) -> Iterator[None]:
-    """Turn what torchvision, tarfile and scipy raise on bad files into one error."""
+def one_error(path: Path) -> Iterator[None]:
+    """Turn what torchvision, tarfile and scipy raise on bad files into one error, which names `path`."""
     try:
         yield
     except (RuntimeError, OSError, EOFError, tarfile.TarError, zlib.error) as error:
@@ -125,8 +213,18 @@ def _offline() -> bool:
     return os.environ.get("MIMICNETS_OFFLINE", "") not in ("", "0")
 
 
-def _obtain(file: Path, url: str, md5: str, download: bool) -> None:
-    """Make sure that `file` is the published one, downloading it if it is absent."""
+def obtain(file: Path, url: str, md5: str, download: bool) -> None:
+    """Make sure that `file` is the published one, downloading it if it is absent.
+
+    Args:
+        file: where it is, or will be.
+        url, md5: of the published one.
+        download: whether an absent one may be fetched, unless MIMICNETS_OFFLINE is set.
+
+    Raises:
+        FileNotFoundError: it is absent.
+        ValueError: it is another.
+    """
     if not file.exists():
         if _offline() or not download:
             why = "MIMICNETS_OFFLINE is set" if _offline() else "download is off"

@@ -73,7 +73,7 @@ def cluttered_digits(
         settings: how they are composed; None for the defaults.
 
     Returns:
-        Training images followed by validation images, test images, class names "0".."9".
+        Training images and, as their last, validation images; test images; class names "0".."9".
 
     Raises:
         ValueError: the seed or a number of images is out of range.
@@ -93,7 +93,7 @@ def cluttered_digits(
         np.concatenate([sets["train"].images, sets["validation"].images]),
         np.concatenate([sets["train"].labels, sets["validation"].labels]),
     )
-    return pool, sets["test"], tuple("0123456789")
+    return Source(pool, sets["test"], tuple("0123456789"))
 
 
 @cache

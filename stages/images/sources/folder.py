@@ -1,102 +1,312 @@
-"""A folder of image files, one folder per class."""
+"""A folder of picture files: a folder for each class, or a list of names and labels."""
 
 from __future__ import annotations
 
-import hashlib
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from stages.images.sources.decode import check_file_bytes, check_total, decode
+from stages.images.pictures import SUFFIXES, PictureRule
+from stages.images.sources.files import (
+    NAMED,
+    below,
+    contents,
+    file_items,
+    hash_key,
+    is_picture,
+    linked_note,
+    printable,
+    visible,
+)
 from stages.images.sources.labelled import Labelled, Source, existing_folder
+from stages.images.sources.lists import (
+    image_list,
+    list_files,
+    lists_beside_classes,
+    names_and_labels,
+)
+from stages.images.sources.many import read_pictures
+from stages.images.sources.parts import WANTED, part_named, part_within
 
-_SUFFIXES = (".png", ".jpg", ".jpeg")
+COMPANIONS = (
+    ".txt",
+    ".csv",
+    ".tsv",
+    ".json",
+    ".xml",
+    ".md",
+    ".yaml",
+    ".html",
+    ".db",
+    ".ini",
+    ".mat",
+)
+"""Suffixes of files that lie beside pictures and are passed over; a note counts them."""
+CIFAR_RULE = PictureRule(32)
+LAYOUTS = (
+    f"PART/CLASS/ with pictures below, where PART is {WANTED}; CLASS/ alone; or pictures with a "
+    "list of names and labels as .csv"
+)
+"""What is read, for errors."""
 
 
-def image_folder(path: str | Path, size_px: int | None = None) -> Source:
-    """Images of `path`/train/<class>/ and `path`/test/<class>/, PNG or JPEG.
+def image_folder(
+    path: str | Path,
+    rule: PictureRule = CIFAR_RULE,
+    group: str | None = None,
+    image_column: str | None = None,
+    label_column: str | None = None,
+) -> Source:
+    """Pictures of `path`/PART/CLASS/, or of `path`/CLASS/, at any depth below the class.
 
-    The classes are the folders of train, sorted. Images are ordered by the sha256 of their path
-    below train or test, which mixes the classes and does not depend on the file system. Names that
-    start with a dot are skipped; any file that is not an image is refused rather than ignored.
+    PART is train, val (valid, validation, dev) or test in any case, or has one of these words in its
+    name, see `part_folders`; without parts all pictures are the training part. The classes are the
+    folders of train, sorted. Pictures are ordered by the sha256 of their path below the part, which
+    mixes the classes and does not depend on the file system. Names that start with a dot are passed
+    over, and files that lie beside pictures, see COMPANIONS; any other file that is no picture is
+    refused rather than ignored. Where there are no parts and a list has columns of names and labels,
+    or a column is named, lists in the folder name and label the pictures, see `lists.image_list`.
+    Beside class folders, lists that cannot be read or name no picture are passed over. A note says
+    what is passed over.
 
     Args:
-        path: the folder.
-        size_px: side of every image in pixels; None takes that of the first training image.
-
-    Returns:
-        Training images, test images, class names.
+        path: the folder; a relative one starts at the environment's MIMICNETS_DATA, if set.
+        rule: size and fit of the pictures.
+        group: a pattern that is searched in the path of each picture below its part; what its first
+            pair of parentheses matches, or all of the match, is the picture's group. With lists, the
+            name of a column.
+        image_column, label_column: of the lists.
 
     Raises:
-        FileNotFoundError: the folder, train or test is missing.
-        ValueError: a class or an image is not usable; the message names it.
+        FileNotFoundError: the folder is missing.
+        ValueError: a class or pictures are not usable; the message names them.
     """
-    root = existing_folder(path, "train/<class>/*.png and test/<class>/*.png")
-    classes = tuple(sorted(p.name for p in _visible(_part(root, "train"))))
-    if not classes:
-        raise ValueError(f"{root / 'train'}: no class folders, wanted train/<class>/*.png")
+    root = existing_folder(path, LAYOUTS)
+    lists = list_files(root)
+    folders = part_folders(root)
+    named = image_column is not None or label_column is not None
+    if lists and named:
+        return image_list(root, rule, image_column, label_column, group)
 
-    train = _read(_part(root, "train"), classes, size_px)
-    test = _read(_part(root, "test"), classes, train.images.shape[1])
-    return train, test, classes
+    notes = [] if folders is None else notes_beside(root, folders)
+    if folders is None:
+        folders = class_folders(root)
+        if folders is not None and lists:
+            lists, notes = lists_beside_classes(root, lists)
+        if lists and (folders is not None or any(map(names_and_labels, lists))):
+            listed = image_list(root, rule, group=group, lists=lists)
+            return replace(listed, notes=(*notes, *listed.notes))
+
+    if folders is None:
+        raise ValueError(
+            f"{root} has {contents(root)}; wanted are {LAYOUTS}: change prepare.path or its files"
+        )
+
+    classes = _class_names(folders["train"])
+    linked: list[Path] = []
+    passed: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
+    parts = {}
+    for name, folder in folders.items():
+        files = _files(folder, classes, passed, linked)
+        images, found = read_pictures(len(files), file_items(files), rule)
+        number = {kind: i for i, kind in enumerate(classes)}
+        inside = [file.relative_to(folder).as_posix() for file in files]
+        labels = np.array([number[each.split("/")[0]] for each in inside], dtype=np.int64)
+        parts[name] = Labelled(images, labels, groups_of(inside, group))
+        sizes += found
+
+    return Source(
+        parts["train"],
+        parts.get("test"),
+        classes,
+        parts.get("validation"),
+        dict(sizes.most_common()),
+        (*notes, *linked_note(linked, root), *notes_on(passed)),
+    )
 
 
-def _part(root: Path, name: str) -> Path:
-    part = root / name
-    if not part.is_dir():
-        raise FileNotFoundError(f"no folder {part}, wanted one with <class>/*.png: create it")
-    return part
+def part_folders(root: Path) -> dict[str, Path] | None:
+    """Part -> folder with a folder for each class; None if no folder is a part.
+
+    A folder is a part by its whole name. Beside others, words of a name do too: valid_set, test-set
+    or train_images; not so if the name has words for two parts, or another folder has that part.
+
+    Raises:
+        ValueError: two folders are the same part, parts lack that for training, or a folder train is
+            as well one of several classes.
+    """
+    folders = sorted(folder for folder in visible(root) if folder.is_dir())
+    nested = [folder for folder in folders if any(each.is_dir() for each in visible(folder))]
+    parts: dict[str, Path] = {}
+    for folder in nested:
+        part = part_named(folder.name)
+        if part is None:
+            continue
+        if part in parts:
+            raise ValueError(
+                f"{parts[part]} and {folder} are both for {part}: put them together or move one away"
+            )
+        parts[part] = folder
+
+    by_words = {**_by_words(nested), **parts}
+    others = [folder for folder in nested if folder not in by_words.values()]
+    if "train" in parts or ("train" in by_words and not others):
+        named = {part_named(folder.name) for folder in folders} - {None}
+        if named == {"train"} and by_words.keys() == {"train"}:
+            _refuse_class_train(root, parts, others)
+        return {
+            name: by_words[name] for name in ("train", "validation", "test") if name in by_words
+        }
+    if parts:
+        raise ValueError(
+            f"{root} has {contents(root)} and no folder train with class folders: rename the "
+            "folder for training to train"
+        )
+    return None
 
 
-def _visible(folder: Path) -> list[Path]:
-    """What is in a folder, but for names that start with a dot."""
-    return [p for p in folder.iterdir() if not p.name.startswith(".")]
+def _by_words(folders: Sequence[Path]) -> dict[str, Path]:
+    """Part -> the one folder that has a word for it, and for no other part, in its name."""
+    found: dict[str, list[Path]] = {}
+    for folder in folders:
+        part = part_within(folder.name)
+        if part is not None and part == part_within(folder.name, last=True):
+            found.setdefault(part, []).append(folder)
+    return {part: each[0] for part, each in found.items() if len(each) == 1}
 
 
-def _read(part: Path, classes: tuple[str, ...], size_px: int | None) -> Labelled:
-    """All images of train or test, with their labels."""
-    files = _files(part, classes)
-    images = np.empty((0, 0, 0, 3), dtype=np.uint8)
-
-    for i, file in enumerate(files):
-        check_file_bytes(file.stat().st_size, str(file))
-        image = decode(file.read_bytes(), str(file), size_px)
-
-        # allocated once and filled: a list of images and their stack would need twice the memory
-        if i == 0:
-            size_px = image.shape[0]
-            check_total(len(files), size_px, str(part))
-            images = np.empty((len(files), *image.shape), dtype=np.uint8)
-        images[i] = image
-
-    number = {name: i for i, name in enumerate(classes)}
-    labels = np.array([number[file.parent.name] for file in files], dtype=np.int64)
-    return Labelled(images, labels)
+def _refuse_class_train(root: Path, parts: dict[str, Path], others: Sequence[Path]) -> None:
+    """Refuse a folder train that may be a class, as railway trains beside cars and planes."""
+    full = [folder for folder in others if any(map(is_picture, below(folder)))]
+    if full:
+        shown = ", ".join(f"{printable(folder.name)}/" for folder in full[:NAMED])
+        raise ValueError(
+            f"{root}: {parts['train'].name}/ may be the part for training, or a class as {shown}: "
+            "move these elsewhere if it is the part, or rename it (trains) if it is a class"
+        )
 
 
-def _files(part: Path, classes: tuple[str, ...]) -> list[Path]:
-    """Image files below `part` in the order of the hash of their relative path."""
-    files = []
-    for folder in _visible(part):
+def notes_beside(root: Path, parts: dict[str, Path]) -> list[str]:
+    """A line each on folders and pictures that lie beside the parts and are not read."""
+    inside = sorted(visible(root))
+    notes = []
+    for folder in inside:
+        if folder.is_dir() and folder not in parts.values():
+            flat = part_within(folder.name) and not any(each.is_dir() for each in visible(folder))
+            why = "which has no class folders" if flat else "which is no part"
+            notes.append(f"passed over {printable(folder.name)}/, {why}")
+
+    loose = sum(is_picture(file) for file in inside)
+    return [*notes, f"passed over {loose:,} pictures beside the parts"] if loose else notes
+
+
+def _class_names(training: Path) -> tuple[str, ...]:
+    """The names of the class folders, sorted.
+
+    Raises:
+        ValueError: one is not UTF-8, so that no file can hold it.
+    """
+    names = sorted(folder.name for folder in visible(training) if folder.is_dir())
+    for name in names:
+        if printable(name) != name:
+            raise ValueError(
+                f"{training}: the name of the class folder {printable(name)} is not UTF-8: rename it"
+            )
+    return tuple(names)
+
+
+def class_folders(root: Path) -> dict[str, Path] | None:
+    """The folder as its training part, if it has a folder for each class; else None."""
+    inside = [folder for folder in visible(root) if folder.is_dir()]
+    flat = any(is_picture(file) for folder in inside for file in below(folder))
+    return {"train": root} if flat and len(inside) > 1 else None
+
+
+def groups_of(paths: Sequence[str], pattern: str | None) -> np.ndarray | None:
+    """What the pattern finds in each path, str (n,); None without a pattern.
+
+    Raises:
+        ValueError: it finds nothing in some, or is no pattern.
+    """
+    if pattern is None:
+        return None
+
+    try:
+        found = [re.search(pattern, path) for path in paths]
+    except re.error as error:
+        raise ValueError(f"prepare.group is {pattern!r}, no regular expression: {error}") from None
+
+    # Parentheses that are optional may match nothing.
+    texts = [match and match[match.re.groups and 1] for match in found]
+    without = [path for path, text in zip(paths, texts, strict=True) if not text]
+    if without:
+        raise ValueError(
+            f"prepare.group is {pattern!r}, which finds nothing in {len(without):,} of {len(paths):,} "
+            f"names, such as {', '.join(map(printable, without[:3]))}: change it"
+        )
+
+    return np.array(texts)
+
+
+def notes_on(passed: Counter[str]) -> tuple[str, ...]:
+    """A line on the files that were passed over, if there were any."""
+    if not passed:
+        return ()
+    kinds = ", ".join(f"{count:,} {suffix}" for suffix, count in sorted(passed.items()))
+    return (f"passed over files beside the pictures: {kinds}",)
+
+
+def _files(
+    part: Path, classes: tuple[str, ...], passed: Counter[str], linked: list[Path]
+) -> list[Path]:
+    """Picture files below `part` in the order of the hash of their relative path."""
+    files: list[Path] = []
+    bad: list[Path] = []
+    for folder in sorted(visible(part)):
         if not folder.is_dir():
-            raise ValueError(f"{folder}: a file, allowed are class folders here: move or remove it")
+            if folder.suffix.lower() not in COMPANIONS:
+                raise ValueError(
+                    f"{folder}: a file, allowed are class folders here: move or remove it"
+                )
+            passed[folder.suffix.lower()] += 1
+            continue
+
         if folder.name not in classes:
             raise ValueError(f"{folder}: class {folder.name} has no folder in train: add it there")
-        inside = _visible(folder)
-        if not inside:
-            raise ValueError(f"{folder}: no images, wanted at least one: fill or remove the folder")
-        files += inside
 
-    for file in files:
-        if file.suffix.lower() not in _SUFFIXES or not file.is_file():
+        pictures = []
+        for file in below(folder, linked):
+            if is_picture(file):
+                pictures.append(file)
+            elif file.suffix.lower() in COMPANIONS:
+                passed[file.suffix.lower()] += 1
+            else:
+                bad.append(file)
+
+        if not pictures and not bad:
             raise ValueError(
-                f"{file}: not an image file, allowed are {', '.join(_SUFFIXES)}: move or remove it"
+                f"{folder}: no pictures, wanted at least one: fill or remove the folder"
             )
+        files += pictures
 
+    _refuse_others(bad)
     if not files:
-        raise ValueError(f"{part}: no images, wanted <class>/*.png: fill it")
+        raise ValueError(f"{part}: no pictures, wanted CLASS/ with some: fill it")
 
-    def key(file: Path) -> bytes:
-        return hashlib.sha256(file.relative_to(part).as_posix().encode()).digest()
+    return sorted(files, key=lambda file: hash_key(file, part))
 
-    return sorted(files, key=key)
+
+def _refuse_others(bad: Sequence[Path]) -> None:
+    """Refuse files that are neither pictures nor lie beside them as usual."""
+    if bad:
+        shown = ", ".join(str(file) for file in sorted(bad)[:NAMED])
+        more = f" and {len(bad) - NAMED:,} more" if len(bad) > NAMED else ""
+        raise ValueError(
+            f"{shown}{more}: not picture files, allowed are {', '.join(SUFFIXES)}: move or remove "
+            "them, or save them in one of these formats"
+        )

@@ -1,222 +1,396 @@
-"""Parquet files in the layout of the Hugging Face hub's cifar10."""
+"""Parquet files with pictures and labels: of the Hugging Face hub, pandas, polars or DuckDB."""
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stages.images.sources.classes import FileLabels, numbered
-from stages.images.sources.decode import MAX_FILE_BYTES, check_file_bytes, check_total, decode
+from stages.images.pictures import MAX_FILE_BYTES, PictureRule, check_file_bytes
+from stages.images.sources.classes import SHOWN, FileLabels, numbered
+from stages.images.sources.files import NAMED
 from stages.images.sources.labelled import Labelled, Source, existing_folder
+from stages.images.sources.many import read_pictures
+from stages.images.sources.parquet_files import all_files, part_files
+from stages.images.sources.parts import WANTED
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
-_IMAGE_COLUMNS = ("img", "image")
-_LABEL_COLUMNS = ("label", "fine_label")
+IMAGE_COLUMNS = ("img", "image", "png", "jpg", "jpeg", "webp", "picture", "pixels")
+"""Columns that are taken for pictures, where prepare.image_column is null."""
+LABEL_COLUMNS = ("label", "labels", "fine_label", "cls", "class", "target", "category")
+"""Columns that are taken for labels, where prepare.label_column is null."""
+CIFAR_RULE = PictureRule(32)
 _MAX_ROWS = 2_000_000  # of one file; a few bytes can claim any number
-_SHARD = re.compile(r"-(\d{5})-of-(\d{5})\.parquet$")
+_MAX_NAME = 1_000  # characters of one label or group
 
 
-def parquet(path: str | Path, rows: Mapping[str, Sequence[int]] | None = None) -> Source:
-    """Images of `path`/train-*.parquet and `path`/test-*.parquet.
+def parquet(
+    path: str | Path,
+    rule: PictureRule = CIFAR_RULE,
+    image_column: str | None = None,
+    label_column: str | None = None,
+    group: str | None = None,
+) -> Source:
+    """Pictures of all .parquet files below `path`, in the order of their names.
 
-    Each file has a column img or image, a struct with the bytes of a PNG or JPEG file, and an
-    integer column label or fine_label, none missing. Class names come from the files' own
-    "huggingface" metadata, and labels are matched by them, see `classes.numbered`; without names
-    the classes are the values that the training labels have.
+    A file belongs to the part that a word of its name says, or of its folder's: train, val (valid,
+    validation, dev) or test. Where no name says a part, all are the training part. Pictures are
+    bytes, or a struct with bytes. Labels are integers, strings, categories or true and false. Names
+    of integers come from the files' own "huggingface" metadata, and labels are matched by them, see
+    `classes.numbered`; without names the classes are the values that the training labels have.
 
     Args:
-        path: the folder.
-        rows: rows to decode of "train" and of "test", in the order wanted, counted over the files
-            in sorted order; a split that is left out is decoded whole.
-
-    Returns:
-        Training images, test images, class names.
+        path: the folder; a relative one starts at the environment's MIMICNETS_DATA, if set.
+        rule: size and fit of the pictures.
+        image_column, label_column: names of columns; None takes the first of IMAGE_COLUMNS and of
+            LABEL_COLUMNS that is there.
+        group: a column whose equal values must not be divided between parts.
 
     Raises:
-        FileNotFoundError: the folder, a split or one of its numbered files is missing.
-        ValueError: a file, a column, a row or an image is not usable; the message names the file.
+        FileNotFoundError: the folder, a training file or a numbered file is missing.
+        ValueError: a file, a column, a row or a picture is not usable; the message names the file.
     """
-    for name in rows or ():
-        if name not in ("train", "test"):
-            raise ValueError(f"rows has the split {name!r}, allowed are 'train' and 'test'")
-
-    root = existing_folder(path, "train-*.parquet and test-*.parquet")
-    files = {name: _files(root, name) for name in ("train", "test")}
-    tables = {name: [_table(file) for file in files[name]] for name in files}
-    for name, made in tables.items():
-        if not sum(map(len, made)):
+    root = existing_folder(path, f"*.parquet, named by {WANTED}")
+    files = part_files(root)
+    wanted = (image_column, label_column)
+    tables = {part: [read_table(file, *wanted, group) for file in files[part]] for part in files}
+    for part, made in tables.items():
+        if not sum(table.rows for table in made):
             raise ValueError(
-                f"{files[name][0]}: no rows, wanted at least one image: download it again"
+                f"{files[part][0]}: no rows, wanted at least one picture: download it again"
             )
+        tables[part] = [table for table in made if table.rows]  # shards may be empty
 
-    labels = {
-        name: [
-            FileLabels(str(file), table["label"].to_numpy(), _classes(file))
-            for file, table in zip(files[name], tables[name], strict=True)
-        ]
-        for name in files
-    }
-    numbers, classes = numbered(labels["train"], labels["test"])
+    # Labels.
+    labels = _labels(tables["train"], [each for part in tables for each in tables[part]])
+    count = len(tables["train"])
+    numbers, classes = numbered(labels[:count], labels[count:])
 
+    # Pictures.
     parts = {}
-    size_px = None
-    for name in ("train", "test"):
-        count = len(files[name])
-        of_split, numbers = np.concatenate(numbers[:count]), numbers[count:]
-        part = _read(files[name], tables[name], of_split, (rows or {}).get(name), size_px)
-        size_px = part.images.shape[1] if len(part.labels) else size_px
-        parts[name] = part
-
-    return parts["train"], parts["test"], classes
-
-
-def _files(root: Path, split: str) -> list[Path]:
-    """The files of a split, all that their names promise."""
-    files = sorted(root.glob(f"{split}-*.parquet"))
-    if not files:
-        raise FileNotFoundError(
-            f"no {split}-*.parquet in {root}: copy it there or change prepare.path"
+    sizes: Counter[str] = Counter()
+    for part, made in tables.items():
+        of_part, numbers = numbers[: len(made)], numbers[len(made) :]
+        rows = sum(table.rows for table in made)
+        images, found = read_pictures(
+            rows, chain.from_iterable(file_items(each.file, each.image) for each in made), rule
         )
+        groups = None if group is None else np.concatenate([each.groups for each in made])
+        parts[part] = Labelled(images, np.concatenate(of_part), groups)
+        sizes += found
 
-    for file in files:
-        shard = _SHARD.search(file.name)
-        if shard and int(shard[2]) != len(files):
-            raise FileNotFoundError(
-                f"{file} is one of {int(shard[2])} files, {len(files)} are in {root}: "
-                "complete the folder"
-            )
+    passed = sorted(set(all_files(root)) - {file for made in files.values() for file in made})
+    shown = ", ".join(str(file.relative_to(root)) for file in passed[:SHOWN])
+    notes = (f"passed over, since no part is named: {shown}",) if passed else ()
+    return Source(
+        parts["train"],
+        parts.get("test"),
+        classes,
+        parts.get("validation"),
+        dict(sizes.most_common()),
+        notes,
+    )
 
-    return files
+
+class LabelledTable:
+    """What is read of one file before its pictures.
+
+    Attributes:
+        file, image, label: the file, and names of its columns.
+        labels: integers or strings (rows,).
+        names: of the classes that integers stand for; None if the file has none.
+        groups: str (rows,), or an empty array without a group.
+    """
+
+    def __init__(self, file: Path, image: str, label: str, names: tuple[str, ...] | None) -> None:
+        self.file = file
+        self.image = image
+        self.label = label
+        self.names = names
+        self.labels = np.empty(0, np.int64)
+        self.groups = np.empty(0, np.str_)
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return len(self.labels)
 
 
-def _names(file: Path) -> tuple[str, str]:
-    """Names of the image column and of the label column."""
+def read_table(
+    file: Path,
+    image_column: str | None = None,
+    label_column: str | None = None,
+    group: str | None = None,
+) -> LabelledTable:
+    """Labels and groups of one file; columns as in `parquet`.
+
+    Raises:
+        ValueError: the file or a column is not usable.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        schema = pq.read_schema(file)
-        columns = schema.names
+        with pq.ParquetFile(file) as opened:
+            _check_rows(opened, file)
+            schema = opened.schema_arrow
+            if not opened.metadata.num_rows:
+                return LabelledTable(file, "", "", None)  # its columns may have any type
+            image = _image_column(file, schema, image_column)
+            label = _chosen(file, schema, "label_column", label_column, LABEL_COLUMNS)
+            made = LabelledTable(file, image, label, _names(schema, label))
+            made.labels = _values(file, label, _column(opened, file, label))
+            if group is not None:
+                _chosen(file, schema, "group", group, ())
+                made.groups = _groups(file, group, _column(opened, file, group).to_pylist())
     except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
         raise ValueError(f"{file}: not a readable parquet file: download it again") from error
 
-    images = [name for name in _IMAGE_COLUMNS if name in columns]
-    labels = [name for name in _LABEL_COLUMNS if name in columns]
-    if not images or not labels:
+    return made
+
+
+def _groups(file: Path, name: str, values: Sequence[object]) -> np.ndarray:
+    """Groups as text; a row without one is refused, since such rows are not one group."""
+    missing = [
+        row for row, value in enumerate(values) if value is None or value != value or value == ""
+    ]
+    if missing:
+        more = f" and {len(missing) - NAMED:,} more" if len(missing) > NAMED else ""
         raise ValueError(
-            f"{file}: columns {', '.join(columns)}, wanted an image column "
-            f"({' or '.join(_IMAGE_COLUMNS)}) and a label column ({' or '.join(_LABEL_COLUMNS)})"
+            f"{file}: {len(missing):,} of {len(values):,} rows have no {name}: "
+            f"{', '.join(map(str, missing[:NAMED]))}{more}: fill them, or change prepare.group"
         )
+    return np.array([str(value) for value in values])
 
-    kind = schema.field(images[0]).type
-    if not pa.types.is_struct(kind) or kind.get_field_index("bytes") < 0:
-        raise ValueError(f"{file}: column {images[0]} is {kind}, wanted a struct with bytes")
-    if not pa.types.is_integer(schema.field(labels[0]).type):
+
+def _column(opened: pq.ParquetFile, file: Path, name: str) -> pa.ChunkedArray:
+    """One column; text that is longer than names are is refused."""
+    import pyarrow as pa
+
+    kind = opened.schema_arrow.field(name).type
+    if pa.types.is_primitive(kind):
+        return opened.read(columns=[name]).column(name)
+
+    # A few bytes can stand for many large values: one is in memory at a time.
+    values = []
+    for row, batch in enumerate(opened.iter_batches(batch_size=1, columns=[name])):
+        value = batch.column(0)[0].as_py()
+        if isinstance(value, str | bytes) and len(value) > _MAX_NAME:
+            raise ValueError(
+                f"{file}, row {row}: {name} is a text of {len(value):,} characters, allowed are "
+                f"{_MAX_NAME:,}: correct it, or choose another column"
+            )
+        values.append(value)
+
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return pa.chunked_array([pa.array(values, kind)])
+
+
+def _image_column(file: Path, schema: pa.Schema, wanted: str | None) -> str:
+    """The column of pictures."""
+    import pyarrow as pa
+
+    name = _chosen(file, schema, "image_column", wanted, IMAGE_COLUMNS)
+    kind = schema.field(name).type
+    plain = (
+        pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
+    )
+    if not plain and (not pa.types.is_struct(kind) or kind.get_field_index("bytes") < 0):
         raise ValueError(
-            f"{file}: column {labels[0]} is {schema.field(labels[0]).type}, wanted integers"
+            f"{file}: column {name} is {kind}, wanted bytes, or a struct with bytes: change "
+            "prepare.image_column"
         )
+    return name
 
-    return images[0], labels[0]
+
+def _chosen(
+    file: Path, schema: pa.Schema, key: str, wanted: str | None, usual: Sequence[str]
+) -> str:
+    """The column of this name, or the first of the usual ones."""
+    found = [name for name in ((wanted,) if wanted is not None else usual) if name in schema.names]
+    if not found:
+        what = wanted if wanted is not None else " or ".join(usual)
+        raise ValueError(
+            f"{file}: columns {', '.join(schema.names)}, wanted {what}: set prepare.{key}"
+        )
+    if schema.names.count(found[0]) > 1:
+        raise ValueError(
+            f"{file}: {schema.names.count(found[0])} columns are called {found[0]}, allowed is one: "
+            f"rename the others, or change prepare.{key}"
+        )
+    return found[0]
 
 
-def _classes(file: Path) -> tuple[str, ...] | None:
+def _names(schema: pa.Schema, label: str) -> tuple[str, ...] | None:
     """Names of the classes, from the file's metadata; None if it has none."""
-    import pyarrow.parquet as pq
-
-    label = _names(file)[1]
-    metadata = (pq.read_schema(file).metadata or {}).get(b"huggingface", b"{}")
+    metadata = (schema.metadata or {}).get(b"huggingface", b"{}")
     try:
         names = json.loads(metadata)["info"]["features"][label]["names"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
     return tuple(str(name) for name in names) if isinstance(names, list) else None
 
 
-def _read(
-    files: list[Path],
-    tables: list[pa.Table],
-    labels: np.ndarray,
-    rows: Sequence[int] | None,
-    size_px: int | None,
-) -> Labelled:
-    """The images of a split at `rows`, or all of them.
-
-    Raises:
-        ValueError: a row or an image is not usable.
-    """
-    starts = np.cumsum([0, *(len(table) for table in tables)])
-
-    # Rows
-    wanted = np.arange(starts[-1]) if rows is None else np.asarray(rows, dtype=np.int64)
-    bad = np.flatnonzero((wanted < 0) | (wanted >= starts[-1]))
-    if len(bad):
-        raise ValueError(
-            f"{files[0]}: row {wanted[bad[0]]} of {starts[-1]} is asked for, "
-            f"allowed are 0 to {starts[-1] - 1}: change rows"
-        )
-
-    # Images
-    images: list[np.ndarray] = []
-    of_file = np.searchsorted(starts, wanted, side="right") - 1
-    for row, which in zip(wanted, of_file, strict=True):
-        inside = int(row - starts[which])
-        name = f"{files[which]}, row {inside}"
-        data = tables[which]["image"][inside].as_py()
-        if data is None:
-            raise ValueError(f"{name}: the image has no bytes, wanted a PNG or JPEG: correct it")
-
-        images.append(decode(data, name, size_px))
-        size_px = images[-1].shape[0]
-        check_total(len(wanted), size_px, name)
-
-    empty = np.empty((0, size_px or 1, size_px or 1, 3), dtype=np.uint8)
-    stacked = np.stack(images) if images else empty
-    return Labelled(stacked, labels[wanted])
-
-
-def _table(file: Path) -> pa.Table:
-    """The bytes as column image and the labels, without nulls, as column label."""
+def _values(file: Path, name: str, column: pa.ChunkedArray) -> np.ndarray:
+    """Labels as integers, or as strings; true and false are strings."""
     import pyarrow as pa
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
-    image, label = _names(file)
+    if column.null_count:
+        row = pc.index(column.is_null(), True).as_py()
+        raise ValueError(f"{file}: row {row} has no label: correct the file or leave the row out")
+
+    kind = column.type
+    text = (
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    )
+    if text or pa.types.is_boolean(kind):
+        shown = column if text else column.cast(pa.string())
+        return np.array(shown.to_pylist(), dtype=np.str_)
+    if pa.types.is_integer(kind):
+        return _whole_numbers(file, column)
+
+    raise ValueError(
+        f"{file}: column {name} is {kind}, wanted integers, strings, categories or true and false: "
+        "change prepare.label_column"
+    )
+
+
+def _whole_numbers(file: Path, column: pa.ChunkedArray) -> np.ndarray:
+    """Integers of any type as int64; files of different types may lie together."""
+    numbers = column.to_numpy()
+    beyond = np.flatnonzero(numbers > np.iinfo(np.int64).max)
+    if len(beyond):
+        raise ValueError(
+            f"{file}: row {beyond[0]} has label {numbers[beyond[0]]}, allowed are at most "
+            f"{np.iinfo(np.int64).max}: correct the file"
+        )
+    return numbers.astype(np.int64)
+
+
+def _labels(training: Sequence[LabelledTable], every: Sequence[LabelledTable]) -> list[FileLabels]:
+    """The labels of all files, with names; of strings the names are those of the training labels."""
+    texts = [table.labels.dtype.kind == "U" for table in every if table.rows]
+    if not any(texts):
+        return [FileLabels(str(each.file), each.labels, each.names) for each in every]
+
+    if not all(texts):
+        strings = next(table for table in every if table.labels.dtype.kind == "U")
+        numbers = next(table for table in every if table.rows and table.labels.dtype.kind != "U")
+        raise ValueError(
+            f"{strings.file} has names for labels, {numbers.file} has integers: write the same kind"
+        )
+
+    known = np.unique(np.concatenate([table.labels for table in training if table.rows]))
+    return [_by_text(table, known) for table in every]
+
+
+def own_labels(table: LabelledTable) -> FileLabels:
+    """The labels of one file, with its own names where labels are strings."""
+    if table.labels.dtype.kind != "U":
+        return FileLabels(str(table.file), table.labels, table.names)
+
+    names, places = np.unique(table.labels, return_inverse=True)
+    return FileLabels(str(table.file), places.astype(np.int64), tuple(names.tolist()))
+
+
+def _by_text(table: LabelledTable, known: np.ndarray) -> FileLabels:
+    """Labels as places in the names that are known."""
+    if not table.rows:
+        return FileLabels(str(table.file), np.empty(0, np.int64), tuple(known.tolist()))
+
+    places = np.searchsorted(known, table.labels)
+    places = np.minimum(places, len(known) - 1)
+    strange = np.flatnonzero(known[places] != table.labels)
+    if len(strange):
+        shown = ", ".join(known[:SHOWN])
+        raise ValueError(
+            f"{table.file}: row {strange[0]} has the label {table.labels[strange[0]]!r}, which no "
+            f"training picture has ({shown}): correct the file"
+        )
+    return FileLabels(str(table.file), places.astype(np.int64), tuple(known.tolist()))
+
+
+def picture_column(file: Path, image_column: str | None) -> tuple[str, int]:
+    """The column of pictures of a file, and its number of rows.
+
+    Raises:
+        ValueError: the file or the column is not usable, or there are too many rows.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(file) as opened:
+            _check_rows(opened, file)
             rows = opened.metadata.num_rows
-            if rows > _MAX_ROWS:
-                raise ValueError(
-                    f"{file}: {rows:,} rows, allowed are {_MAX_ROWS:,} a file: divide it"
-                )
-
-            # row by row: a few bytes can stand for many large values, one is in memory at a time
-            batches = opened.iter_batches(batch_size=1, columns=[f"{image}.bytes", label])
-            checked = [_checked(batch, i, file) for i, batch in enumerate(batches)]
-            empty = opened.schema_arrow.empty_table().select([image, label])
-            table = pa.Table.from_batches(checked) if checked else empty
+            return _image_column(file, opened.schema_arrow, image_column) if rows else "", rows
     except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
-        raise ValueError(f"{file}: damaged parquet file: download it again") from error
-
-    labels = table[label]
-    if labels.null_count:
-        row = pc.index(labels.is_null(), True).as_py()
-        raise ValueError(f"{file}: row {row} has no label, wanted an integer: correct the file")
-
-    data = pc.struct_field(table[image], "bytes")
-    return pa.table({"image": data.combine_chunks(), "label": labels.combine_chunks()})
+        raise ValueError(f"{file}: not a readable parquet file: download it again") from error
 
 
-def _checked(batch: pa.RecordBatch, row: int, file: Path) -> pa.RecordBatch:
-    """One row, if it is no larger than an image and a label may be."""
-    if batch.nbytes > MAX_FILE_BYTES:
-        check_file_bytes(batch.nbytes, f"{file}, row {row}")
-    return batch
+def file_items(file: Path, image: str) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """Pictures of all rows of a file, read as they are asked for; see `read_pictures`."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(file) as opened:
+        if not opened.metadata.num_rows:
+            return
+
+        plain = not pa.types.is_struct(opened.schema_arrow.field(image).type)
+        column = image if plain else f"{image}.bytes"
+
+        try:
+            # One row at a time: a few bytes can stand for many large values.
+            for row, batch in enumerate(opened.iter_batches(batch_size=1, columns=[column])):
+                name = f"{file}, row {row}"
+                yield name, _Held(batch, name, plain)
+        except (pa.ArrowException, OSError) as error:
+            raise ValueError(f"{file}: damaged parquet file: download it again") from error
+
+
+def _check_rows(opened: pq.ParquetFile, file: Path) -> None:
+    """A file does not have too many rows."""
+    rows = opened.metadata.num_rows
+    if rows > _MAX_ROWS:
+        raise ValueError(f"{file}: {rows:,} rows, allowed are {_MAX_ROWS:,} a file: divide it")
+
+
+class _Held:
+    """What gives the bytes of the one row of a batch, which it holds if they are not too many.
+
+    Attributes:
+        nbytes: that it holds, see `read_pictures`.
+    """
+
+    def __init__(self, batch: pa.RecordBatch, name: str, plain: bool) -> None:
+        self.size = batch.nbytes
+        self.batch = batch if self.size <= MAX_FILE_BYTES else None
+        self.nbytes = 0 if self.batch is None else self.size
+        self.name = name
+        self.plain = plain
+
+    def __call__(self) -> bytes:
+        """The bytes.
+
+        Raises:
+            ValueError: they are too many, or there are none.
+        """
+        check_file_bytes(self.size, self.name)
+        assert self.batch is not None
+        value = self.batch.column(0)[0].as_py()
+        data = value if self.plain or value is None else value["bytes"]
+        if data is None:
+            raise ValueError(f"{self.name}: the picture has no bytes: write them into the file")
+        return data

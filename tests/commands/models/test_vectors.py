@@ -56,3 +56,13 @@ def test_bad_vectors_are_refused_in_one_line(tmp_path: Path) -> None:
 
     with pytest.raises(FileNotFoundError):
         read_vectors(tmp_path / "missing.npy", (2, 2), mean, mean + 1)
+
+
+def test_the_mean_is_off_before_numbers_become_float32(tmp_path: Path) -> None:
+    """As in prepare: seconds since 1970 are one number in float32."""
+    seconds = 1_700_000_000 + np.arange(60)
+    for name, given in (("whole", seconds), ("floats", seconds + 0.25)):
+        np.save(tmp_path / f"{name}.npy", given[:, None])
+        made = read_vectors(tmp_path / f"{name}.npy", (1,), given.mean(keepdims=True), np.ones(1))
+        np.testing.assert_array_equal(made[:, 0], np.arange(60, dtype=np.float32) - 29.5)
+        assert made.dtype == np.float32

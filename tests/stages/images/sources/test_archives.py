@@ -17,6 +17,7 @@ import pytest
 from scipy.io import savemat
 from torchvision import datasets
 
+from stages.images.sources import archives
 from stages.images.sources.archives import cifar10, cifar100, svhn
 from tests.helpers.image_files import one_line, pixels
 
@@ -86,7 +87,8 @@ def test_cifar_from_files_and_from_the_archive(cifar: tuple) -> None:
     loader, dataset, folder, archive = cifar
     unpacked = loader(folder)
     packed_only(dataset, folder, archive)
-    for train, test, classes in (unpacked, loader(folder)):
+    for source in (unpacked, loader(folder)):
+        train, test, classes = source.train, source.test, source.classes
         batches = len(dataset.train_list)
         wanted = np.concatenate([pixels(4, seed=k) for k in range(batches)])
         np.testing.assert_array_equal(train.images, wanted)
@@ -94,6 +96,15 @@ def test_cifar_from_files_and_from_the_archive(cifar: tuple) -> None:
         np.testing.assert_array_equal(test.images, pixels(4))
         assert classes[3] == "class 3"
     assert listing(folder) == [dataset.filename]
+
+
+def test_the_unpacked_folder_itself_under_any_name(cifar: tuple) -> None:
+    loader, dataset, folder, _ = cifar
+    inside = folder / dataset.base_folder
+    wanted = loader(folder)
+    np.testing.assert_array_equal(loader(inside).train.images, wanted.train.images)
+    moved = inside.rename(folder / "mine")
+    np.testing.assert_array_equal(loader(moved).train.labels, wanted.train.labels)
 
 
 def test_cifar_unpickles_nothing_unverified(cifar: tuple, tmp_path: Path) -> None:
@@ -199,9 +210,9 @@ def test_cifar_download_resumes_verifies_and_renames(
     one_line(error, target / dataset.filename, url, "run again")
     assert listing(target) == [dataset.filename + ".part"]
     state["cut"] = None
-    train, _, _ = loader(target)
+    train = loader(target).train
     assert state["ranges"] == [None, "bytes=300-"]
-    np.testing.assert_array_equal(train.images, loader(folder)[0].images)
+    np.testing.assert_array_equal(train.images, loader(folder).train.images)
     assert listing(target) == [dataset.filename]
 
 
@@ -229,10 +240,34 @@ def house_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_svhn(house_numbers: Path) -> None:
-    train, test, classes = svhn(house_numbers)
-    np.testing.assert_array_equal(train.images, pixels(3))
-    np.testing.assert_array_equal(test.images, pixels(3, seed=1))
-    assert train.labels.tolist() == [0, 1, 9] and classes == tuple("0123456789")
+    source = svhn(house_numbers)
+    assert source.test is not None and source.validation is None
+    np.testing.assert_array_equal(source.train.images, pixels(3))
+    np.testing.assert_array_equal(source.test.images, pixels(3, seed=1))
+    assert source.train.labels.tolist() == [0, 1, 9] and source.classes == tuple("0123456789")
+
+
+def test_the_extra_part_of_svhn_is_mixed_with_the_training_images(
+    house_numbers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In an order that is the same everywhere, so that either end has both kinds."""
+    with pytest.raises(FileNotFoundError, match="extra_32x32.mat"):
+        svhn(house_numbers, extra=True)
+
+    file = house_numbers / "extra_32x32.mat"
+    labels = np.array([[2], [10], [3], [4]], np.uint8)
+    savemat(file, {"X": pixels(4, seed=7).transpose(1, 2, 3, 0), "y": labels})
+    made = {**datasets.SVHN.split_list, "extra": ["url", file.name, md5(file.read_bytes())]}
+    monkeypatch.setattr(datasets.SVHN, "split_list", made)
+
+    order = [3, 2, 1, 6, 0, 4, 5]
+    wanted = np.concatenate([pixels(3), pixels(4, seed=7)])[order]
+    for piece in (archives.PIECE_BYTES, 3 * 32**2 * 2):
+        monkeypatch.setattr(archives, "PIECE_BYTES", piece)
+        source = svhn(house_numbers, extra=True)
+        np.testing.assert_array_equal(source.train.images, wanted)
+        assert source.train.labels.tolist() == [[0, 1, 9, 2, 0, 3, 4][place] for place in order]
+    assert len(svhn(house_numbers).train) == 3
 
 
 def test_svhn_refuses(house_numbers: Path) -> None:

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 import pytest
 
 from stages.images.sources.digits import DigitsSettings, _pool, cluttered_digits
+from stages.images.sources.labelled import Labelled
+
+
+def parts(*arguments: Any) -> tuple[Labelled, Labelled]:
+    """Training and validation images, and test images."""
+    source = cluttered_digits(*arguments)
+    assert source.test is not None and source.validation is None
+    assert source.classes == tuple("0123456789")
+    return source.train, source.test
 
 
 def test_digits_shapes_and_balance() -> None:
-    pool, test, classes = cluttered_digits(0, 300, 100, 200)
+    pool, test = parts(0, 300, 100, 200)
     assert pool.images.shape == (400, 32, 32, 3) and test.images.shape == (200, 32, 32, 3)
-    assert classes == tuple("0123456789")
     assert np.bincount(pool.labels, minlength=10).min() > 15
 
 
 def test_a_larger_set_extends_a_smaller_one() -> None:
-    small, small_test, _ = cluttered_digits(3, 20, 10, 5)
-    large, large_test, _ = cluttered_digits(3, 40, 30, 15)
+    small, small_test = parts(3, 20, 10, 5)
+    large, large_test = parts(3, 40, 30, 15)
     np.testing.assert_array_equal(small.images[:20], large.images[:20])
     np.testing.assert_array_equal(small.images[20:], large.images[40:50])
     np.testing.assert_array_equal(small.labels[20:], large.labels[40:50])
@@ -55,7 +64,7 @@ def test_digits_without_distractions_are_the_digits_themselves() -> None:
         contrast=1,
         noise=0,
     )
-    _, test, _ = cluttered_digits(0, 0, 0, 40, plain)
+    _, test = parts(0, 0, 0, 40, plain)
     ink = test.images.max(3) / 255
     digits = load_digits()
     for image, label in zip(ink, test.labels, strict=True):
@@ -65,14 +74,14 @@ def test_digits_without_distractions_are_the_digits_themselves() -> None:
 
 
 def test_digits_do_differ_from_each_other_and_between_seeds() -> None:
-    first, _, _ = cluttered_digits(0, 30, 0, 0)
-    second, _, _ = cluttered_digits(1, 30, 0, 0)
+    first, _ = parts(0, 30, 0, 0)
+    second, _ = parts(1, 30, 0, 0)
     assert len({image.tobytes() for image in [*first.images, *second.images]}) == 60
 
 
 def test_golden_digits() -> None:
     """Renew only when a change of the embedded data set is intended."""
-    pool, test, _ = cluttered_digits(0, 60, 20, 20)
+    pool, test = parts(0, 60, 20, 20)
     bytes_ = [part.tobytes() for data in (pool, test) for part in (data.images, data.labels)]
     found = hashlib.sha256(b"".join(bytes_)).hexdigest()
     assert found == "d4c38e1cf8997428dc541c50edd154264967da7852cc4bfd8e5ca1ae2b8144f2", (

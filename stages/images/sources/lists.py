@@ -1,0 +1,356 @@
+"""Picture files with a list of their names and labels, as a table of commas or tabs."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from stages.images.pictures import PictureRule
+from stages.images.sources.files import NAMED, file_items, hash_key, printable
+from stages.images.sources.labelled import Labelled, Source
+from stages.images.sources.list_index import PictureIndex, in_part, shared_folders
+from stages.images.sources.many import read_pictures
+from stages.images.sources.parts import NAMES, WANTED, part_named, part_within
+
+LIST_SUFFIXES = (".csv", ".tsv")
+FILE_COLUMNS = ("file_name", "filename", "file", "image", "img", "image_id", "path", "id", "name")
+"""Columns that are taken for names of files, where prepare.image_column is null."""
+LABEL_COLUMNS = (
+    "label",
+    "labels",
+    "class",
+    "target",
+    "category",
+    "breed",
+    "species",
+    "diagnosis",
+    "dx",
+)
+"""Columns that are taken for labels, where prepare.label_column is null."""
+PART_COLUMNS = ("split", "part", "set", "subset")
+"""A column that says the part of each line, if it has the name of a part in any."""
+MAX_LIST_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A picture of a list: its file, label and group, and the part that it belongs to."""
+
+    file: Path
+    label: str
+    group: str
+    part: str
+
+
+def list_files(root: Path) -> list[Path]:
+    """The lists that lie directly in a folder, sorted."""
+    return sorted(
+        file
+        for file in root.iterdir()
+        if file.suffix.lower() in LIST_SUFFIXES and not file.name.startswith(".")
+    )
+
+
+def names_and_labels(file: Path) -> bool:
+    """Whether a list has a usual column of names and one of labels."""
+    columns = {name.lower() for name in _table(file, lines=0)[0]}
+    return bool(columns & set(FILE_COLUMNS)) and bool(columns & set(LABEL_COLUMNS))
+
+
+def lists_beside_classes(root: Path, lists: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """The lists that name and label pictures of a folder, and a line on each other one.
+
+    For folders that have class folders too, where a table may be of something else. Lists of test
+    pictures without labels are kept beside lists with labels.
+    """
+    index = PictureIndex(root)
+    reasons = {file: _no_list(file, index) for file in lists}
+    unlabelled = [file for file in lists if reasons[file] == _NO_LABELS]
+    if "" in reasons.values():
+        for file in unlabelled:
+            reasons[file] = "" if part_within(file.stem) == "test" else _NO_LABELS
+
+    used = [file for file in lists if not reasons[file]]
+    notes = [
+        f"passed over {printable(file.name)}, which {reason}"
+        for file, reason in reasons.items()
+        if reason
+    ]
+    return used, notes
+
+
+_NO_LABELS = "has no labels"
+
+
+def _no_list(file: Path, index: PictureIndex) -> str:
+    """Why a table is no list of these pictures; "" if it is one."""
+    try:
+        table, _ = _table(file)
+    except ValueError:
+        return "is not a table of text in UTF-8 with lines"
+
+    lower = {name.lower(): name for name in reversed(list(table))}
+    names = next((lower[each] for each in FILE_COLUMNS if each in lower), None)
+    if names is None:
+        return "has no column of file names"
+
+    part = part_within(file.stem) or "train"
+    shared = shared_folders(table[names], index)
+    count = sum(len(index.find(name, part, shared)) == 1 for name in table[names])
+    labels = next((table[lower[each]] for each in LABEL_COLUMNS if each in lower), None)
+    if labels is None:
+        return _NO_LABELS
+
+    # A table of classes has numbers for names, which some pictures may have too.
+    of_classes = len(set(labels)) == len(labels) and count < len(labels)
+    return "" if count and not of_classes else "names no picture"
+
+
+def image_list(
+    root: Path,
+    rule: PictureRule,
+    image_column: str | None = None,
+    label_column: str | None = None,
+    group: str | None = None,
+    lists: Sequence[Path] | None = None,
+) -> Source:
+    """Pictures below `root` as its lists name and label them.
+
+    A list belongs to the part that a word of its name says, or each line to that of its column
+    split; else all is the training part. A file may be named by its path or the end of it, its name,
+    or its name without suffix, see `PictureIndex.find`. The classes are the training labels, sorted, by
+    value if all are whole numbers. Pictures are ordered by the sha256 of their path. A list without
+    labels is passed over; so is, beside lists with a part in their name, another one that names the
+    same pictures again or those of a folder for test, as sample_submission.csv of Kaggle.
+
+    Args:
+        root: the folder.
+        rule: size and fit of the pictures.
+        image_column, label_column: names of columns; None takes the first of FILE_COLUMNS and of
+            LABEL_COLUMNS that is there.
+        group: a column whose equal values must not be divided between parts.
+        lists: those that are read; None takes all of `list_files`.
+
+    Raises:
+        ValueError: a list, a column, a name or pictures are not usable; the message names them.
+    """
+    index = PictureIndex(root)
+    read: dict[Path, list[_Line]] = {}
+    notes = []
+    also: set[Path] = set()
+    for file in list_files(root) if lists is None else lists:
+        found = _read(file, index, image_column, label_column, group)
+        if isinstance(found, set):
+            notes.append(f"passed over {printable(file.name)}, which has no labels")
+            also |= found
+            continue
+        read[file] = found
+
+    for file in _repeated(root, read, also):
+        notes.append(
+            f"passed over {printable(file.name)}, which names pictures of other lists, or for test, "
+            "again"
+        )
+        del read[file]
+    lines = [line for found in read.values() for line in found]
+
+    twice = [name for name, count in Counter(line.file for line in lines).items() if count > 1]
+    if twice:
+        raise ValueError(
+            f"{twice[0]} is in the lists of {root} more than once: keep one line of it"
+        )
+
+    classes = _classes(root, lines)
+    unnamed = len(index.files) - len(lines)
+    if unnamed:
+        notes.append(f"passed over {unnamed:,} pictures that no list names")
+
+    sizes: Counter[str] = Counter()
+    parts = {}
+    for part in NAMES:
+        of_part = sorted(
+            (line for line in lines if line.part == part),
+            key=lambda line: hash_key(line.file, root),
+        )
+        if of_part:
+            images, each = read_pictures(
+                len(of_part), file_items([line.file for line in of_part]), rule
+            )
+            groups = None if group is None else np.array([line.group for line in of_part])
+            labels = np.array([classes[line.label] for line in of_part], np.int64)
+            parts[part] = Labelled(images, labels, groups)
+            sizes += each
+
+    return Source(
+        parts["train"],
+        parts.get("test"),
+        tuple(classes),
+        parts.get("validation"),
+        dict(sizes.most_common()),
+        tuple(notes),
+    )
+
+
+def _repeated(root: Path, read: dict[Path, list[_Line]], also: set[Path]) -> list[Path]:
+    """Lists without a part in their name, whose pictures others with one name, or are for test."""
+    of_parts = {file for file in read if part_within(file.stem)}
+    if not of_parts:
+        return []
+
+    known = also | {line.file for file in of_parts for line in read[file]}
+    return [
+        file
+        for file in read
+        if file not in of_parts
+        and all(line.file in known or in_part(line.file, root, "test") for line in read[file])
+    ]
+
+
+def _read(
+    file: Path,
+    index: PictureIndex,
+    image_column: str | None,
+    label_column: str | None,
+    group: str | None,
+) -> list[_Line] | set[Path]:
+    """The lines of one list; of a list of test pictures without labels the pictures."""
+    table, numbers = _table(file)
+    columns = list(table)
+    names = _chosen(file, columns, "image_column", image_column, FILE_COLUMNS)
+    own = part_within(file.stem)
+    shared = shared_folders(table[names], index)
+    lower = {name.lower() for name in columns}
+    if label_column is None and own == "test" and not set(LABEL_COLUMNS) & lower:
+        return {found for name in table[names] for found in index.find(name, own, shared)}
+
+    labels = _chosen(file, columns, "label_column", label_column, LABEL_COLUMNS)
+    if group is not None:
+        _chosen(file, columns, "group", group, ())
+
+    parts = _parts(file, table, numbers, own or "train")
+    lines = []
+    bad = []
+    groups = [None] * len(parts) if group is None else table[group]
+    for number, name, label, of_group, part in zip(
+        numbers, table[names], table[labels], groups, parts, strict=True
+    ):
+        found = index.find(name, part, shared)
+        if len(found) != 1:
+            many = f"may be any of {len(found)} files" if found else "is no file there"
+            bad.append(f"line {number}: {name!r} {many}")
+        elif not label:
+            bad.append(f"line {number}: {name!r} has no label")
+        elif of_group == "":
+            bad.append(f"line {number}: {name!r} has no {group}, the column of prepare.group")
+        else:
+            lines.append(_Line(found[0], label, of_group or "", part))
+
+    _refuse_lines(file, bad, len(parts))
+    return lines
+
+
+def _refuse_lines(file: Path, bad: Sequence[str], count: int) -> None:
+    """One error for all lines that are not usable."""
+    if bad:
+        more = f"; and {len(bad) - NAMED:,} more" if len(bad) > NAMED else ""
+        raise ValueError(
+            f"{file}: {len(bad):,} of {count:,} lines are not usable: {'; '.join(bad[:NAMED])}{more}"
+        )
+
+
+def _table(file: Path, lines: int | None = None) -> tuple[dict[str, list[str]], list[int]]:
+    """Columns of a list, all as text, and the number of each line; of its first lines, or of all."""
+    if file.stat().st_size > MAX_LIST_BYTES:
+        raise ValueError(f"{file}: more than {MAX_LIST_BYTES >> 30} GiB: divide it")
+
+    separator = "\t" if file.suffix.lower() == ".tsv" else ","
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.reader(stream, delimiter=separator, strict=True)
+            filled = (
+                (reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)
+            )
+            read = list(islice(filled, None if lines is None else lines + 1))
+    except (ValueError, OSError, csv.Error) as error:
+        raise ValueError(
+            f"{file}: not a table of text in UTF-8 ({' '.join(str(error).split())[:200]}): correct it "
+            "or move it"
+        ) from error
+
+    if not read:
+        raise ValueError(f"{file}: not a table, it has no lines: fill it or move it")
+    (_, head), *rows = read
+    twice = [name for name, count in Counter(filter(None, head)).items() if count > 1]
+    if twice:
+        raise ValueError(f"{file}: more than one column is called {twice[0]}: rename the others")
+
+    width = len(head)
+    bad = [
+        f"line {number} has {len(row)} columns, the first line has {width}"
+        for number, row in rows
+        if any(row[width:])  # commas at the end are no columns
+    ]
+    _refuse_lines(file, bad, len(rows))
+
+    columns = {
+        name: [row[place] if place < len(row) else "" for _, row in rows]
+        for place, name in enumerate(head)
+    }
+    return columns, [number for number, _ in rows]
+
+
+def _chosen(
+    file: Path, columns: Sequence[str], key: str, wanted: str | None, usual: Sequence[str]
+) -> str:
+    """The column of this name, or the first of the usual ones in any case."""
+    lower = {name.lower(): name for name in reversed(columns)}
+    found = [wanted] if wanted in columns else [lower[each] for each in usual if each in lower]
+    if (wanted is not None and wanted not in columns) or not found:
+        what = wanted if wanted is not None else " or ".join(usual)
+        raise ValueError(f"{file}: columns {', '.join(columns)}, wanted {what}: set prepare.{key}")
+    return str(found[0])
+
+
+def _parts(file: Path, table: dict[str, list[str]], numbers: Sequence[int], own: str) -> list[str]:
+    """The part of each line: that of its column, if one names a part in any line, or `own`."""
+    for name, values in table.items():
+        if name.lower() not in PART_COLUMNS:
+            continue
+
+        parts = [part_named(each) for each in values]
+        if not any(parts):
+            continue
+
+        bad = [
+            f"line {number}: {name} is {value!r}, allowed are {WANTED}"
+            for number, value, part in zip(numbers, values, parts, strict=True)
+            if part is None
+        ]
+        _refuse_lines(file, bad, len(values))
+        return [part for part in parts if part is not None]
+
+    return [own] * len(numbers)
+
+
+def _classes(root: Path, lines: Sequence[_Line]) -> dict[str, int]:
+    """Label -> its number; those of other parts must be among those of training."""
+    training = {line.label for line in lines if line.part == "train"}
+    if not training:
+        raise ValueError(f"the lists of {root} have no line for training, wanted {WANTED}")
+
+    strange = sorted({line.label for line in lines} - training)
+    if strange:
+        raise ValueError(
+            f"the lists of {root} have labels that no training picture has: "
+            f"{', '.join(strange[:NAMED])}: correct them"
+        )
+
+    whole = all(label.isdecimal() for label in training)
+    ordered = sorted(training, key=lambda label: (int(label) if whole else 0, label))
+    return {label: place for place, label in enumerate(ordered)}

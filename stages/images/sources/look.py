@@ -1,0 +1,140 @@
+"""A look at the data: what a reader should know of them before anything is trained."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from stages.images.sources.labelled import Labelled, Source
+from stages.images.sources.pixels import pieces
+from stages.images.sources.split import FOR
+from stages.store.maps import release
+
+WORDS = {**{name: f"for {what}" for name, what in FOR.items()}, "unlabelled": "without labels"}
+"""Which images, in words."""
+MOST_SIZES = 20
+"""Sizes of pictures that are listed, the commonest first."""
+
+
+def look(
+    parts: dict[str, Labelled],
+    classes: Sequence[str],
+    source: Source,
+    unlabelled: np.ndarray | None = None,
+) -> dict[str, Any]:
+    """What the parts hold, as JSON data; see docs/data.md.
+
+    Args:
+        parts: as they are written.
+        classes: names, in the order of the labels.
+        source: where they are from.
+        unlabelled: images without labels; None if there are none.
+    """
+    digests = {name: _digests(part.images) for name, part in parts.items()}
+    conflicts = _conflicts(digests, parts)
+    sizes = dict(list(source.sizes.items())[:MOST_SIZES])
+    if unlabelled is not None:
+        digests["unlabelled"] = _digests(unlabelled)
+
+    return {
+        "classes": list(classes),
+        "parts": {name: _counts(part, classes) for name, part in parts.items()},
+        "same_images": _same(digests),
+        "unlabelled": 0 if unlabelled is None else len(unlabelled),
+        "conflicts": conflicts,
+        "grey": {name: _grey(part.images) for name, part in parts.items()},
+        "sizes": sizes,
+        "other_sizes": len(source.sizes) - len(sizes),
+    }
+
+
+def notes_on(found: dict[str, Any]) -> list[str]:
+    """What of it is unusual, a line each."""
+    notes = []
+    for name, part in found["parts"].items():
+        lacking = part["missing"]
+        if lacking:
+            more = f" and {len(lacking) - 5} more" if lacking[5:] else ""
+            notes.append(f"none for {FOR[name]} of {', '.join(lacking[:5])}{more}")
+
+    for pair, count in found["same_images"].items():
+        if count:
+            first, second = pair.split(" and ")
+            where = f"{WORDS[second]} are also {WORDS[first]}"
+            if first == second:
+                where = f"{WORDS[first]} are there before in the same part"
+            notes.append(f"{count:,} images {where}, byte for byte")
+
+    if found["conflicts"]:
+        notes.append(f"{found['conflicts']:,} images are there with another label too")
+
+    if found["grey"]["train"] == 1:
+        notes.append(
+            "all training images are grey: jitter of hue and saturation makes them red, so set D_h and "
+            "D_s to 0 in augment.hsv and teachers.space"
+        )
+    return notes
+
+
+def _counts(part: Labelled, classes: Sequence[str]) -> dict[str, Any]:
+    """Images of each class of one part."""
+    counts = np.bincount(part.labels, minlength=len(classes))
+    largest = int(counts.argmax())
+    return {
+        "images": len(part),
+        "of_class": counts.tolist(),
+        "majority": classes[largest],
+        "majority_share": round(float(counts[largest] / max(1, len(part))), 6),
+        "missing": [classes[int(i)] for i in np.flatnonzero(counts == 0)],
+    }
+
+
+def _digests(images: np.ndarray) -> np.ndarray:
+    """A hash of 64 bits of each image or vector, uint64 (n,)."""
+    found = np.empty(len(images), np.uint64)
+    for piece in pieces(images):
+        for place, image in enumerate(images[piece], piece.start):
+            data = np.ascontiguousarray(image).data
+            found[place] = int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
+        release(images[piece])
+    return found
+
+
+def _same(digests: dict[str, np.ndarray]) -> dict[str, int]:
+    """Images of a part that are also in an earlier part, or before in their own."""
+    own = {f"{name} and {name}": len(each) - len(np.unique(each)) for name, each in digests.items()}
+    between = {
+        f"{first} and {second}": int(np.isin(digests[second], digests[first]).sum())
+        for first, second in combinations(digests, 2)
+    }
+    return {**own, **between}
+
+
+def _conflicts(digests: dict[str, np.ndarray], parts: dict[str, Labelled]) -> int:
+    """Images that are there with another label too, in any part."""
+    every = np.concatenate(list(digests.values()))
+    labels = np.concatenate([part.labels for part in parts.values()])
+    _, which = np.unique(every, return_inverse=True)
+
+    pairs = np.unique(np.stack([which, labels]), axis=1)
+    images, kinds = np.unique(pairs[0], return_counts=True)
+    return int(np.isin(which, images[kinds > 1]).sum())
+
+
+def _grey(images: np.ndarray) -> float | None:
+    """Share of the images whose red, green and blue are equal; None for vectors."""
+    if images.dtype != np.uint8 or images.ndim != 4:
+        return None
+
+    count = 0
+    for piece in pieces(images):
+        part = images[piece]
+        same = (part[..., 0] == part[..., 1]) & (part[..., 0] == part[..., 2])
+        count += int(same.all(axis=(1, 2)).sum())
+        release(part)
+
+    return round(count / max(1, len(images)), 6)

@@ -1,0 +1,132 @@
+"""Many pictures read at once, with progress; all bad ones are named together."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+
+import numpy as np
+
+from stages.images.pictures import PictureRule, ReadPicture, read_picture
+from stages.images.sources.files import NAMED
+from stages.images.sources.pixels import Pixels
+
+AT_ONCE = 128
+"""Files that are held in memory at a time."""
+HELD_BYTES = 64 << 20
+"""Of those files whose bytes are in memory before they are asked for."""
+TELL_SECONDS = 20
+"""Between two lines on progress."""
+
+
+def read_pictures(
+    count: int,
+    items: Iterable[tuple[str, Callable[[], bytes]]],
+    rule: PictureRule,
+    key: str = "prepare.path",
+) -> tuple[np.ndarray, Counter[str]]:
+    """`count` pictures by the rule, decoded by several threads, and the sizes that they had.
+
+    Args:
+        count: how many.
+        items: of each what an error calls it, and what gives the bytes of its file, which may raise
+            OSError or ValueError. AT_ONCE are held at a time, fewer where their attributes `nbytes`
+            say that they have more than HELD_BYTES.
+        rule: size and fit.
+        key: of the settings, that an error names.
+
+    Returns:
+        uint8 (count, size_px, size_px, 3), and "width x height" -> number of pictures.
+
+    Raises:
+        ValueError: some are not usable: their number, and the first NAMED of them.
+    """
+    pixels = Pixels(count, rule.size_px, key)
+    sizes: Counter[str] = Counter()
+    bad: list[str] = []
+    clock = _Clock(count)
+    waiting = iter(items)
+
+    def read(item: tuple[str, Callable[[], bytes]]) -> ReadPicture | str:
+        name, load = item
+        try:
+            return read_picture(load(), name, rule)
+        except OSError as error:
+            return f"{name}: {error.strerror or error}"
+        except ValueError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        start = 0
+        while taken := _some(waiting):
+            for place, picture in enumerate(pool.map(read, taken), start):
+                if isinstance(picture, str):
+                    bad.append(picture)
+                    continue
+
+                pixels.put(place, picture.pixels[None])
+                sizes[f"{picture.width} x {picture.height}"] += 1
+
+            start += len(taken)
+            clock.tell(start)
+
+    refuse(bad, count)
+    return pixels.whole(), sizes
+
+
+def refuse(bad: list[str], count: int) -> None:
+    """One error for all that is bad.
+
+    Args:
+        bad: a line each.
+        count: of how many.
+
+    Raises:
+        ValueError: there is something.
+    """
+    if len(bad) == 1:
+        raise ValueError(bad[0])
+    if bad:
+        more = f"; and {len(bad) - NAMED:,} more" if len(bad) > NAMED else ""
+        raise ValueError(
+            f"{len(bad):,} of {count:,} pictures are not usable: {'; '.join(bad[:NAMED])}{more}"
+        )
+
+
+def _some(
+    waiting: Iterator[tuple[str, Callable[[], bytes]]],
+) -> list[tuple[str, Callable[[], bytes]]]:
+    """The next items, as many as may be held."""
+    taken = []
+    held = 0
+    for name, load in islice(waiting, AT_ONCE):
+        taken.append((name, load))
+        held += getattr(load, "nbytes", 0)
+        if held > HELD_BYTES:
+            break
+    return taken
+
+
+class _Clock:
+    """Prints how far reading is, where it takes long."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.began = self.told = time.monotonic()
+
+    def tell(self, done: int) -> None:
+        """A line, if the last one was long ago."""
+        now = time.monotonic()
+        if now - self.told < TELL_SECONDS or done >= self.count:
+            return
+
+        self.told = now
+        left = (now - self.began) * (self.count - done) / done
+        print(
+            f"prepare: {done:,} of {self.count:,} pictures read, {left / 60:.0f} min left",
+            flush=True,
+        )

@@ -1,0 +1,257 @@
+"""Pictures with a list of their names and labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stages.images.pictures import PictureRule
+from stages.images.sources.folder import image_folder
+from stages.images.sources.labelled import Source
+from tests.helpers.image_files import encoded, one_line
+
+EIGHT = PictureRule(8)
+
+
+def put(root: Path, *names: str) -> None:
+    """A picture of one grey at each place, its place in `names`."""
+    for place, name in enumerate(names):
+        file = root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(encoded(np.full((8, 8, 3), place, np.uint8)))
+
+
+def labelled(source: Source) -> dict[int, str]:
+    """Grey of each training picture -> the name of its class."""
+    train = source.train
+    greys = train.images[:, 0, 0, 0].tolist()
+    return dict(zip(greys, (source.classes[i] for i in train.labels), strict=True))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("0.png", "1.png", "2.png"), ("0", "1", "2"), ("./pictures/0.png", "pictures/1.png", "2")],
+)
+@pytest.mark.parametrize("head", ["file_name,label", "id,breed", "Image,Class", "path,target"])
+def test_a_list_names_and_labels_pictures(
+    tmp_path: Path, names: tuple[str, ...], head: str
+) -> None:
+    put(tmp_path, "pictures/0.png", "pictures/1.png", "pictures/2.png", "pictures/3.png")
+    lines = [f"{name},{label}" for name, label in zip(names, ("cat", "dog", "cat"), strict=True)]
+    (tmp_path / "labels.csv").write_text("\n".join([head, *lines]))
+    source = image_folder(tmp_path, EIGHT)
+    assert labelled(source) == {0: "cat", 1: "dog", 2: "cat"} and source.test is None
+    assert source.notes == ("passed over 1 pictures that no list names",)
+
+
+def test_tabs_quotes_and_a_mark_of_the_encoding_are_read(tmp_path: Path) -> None:
+    put(tmp_path, "0.png", "1.png")
+    text = '\ufefffile_name\tlabel\n0.png\t"a, b"\n1.png\tNA\n'
+    (tmp_path / "labels.tsv").write_text(text, encoding="utf-8")
+    assert labelled(image_folder(tmp_path, EIGHT)) == {0: "a, b", 1: "NA"}
+
+
+def test_whole_numbers_are_ordered_by_value(tmp_path: Path) -> None:
+    put(tmp_path, "0.png", "1.png", "2.png")
+    (tmp_path / "labels.csv").write_text("file,label\n0.png,10\n1.png,9\n2.png,100\n")
+    assert image_folder(tmp_path, EIGHT).classes == ("9", "10", "100")
+
+
+def test_a_list_for_each_part_takes_the_files_of_its_folder(tmp_path: Path) -> None:
+    """The same names in both folders, and Kaggle's list of test pictures without labels."""
+    put(tmp_path, "train_images/0.png", "train_images/1.png", "val_images/0.png")
+    (tmp_path / "train.csv").write_text("image_id,label\n0,a\n1,b\n")
+    (tmp_path / "val.csv").write_text("image_id,label\n0,b\n")
+    (tmp_path / "test.csv").write_text("image_id\n0\n")
+    source = image_folder(tmp_path, EIGHT)
+    assert labelled(source) == {0: "a", 1: "b"} and source.validation is not None
+    assert source.validation.labels.tolist() == [1]
+    assert source.validation.images[0, 0, 0, 0] == 2
+    assert source.notes == ("passed over test.csv, which has no labels",)
+
+
+def test_a_column_may_say_the_part(tmp_path: Path) -> None:
+    put(tmp_path, "0.png", "1.png", "2.png", "3.png")
+    lines = "0.png,a,Train\n1.png,b,train\n2.png,a,valid\n3.png,b,TEST\n"
+    (tmp_path / "metadata.csv").write_text("file_name,label,split\n" + lines)
+    source = image_folder(tmp_path, EIGHT)
+    assert source.validation is not None and source.test is not None
+    assert labelled(source) == {0: "a", 1: "b"}
+    assert source.validation.labels.tolist() == [0] and source.test.labels.tolist() == [1]
+
+
+def test_columns_and_groups_are_named_by_settings(tmp_path: Path) -> None:
+    put(tmp_path, "a/0.png", "a/1.png", "b/2.png")
+    text = "scan,label,grade,patient\n0,x,2,p1\n1,x,3,p1\n2,x,2,p2\n"
+    (tmp_path / "list.csv").write_text(text)
+    source = image_folder(tmp_path, EIGHT, "patient", "scan", "grade")
+    assert labelled(source) == {0: "2", 1: "3", 2: "2"} and source.train.groups is not None
+    of_grey = dict(zip(source.train.images[:, 0, 0, 0].tolist(), source.train.groups, strict=True))
+    assert of_grey == {0: "p1", 1: "p1", 2: "p2"}
+    for key, given in (
+        ("image_column", (None, "foto", "grade")),
+        ("label_column", (None, "scan", "kind")),
+        ("group", ("house", "scan", "grade")),
+    ):
+        with pytest.raises(ValueError, match=f"columns scan, label, .*prepare.{key}"):
+            image_folder(tmp_path, EIGHT, *given)
+
+
+def test_parts_go_before_a_list_unless_a_column_is_named(tmp_path: Path) -> None:
+    put(tmp_path, "train/a/0.png", "train/b/1.png")
+    (tmp_path / "list.csv").write_text("file,label\n0,x\n1,y\n")
+    assert image_folder(tmp_path, EIGHT).classes == ("a", "b")
+    assert image_folder(tmp_path, EIGHT, None, None, "label").classes == ("x", "y")
+
+
+def test_a_table_of_something_else_is_no_list(tmp_path: Path) -> None:
+    put(tmp_path, "a/0.png", "b/1.png")
+    (tmp_path / "camera.csv").write_text("lens,label\n50 mm,x\n")
+    assert image_folder(tmp_path, EIGHT).classes == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("file,label\n0.png,a\n9.png,b\n8.png,b\n", ("2 of 3 lines", "line 3: '9.png'", "line 4")),
+        ("file,label\n0.png,a\nsame.png,b\n", ("line 3: 'same.png' may be any of 2 files",)),
+        ("file,label\n0.png,a\n0,b\n", ("0.png", "more than once")),
+        ("file,label\n0.png,a\n1.png,\n", ("line 3: '1.png' has no label",)),
+        ("file,label\n../../etc/passwd,a\n", ("'../../etc/passwd' is no file there",)),
+        ("one,two\n0.png,a\n", ("columns one, two", "file_name", "prepare.image_column")),
+        ("", ("not a table",)),
+    ],
+)
+def test_lists_that_cannot_be_used_are_refused(
+    tmp_path: Path, text: str, words: tuple[str, ...]
+) -> None:
+    put(tmp_path, "0.png", "1.png", "a/same.png", "b/same.png")
+    (tmp_path / "list.csv").write_text(text)
+    with pytest.raises(ValueError) as error:
+        image_folder(tmp_path, EIGHT, None, None, "label")
+    one_line(error, *words)
+
+
+def test_labels_of_other_parts_are_among_those_of_training(tmp_path: Path) -> None:
+    put(tmp_path, "0.png", "1.png", "2.png")
+    (tmp_path / "train.csv").write_text("file,label\n0,a\n1,b\n")
+    (tmp_path / "test.csv").write_text("file,label\n2,wolf\n")
+    with pytest.raises(ValueError, match="labels that no training picture has: wolf"):
+        image_folder(tmp_path, EIGHT)
+    (tmp_path / "train.csv").unlink()
+    with pytest.raises(ValueError, match="no line for training"):
+        image_folder(tmp_path, EIGHT)
+
+
+def test_pictures_of_lists_are_mixed(tmp_path: Path) -> None:
+    """A list sorted by class gives no part of one class."""
+    put(tmp_path, *(f"{i}.png" for i in range(40)))
+    lines = "".join(f"{i}.png,{'a' if i < 20 else 'b'}\n" for i in range(40))
+    (tmp_path / "list.csv").write_text("file,label\n" + lines)
+    labels = image_folder(tmp_path, EIGHT).train.labels
+    assert 0 < labels[:10].sum() < 10
+
+
+def test_a_column_of_parts_has_no_other_values(tmp_path: Path) -> None:
+    """One odd value must not make all lines training lines."""
+    put(tmp_path, "0.png", "1.png", "2.png", "3.png")
+    lines = "0.png,a,train\n1.png,b,\n2.png,a,test\n3.png,b,holdout\n"
+    (tmp_path / "list.csv").write_text("file,label,split\n" + lines)
+    with pytest.raises(ValueError) as error:
+        image_folder(tmp_path, EIGHT)
+    one_line(error, "2 of 4 lines", "line 3: split is ''", "line 5: split is 'holdout'", "train")
+
+    (tmp_path / "list.csv").write_text("file,label,set\n0.png,a,x\n1.png,b,y\n")
+    assert image_folder(tmp_path, EIGHT).test is None
+
+
+def test_a_test_list_may_have_capitals_in_its_columns(tmp_path: Path) -> None:
+    put(tmp_path, "0.png", "1.png", "2.png")
+    (tmp_path / "train.csv").write_text("Image,Label\n0.png,a\n1.png,b\n")
+    (tmp_path / "test.csv").write_text("Image,Label\n2.png,b\n")
+    test = image_folder(tmp_path, EIGHT).test
+    assert test is not None and test.labels.tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("names", "missing"),
+    [
+        (("cats/1.png", "dogs/2.png"), ("line 2: 'cats/1.png' is no file there",)),
+        (("../cats/1.png", "2.png"), ("line 2: '../cats/1.png' is no file",)),
+        (("dogs/2.png", "/other/dogs/1.png"), ("line 3: '/other/dogs/1.png' is no file",)),
+        (("dogs/dogs/1.png", "dogs/dogs/2.png"), ("2 of 2 lines",)),
+        (("/home/me/dogs/1.png", "/home/me/dogs/2.png"), ()),
+        (("C:\\data\\pets\\dogs\\1.png", "C:\\data\\pets\\dogs\\2.png"), ()),
+        (("./dogs/1.png", ".//dogs/2.png"), ()),
+        (("pets/dogs/1", "pets/dogs/2"), ()),
+    ],
+)
+def test_named_folders_are_those_of_the_file(
+    tmp_path: Path, names: tuple[str, str], missing: tuple[str, ...]
+) -> None:
+    """A cat is no dog of the same name; folders of another machine may be left out."""
+    put(tmp_path, "deep/dogs/1.png", "deep/dogs/2.png")
+    (tmp_path / "list.csv").write_text(f"path,label\n{names[0]},x\n{names[1]},y\n")
+    if not missing:
+        assert labelled(image_folder(tmp_path, EIGHT)) == {0: "x", 1: "y"}
+        return
+
+    with pytest.raises(ValueError) as error:
+        image_folder(tmp_path, EIGHT)
+    one_line(error, *missing)
+
+
+def test_lines_without_a_group_are_refused(tmp_path: Path) -> None:
+    put(tmp_path, "0.png", "1.png", "2.png")
+    (tmp_path / "list.csv").write_text("file,label,who\n0.png,a,\n1.png,b,p\n2.png,b, \n")
+    with pytest.raises(ValueError) as error:
+        image_folder(tmp_path, EIGHT, group="who")
+    one_line(error, "2 of 3 lines", "line 2: '0.png' has no who", "line 4", "prepare.group")
+
+
+def test_commas_at_the_end_shift_nothing(tmp_path: Path) -> None:
+    put(tmp_path, "0.png", "1.png")
+    (tmp_path / "list.csv").write_text("file,label\n0.png,a,\n\n1.png,b,,\n")
+    assert labelled(image_folder(tmp_path, EIGHT)) == {0: "a", 1: "b"}
+
+    (tmp_path / "list.csv").write_text("file,label\n0.png,a\n\nx, 1.png,b\n")
+    with pytest.raises(ValueError, match="line 4 has 3 columns, the first line has 2"):
+        image_folder(tmp_path, EIGHT)
+    (tmp_path / "list.csv").write_text("file,label,file \n0.png,a,1.png\n")
+    with pytest.raises(ValueError, match="more than one column is called file"):
+        image_folder(tmp_path, EIGHT)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "why"),
+    [
+        ("notes.csv", b"", "is not a table"),
+        ("notes.csv", "a;b\nä;ö".encode("latin-1"), "is not a table"),
+        ("boxes.csv", b"x,y\n1,2\n", "has no column of file names"),
+        ("classes.csv", b"id,class\n0,cat\n1,dog\n", "names no picture"),
+        ("classes.csv", b"id,class\n7,cat\n8,dog\n", "names no picture"),
+    ],
+)
+def test_tables_beside_class_folders_are_passed_over(
+    tmp_path: Path, name: str, text: bytes, why: str
+) -> None:
+    put(tmp_path, "cat/0.png", "dog/2.png")
+    (tmp_path / name).write_bytes(text)
+    source = image_folder(tmp_path, EIGHT)
+    assert source.classes == ("cat", "dog")
+    assert source.notes[0].startswith(f"passed over {name}, which {why}")
+
+
+@pytest.mark.parametrize("with_test_list", [True, False])
+def test_a_sample_of_answers_is_no_training_list(tmp_path: Path, with_test_list: bool) -> None:
+    """Kaggle's sample_submission.csv gives all test pictures one label."""
+    put(tmp_path, "train/0.png", "train/1.png", "test/8.png", "test/9.png")
+    (tmp_path / "train.csv").write_text("id,label\n0,a\n1,b\n")
+    (tmp_path / "sample_submission.csv").write_text("id,label\n8,a\n9,a\n")
+    if with_test_list:
+        (tmp_path / "test.csv").write_text("id\n8\n9\n")
+    source = image_folder(tmp_path, EIGHT)
+    assert labelled(source) == {0: "a", 1: "b"} and source.test is None
+    assert any("passed over sample_submission.csv" in note for note in source.notes)
