@@ -3,9 +3,9 @@
 Reads the outputs in data/ensemble and of the cells that params.yaml lists, whose hashes are in
 their trial tables: DVC runs this stage again when a table changes. Writes metrics/claims.* and
 verdicts.json (the paper's eight claims, Urban et al. 2017, sections 3 and 4), fidelity.* (how near
-each net is to the ensemble, and calibration), confusion.csv, calibration.csv and ablations.*
-(variants beside their bases). Accuracies are those of the retrained nets of a cell where there are
-some, else of its best trial.
+each net is to the ensemble, and calibration), confusion.csv, calibration.csv, ablations.* (variants
+beside their bases) and extra.* (further test sets, from data/extra). Accuracies of the claims and
+ablations are those of the retrained nets of a cell where there are some, else of its best trial.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stages.report import ablations, claims, fidelity, outputs, verdicts
+from stages.report import ablations, claims, extra, fidelity, outputs, verdicts
 from stages.report.cells import CellResult, read_cells
 from stages.report.paper import convolutions
 from stages.report.statistics import joint_bootstrap
@@ -27,6 +27,7 @@ from stages.runtime import entry
 from stages.settings import common, results
 from stages.settings.budgets import parse_budget
 from stages.settings.groups import CellName
+from stages.settings.prepare import prepare
 from stages.settings.read import read_params
 from stages.settings.students import ablation
 from stages.store.atomic import write_json, write_text
@@ -36,6 +37,7 @@ from stages.store.prepared import read_test
 METRICS = Path("metrics")
 DATA = Path("data")
 PREPARED = Path("data/prepared")
+EXTRA = Path("data/extra")
 
 
 @dataclass(frozen=True)
@@ -200,6 +202,25 @@ def drawn_outputs(nets: list[ReportedNet], members: dict[int, np.ndarray]) -> di
     return shown
 
 
+def extra_accuracies(
+    params: dict[str, Any],
+    nets: list[ReportedNet],
+    members: dict[int, np.ndarray],
+    labels: np.ndarray,
+    level: float,
+) -> pd.DataFrame:
+    """Accuracies on further test sets beside those on the own one; no lines where there are none."""
+    if not prepare(params).extra_tests:
+        return extra.table([], [], level)
+
+    outputs_of = {"ensemble": mean_logits(members), "teacher": members[0]}
+    outputs_of |= {net.name.words: net.logits for net in nets}
+
+    sets = extra.scored_sets(EXTRA, outputs_of, labels)
+    drawn = extra.drawn_nets({net.name: net.cell for net in nets})
+    return extra.table(sets, drawn, level)
+
+
 def claims_caption(
     nets: list[ReportedNet], settings: results.Assess, images: int, where: str
 ) -> str:
@@ -245,7 +266,7 @@ def main() -> None:
     """Run the stage."""
     params = read_params()
     settings = results.assess(params)
-    where = f"{results.tabulate(params).data}, {results.scale(params)} scale"
+    where = f"{results.data_name(params)}, {results.scale(params)} scale"
 
     # Outputs of all nets on the test images.
     _, labels, header = read_test(PREPARED)
@@ -266,6 +287,9 @@ def main() -> None:
     confusions = outputs.confusions(drawn, labels, header["classes"])
     calibrations = outputs.calibrations(drawn, labels)
 
+    # Further test sets.
+    further = extra_accuracies(params, nets, members, labels, settings.level)
+
     write_all(
         {
             "claims.json": {"level": settings.level, "images": len(labels), "claims": answers},
@@ -279,6 +303,8 @@ def main() -> None:
             "fidelity.md": outputs.to_markdown(nearness, fidelity_caption(len(labels), where)),
             "confusion.csv": confusions.to_csv(index=False),
             "calibration.csv": calibrations.round(6).to_csv(index=False),
+            "extra.csv": further.to_csv(index=False),
+            "extra.md": extra.to_markdown(further, where, settings.level),
         },
     )
 

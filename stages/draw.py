@@ -1,4 +1,4 @@
-"""draw: metrics -> plots/ (Figure 1, claims, ablations, fidelity, calibration, searches, samples).
+"""draw: metrics -> plots/ (Figure 1, claims, ablations, fidelity, further test sets, samples, ...).
 
 Reads what tabulate and assess wrote, the trial tables of the cells that params.yaml lists, and
 data/samples. Figure 1 has the form of the paper's: the mean of the five best trials of a cell,
@@ -18,9 +18,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from stages.report.cells import CellResult, families, read_cells, read_ensemble, read_sweep
+from stages.report.extra import COLUMNS, read_extra_table
 from stages.report.figures import outputs
 from stages.report.figures.ablations import ablations
 from stages.report.figures.claims import claims
+from stages.report.figures.extra import extra
 from stages.report.figures.figure1 import figure1
 from stages.report.figures.samples import augmentation
 from stages.report.figures.searches import sweeps
@@ -29,6 +31,7 @@ from stages.report.tables import teacher_depth
 from stages.runtime import entry
 from stages.settings import results
 from stages.settings.groups import CellName
+from stages.settings.prepare import OWN, prepare
 from stages.settings.read import read_params
 from stages.settings.transfer import augment, ensemble
 from stages.store.tensors import read_tensors
@@ -85,6 +88,13 @@ def varied(params: dict[str, Any], families: Mapping[str, str], where: str) -> F
     return ablations(frame, wholes, families, where)
 
 
+def further(params: dict[str, Any], where: str) -> Figure:
+    """The figure of further test sets."""
+    listed = prepare(params).extra_tests
+    frame = read_extra_table(METRICS) if listed else pd.DataFrame(columns=COLUMNS)
+    return extra(frame, OWN, where)
+
+
 def write_all(figures: Mapping[str, Figure]) -> None:
     """Every figure by the name of its file."""
     for name, figure in figures.items():
@@ -96,7 +106,7 @@ def main() -> None:
     """Run the stage."""
     params = read_params()
     count = results.draw(params).figure_rows
-    where = f"{results.tabulate(params).data}, {results.scale(params)} scale"
+    where = f"{results.data_name(params)}, {results.scale(params)} scale"
 
     cells = read_cells(METRICS, params)
     of_rows = families(cell for name, cell in cells.items() if name.group in ("mimic", "hard"))
@@ -113,6 +123,7 @@ def main() -> None:
             samples["originals"][:count], samples["views"][:count], where
         ),
         "ablations.png": varied(params, of_rows, where),
+        "extra.png": further(params, where),
     }
 
     figures |= {f"{name}.png": figure for name, figure in assessed(of_rows, where).items()}

@@ -16,7 +16,9 @@ from matplotlib.text import Text
 
 from stages.report.figures import outputs
 from stages.report.figures.claims import claims
+from stages.report.figures.extra import extra
 from stages.report.figures.theme import save
+from tests.helpers import extra_sets
 from tests.helpers.figure_data import (
     NETS,
     PAPER,
@@ -48,6 +50,12 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     ),
     "calibration": lambda: outputs.calibration(*curves(["ensemble", "conv4", "mlp1"]), WHERE),
     "fidelity": lambda: outputs.fidelity(cells(["60k", "180k"]), NETS, WHERE),
+    "further test sets": lambda: extra(
+        extra_sets.accuracies(["cifar10-c", "other-c"], ["cifar10.1-v4", "cifar10.1-v6"]),
+        "test",
+        WHERE,
+    ),
+    "one further test set": lambda: extra(extra_sets.accuracies([], ["mine"]), "test", WHERE),
     "fidelity of the paper's budgets": lambda: outputs.fidelity(cells(PAPER), NETS, WHERE),
 }
 
