@@ -50,7 +50,7 @@ from stages.runtime.environment import source
 from stages.settings.groups import CellName
 from stages.settings.inputs import Inputs
 from stages.settings.read import read_params
-from stages.settings.results import tabulate
+from stages.settings.results import data_name
 from stages.store.atomic import write_bytes, write_text
 from stages.store.manifest import file_hash
 from stages.store.prepared import PreparedManifest, read_test
@@ -296,7 +296,7 @@ def main() -> None:
     exported = absorb(trained) if slim else trained
     described = {
         "name": net.name,
-        "data": tabulate(params).data,
+        "data": data_name(params),
         **takes_and_gives(),
         **about,
         "absorbed": slim,

@@ -16,7 +16,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from commands.sizing.cost import cells, devices, in_words, lines
-from commands.sizing.jobs import classes_of, jobs, parts
+from commands.sizing.jobs import classes_of, counts_of, jobs, parts
 from commands.sizing.scales import compose, names
 from stages.images.sources.labelled import FEWEST_CLASSES, MOST_CLASSES
 from stages.runtime import entry
@@ -73,7 +73,12 @@ def main() -> None:
     rated = devices()
     every = [*cells(listed), ""] if arguments.cells else []
     print("\n".join(every + lines(listed, stored, precision, rated)))
-    print(f"classes: {classes:,}, {origin}\n")
+    print(f"classes: {classes:,}, {origin}")
+    counts = counts_of(params)
+    if counts.origin:
+        listed_counts = f"{counts.train:,} for training, {counts.validation:,} for validation"
+        print(f"images: {listed_counts}, {counts.unlabelled:,} without labels, {counts.origin}")
+    print()
     print("\n".join(in_words(listed, precision, rated)))
 
 

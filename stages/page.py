@@ -13,14 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from stages.report.cells import CellResult, read_cells, read_ensemble, read_sweep
+from stages.report.extra import COLUMNS as EXTRA
+from stages.report.extra import read_extra_table
 from stages.report.page.data import TEACHERS, PageData, PageExamples, PageSettings
+from stages.report.page.dataset import first_of_classes
 from stages.report.page.html import render
 from stages.report.page.read import (
     COLUMNS,
     read_claims,
     read_environment,
+    read_look,
     read_markdown,
     read_table,
 )
@@ -37,7 +42,7 @@ from stages.settings.teachers import teachers
 from stages.settings.transfer import augment, ensemble
 from stages.store.atomic import write_text
 from stages.store.predictions import fingerprint, mean_logits, read_test_logits
-from stages.store.prepared import read_test
+from stages.store.prepared import PreparedManifest, read_test, read_train
 from stages.store.tensors import read_tensors
 
 METRICS = Path("metrics")
@@ -138,18 +143,19 @@ def read_examples(top: CellResult) -> PageExamples:
         student=student,
         originals=originals,
         views=views,
+        of_classes=first_of_classes(*read_train(DATA / "prepared")[:2], len(classes)),
     )
 
 
 def read_settings(params: dict[str, Any]) -> PageSettings:
     """What the page shows of params.yaml."""
     return PageSettings(
-        data=results.tabulate(params).data,
+        data=results.data_name(params),
         scale=results.scale(params),
         comparable=results.tabulate(params).comparable,
         members=ensemble(params).members,
         epochs=augment(params).epochs,
-        training=prepare(params).train,
+        training=PreparedManifest.read(DATA / "prepared").images["train"],
         samples=results.draw(params).figure_rows,
         sections={name: params[name] for name in SECTIONS if name != UNTRACKED},
     )
@@ -159,6 +165,7 @@ def read(params: dict[str, Any]) -> PageData:
     """Everything that the page shows."""
     searched = read_cells(METRICS, params)
     top = best([cell for name, cell in searched.items() if name.group == "mimic"])
+    further = prepare(params).extra_tests
     return PageData(
         settings=read_settings(params),
         teachers=read_teachers(),
@@ -168,7 +175,9 @@ def read(params: dict[str, Any]) -> PageData:
         tables={name: read_table(METRICS, name) for name in COLUMNS},
         claims=read_claims(METRICS),
         environment=read_environment(METRICS),
+        look=read_look(METRICS),
         examples=read_examples(top),
+        extra=read_extra_table(METRICS) if further else pd.DataFrame(columns=EXTRA),
     )
 
 

@@ -93,7 +93,7 @@ def main() -> None:
     params = read_params()
     settings = results.tabulate(params)
     members = ensemble(params).members
-    where = f"{settings.data}, {results.scale(params)} scale"
+    where = f"{results.data_name(params)}, {results.scale(params)} scale"
 
     # What was found.
     groups: dict[str, list[CellResult]] = {

@@ -79,6 +79,7 @@ def make_undisturbed(folder: Path) -> None:
             "ensemble",
             "augment",
             "label",
+            "extra",
             "tabulate",
             "assess",
             "draw",

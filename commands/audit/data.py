@@ -17,7 +17,7 @@ from stages.store.shards import images_hash, read_images, read_logits, shard_pat
 from stages.store.tensors import read_header, read_tensors
 from stages.store.transfer_manifest import TransferManifest
 
-FOLDERS = ("prepared", "teachers", "ensemble", "augmented", "logits")
+FOLDERS = ("prepared", "unlabelled", "teachers", "ensemble", "augmented", "logits", "extra")
 """Folders of data/ that have a manifest."""
 
 

@@ -14,11 +14,13 @@ DATA = Path("data")
 WORK = Path("work")
 STAGES = {
     "prepared": "prepare",
+    "unlabelled": "prepare",
     "teachers": "teachers",
     "ensemble": "ensemble",
     "augmented": "augment",
     "samples": "augment",
     "logits": "label",
+    "extra": "extra",
 }
 """Folder of data/ -> the stage that makes it; all other folders hold cells."""
 

@@ -26,6 +26,7 @@ LOCK = Path("dvc.lock")
 READ = (LOCK, Path("dvc.yaml"), Path("params.yaml"))
 """What tells whether the stages and outputs of dvc.lock have to be read again."""
 REPORTS = {
+    "extra": Path("data/extra"),
     "tabulate": METRICS / "tables.json",
     "assess": METRICS / "claims.json",
     "draw": Path("plots/figure1.svg"),

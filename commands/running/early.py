@@ -26,6 +26,7 @@ from stages.settings.groups import CellName
 from stages.settings.read import read_params
 from stages.settings.students import cells
 from stages.store.locks import available
+from stages.store.prepared import data_folders
 from stages.trials.cell import AUGMENTED, PREPARED, Cell, set_up
 from stages.trials.teacher import TeacherJob
 
@@ -108,7 +109,11 @@ def next_cells(current: Cell | TeacherJob) -> Iterator[CellName]:
     else:
         # The transfer set's images do not depend on the teachers, and may have been made.
         augmented = record_of("augment")
-        final = {PREPARED, AUGMENTED} if augmented is not None and augmented.done else set()
+        final = (
+            {*data_folders(PREPARED), AUGMENTED}
+            if augmented is not None and augmented.done
+            else set()
+        )
 
     for name in names:
         if name.group == "student_2014":  # its teacher is another cell

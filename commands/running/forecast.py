@@ -33,7 +33,7 @@ GPU = Path("/proc/driver/nvidia")
 
 STAGE_S = {
     **{"prepare": 3.5, "teachers": 4.5, "ensemble": 3.5, "augment": 3.5, "label": 3.5},
-    **{"tabulate": 3.0, "assess": 4.5, "draw": 7.5, "page": 4.5},
+    **{"extra": 0.6, "tabulate": 3.0, "assess": 4.5, "draw": 7.5, "page": 4.5},
 }
 """Of these stages, as the small scales have them, all that grows with no net: DVC's bookkeeping,
 starts of processes, data, tests, reports, pictures.

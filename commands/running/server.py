@@ -48,7 +48,7 @@ PRELOAD = (
 )
 """What is imported before anything is forked: all of the stages that train or use nets."""
 
-LATER = ("stages.tabulate", "stages.assess", "stages.draw", "stages.page")
+LATER = ("stages.extra", "stages.tabulate", "stages.assess", "stages.draw", "stages.page")
 """What is imported when nothing has been asked for a while: what comes at the end of a run."""
 QUIET_SECONDS = 0.5
 

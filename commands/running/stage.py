@@ -13,7 +13,7 @@ from typing import Any
 SEARCHES = ("teachers", "students")
 """Stages that can begin with the trials of an earlier run."""
 
-READERS = ("tabulate", "assess", "draw", "page")
+READERS = ("extra", "tabulate", "assess", "draw", "page")
 """Stages that read the tables of all cells."""
 
 

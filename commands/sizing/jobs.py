@@ -15,15 +15,18 @@ from stages.nets.layers import teacher_macs, teacher_params, teacher_widths
 from stages.runtime.engines import slots_of
 from stages.settings import common, prepare, transfer
 from stages.settings.budgets import parse_budget
-from stages.settings.groups import GROUPS
-from stages.settings.inputs import Inputs
-from stages.settings.students import cells, matrix, row
+from stages.settings.groups import GROUPS, CellName
+from stages.settings.students import cells, matrix, row, variant
 from stages.settings.teachers import names_of, teachers
-from stages.store.manifest import read_manifest
+from stages.store.prepared import PreparedManifest, unlabelled_count
 
 PREPARED = Path("data/prepared")
 ASSUMED = 10
 """Classes of files that nobody has opened yet."""
+PAPER_TRAIN, PAPER_VALIDATION = 40_000, 10_000
+"""Images, where nobody has counted them yet."""
+UNLABELLED = {"stl10": 100_000}
+"""Images without labels that a source has itself."""
 OF_ONE_VIEW = 32**2
 """Pixels of the images for which benchmarks.rates measures views."""
 
@@ -66,16 +69,68 @@ LINES = (
 """Everything that takes long, in the order in which it runs; a further stage is one more entry."""
 
 
+@dataclass(frozen=True)
+class Counts:
+    """Images that nets see.
+
+    Attributes:
+        train, validation, unlabelled: of these parts.
+        origin: where the numbers are from, in words; "" where params.yaml has them.
+    """
+
+    train: int
+    validation: int
+    unlabelled: int
+    origin: str = ""
+
+    def of_cell(self, params: dict[str, Any], name: CellName) -> int:
+        """Images of an epoch of a cell: nets on true labels do not see those without."""
+        seen = not GROUPS[name.group].hard and variant(params, name.group, name.row).unlabelled
+        return self.train + (self.unlabelled if seen else 0)
+
+
+def counts_of(params: dict[str, Any]) -> Counts:
+    """Numbers of images: of params.yaml, of data/prepared if made from it, or the paper's."""
+    data = prepare.prepare(params)
+    train, validation = data.train, data.validation
+    more = UNLABELLED.get(data.source, 0) if isinstance(data.unlabelled, str) else data.unlabelled
+    if train is not None and validation is not None and (more or data.unlabelled is None):
+        return Counts(train, validation, more or 0)
+
+    manifest = made_from(data)
+    if manifest is not None:
+        images = manifest.images
+        more = unlabelled_count(PREPARED)
+        return Counts(images["train"], images["validation"], more, f"those of {PREPARED}")
+
+    return Counts(
+        train or PAPER_TRAIN,
+        validation or PAPER_VALIDATION,
+        more or 0,
+        f"assumed where params.yaml has null or a folder, since {PREPARED} is not made from this "
+        f"{data.source}",
+    )
+
+
+def made_from(data: prepare.Prepare) -> PreparedManifest | None:
+    """The manifest of data/prepared, if that is made from this source."""
+    if not (PREPARED / "manifest.json").is_file():
+        return None
+
+    manifest = PreparedManifest.read(PREPARED)
+    same = manifest.source == data.source and manifest.inputs == data.inputs
+    return manifest if same else None
+
+
 def classes_of(params: dict[str, Any]) -> tuple[int, str]:
     """Number of classes, and its origin: the source, data/prepared if made from it, or assumed."""
     data = prepare.prepare(params)
     if data.source in CLASSES:
         return CLASSES[data.source], f"those of {data.source}"
 
-    if (PREPARED / "manifest.json").is_file():
-        manifest = read_manifest(PREPARED)
-        if manifest["source"] == data.source and Inputs.from_json(manifest) == data.inputs:
-            return len(manifest["classes"]), f"those of {PREPARED}"
+    manifest = made_from(data)
+    if manifest is not None:
+        return len(manifest.classes), f"those of {PREPARED}"
 
     return ASSUMED, (
         f"assumed, since {PREPARED} is not made from this {data.source}: "
@@ -91,8 +146,9 @@ def jobs(params: dict[str, Any], classes: int | None = None) -> tuple[list[Work]
     """
     classes = classes or classes_of(params)[0]
     data = prepare.prepare(params)
+    counts = counts_of(params)
     augmented = transfer.augment(params)
-    labelled = augmented.epochs * data.train
+    labelled = augmented.epochs * (counts.train + counts.unlabelled)
 
     # The teacher of middle widths.
     section = teachers(params, data.inputs)
@@ -106,10 +162,10 @@ def jobs(params: dict[str, Any], classes: int | None = None) -> tuple[list[Work]
     # The sweep of the teachers, and the labels by those of the ensemble.
     epochs = section.training.max_epochs or UNBOUNDED_EPOCHS
     trials = section.sweep.trials
-    validated = epochs * data.validation
+    validated = epochs * counts.validation
     members = transfer.ensemble(params).members
     works = [
-        Work("teachers", macs, size, epochs * data.train, trials, validated=validated),
+        Work("teachers", macs, size, epochs * counts.train, trials, validated=validated),
         Work("label", macs, size, labelled, members, "label"),
     ]
 
@@ -124,6 +180,7 @@ def kept_bytes(data: prepare.Prepare, section: transfer.Augment) -> int:
 
 def cell_jobs(params: dict[str, Any], data: prepare.Prepare, classes: int) -> Iterator[Work]:
     """One job for each cell."""
+    counts = counts_of(params)
     for name in cells(params):
         # Its row.
         section = matrix(params, name.group)
@@ -148,10 +205,10 @@ def cell_jobs(params: dict[str, Any], data: prepare.Prepare, classes: int) -> It
             f"{name.stage} {name.row} {name.budget}",
             forward_macs(net),
             net.params,
-            epochs * data.train,
+            epochs * counts.of_cell(params, name),
             section.sweep.trials + section.final_seeds,
             "train conv" if FAMILIES[family].layout else "train mlp",
-            epochs * data.validation,
+            epochs * counts.validation,
             name,
         )
 
@@ -167,7 +224,8 @@ def parts(params: dict[str, Any], works: list[Work], classes: int | None = None)
     data = prepare.prepare(params)
     section = transfer.augment(params)
     execution = common.execution(params)
-    stored = section.epochs * data.train
+    counts = counts_of(params)
+    stored = section.epochs * (counts.train + counts.unlabelled)
     pixels = (data.inputs.size_px or 0) ** 2
 
     # Bytes of one image in the transfer set.

@@ -76,6 +76,9 @@ def described(entry: Mapping[str, Any]) -> str:
     if entry.get("fresh"):
         words.append("fresh augmentation in every epoch")
 
+    if entry.get("unlabelled") is False:
+        words.append("labelled images alone")
+
     net = entry.get("net")
     if net is not None:
         words.append("no linear bottleneck" if net.endswith("-plain") else f"net {net}")

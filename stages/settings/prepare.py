@@ -10,7 +10,28 @@ from stages.settings.common import Count
 from stages.settings.inputs import Inputs
 from stages.settings.read import parse, strict
 
+Name = Annotated[str, Field(min_length=1, max_length=1000)]
 Axis = Annotated[int, Field(ge=1, le=10**6)]
+SetName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=60)]
+"""Name of a further test set, which goes into the names of files."""
+OWN = "test"
+"""Name of the data set's own test images among the sets."""
+
+ALWAYS_32_PX = (
+    "cluttered-digits",
+    "cifar10",
+    "cifar100",
+    "cifar100-coarse",
+    "svhn",
+    "svhn-extra",
+)
+"""Sources whose images have one size."""
+READ_BY = {
+    "image_column": ("parquet", "image-folder"),
+    "label_column": ("parquet", "image-folder"),
+    "group": ("parquet", "image-folder", "npz", "webdataset"),
+}
+"""Key -> the sources that read it."""
 
 
 @strict
@@ -27,15 +48,33 @@ class Prepare:
     """
 
     source: Literal[
-        "cluttered-digits", "cifar10", "cifar100", "svhn", "parquet", "image-folder", "npz"
+        "cluttered-digits",
+        "cifar10",
+        "cifar100",
+        "cifar100-coarse",
+        "svhn",
+        "svhn-extra",
+        "stl10",
+        "parquet",
+        "image-folder",
+        "npz",
+        "idx",
+        "webdataset",
+        "speech",
     ]
     path: str
     split: Literal["order", "content"]
-    train: Count
-    validation: Count
-    test: Count
+    train: Count | None
+    validation: Count | None
+    test: Count | None
     size_px: Annotated[int, Field(ge=8, le=1024)] | None
     shape: Annotated[tuple[Axis, ...], Field(min_length=1, max_length=3)] | None
+    fit: Literal["exact", "crop", "pad", "stretch"] = "exact"
+    image_column: Name | None = None
+    label_column: Name | None = None
+    group: Name | None = None
+    unlabelled: Name | Count | None = None
+    extra_tests: dict[SetName, Name] | None = None
 
     @model_validator(mode="after")
     def _fits_its_source(self) -> Prepare:
@@ -45,8 +84,14 @@ class Prepare:
                 "validation images are made from different handwritten digits"
             )
 
-        of_vectors = self.source == "npz"
+        of_vectors = self.source == "speech" or (self.source == "npz" and self.shape is not None)
         kind = "vectors" if of_vectors else "images"
+        if self.source == "npz" and self.shape is None and self.size_px is None:
+            raise ValueError(
+                "size_px and shape are null: npz has images, which need size_px, or vectors, which need "
+                "shape"
+            )
+
         needed = "shape" if of_vectors else "size_px"
         other = "size_px" if of_vectors else "shape"
 
@@ -56,13 +101,65 @@ class Prepare:
                 f"{self.source} has {kind}, which need {needed}; set {other} to null"
             )
 
-        if self.source not in ("image-folder", "npz") and self.size_px != 32:
+        if self.source in ALWAYS_32_PX and self.size_px != 32:
             raise ValueError(f"size_px is {self.size_px}: the images of {self.source} have 32 px")
+
+        self._check_keys()
+        return self
+
+    def _check_keys(self) -> None:
+        """Keys that this source does not read are null."""
+        if self.source == "cluttered-digits" and None in (self.train, self.validation, self.test):
+            raise ValueError(
+                "train, validation or test is null: cluttered-digits are made, say how many"
+            )
+
+        if self.unlabelled is not None and self.shape is not None:
+            raise ValueError(
+                f"unlabelled is {self.unlabelled!r}: allowed with images, and {self.source} has vectors; "
+                "set it to null"
+            )
+
+        for key, sources in READ_BY.items():
+            value = getattr(self, key)
+            further = key == "image_column" and (self.unlabelled or self.extra_tests)
+            further = further or (key == "label_column" and self.extra_tests)
+            if value is not None and self.source not in sources and not further:
+                raise ValueError(
+                    f"{key} is {value!r}: {self.source} has none, allowed with {', '.join(sources)}; "
+                    "set it to null"
+                )
+
+    @property
+    def made(self) -> tuple[int, int, int]:
+        """Images that cluttered-digits makes: for training, validation and testing.
+
+        Those whose labels are not used count among those for training.
+        """
+        train, validation, test = self.train, self.validation, self.test
+        assert train is not None and validation is not None and test is not None
+        more = self.unlabelled if isinstance(self.unlabelled, int) else 0
+        return train + more, validation, test
+
+    @model_validator(mode="after")
+    def _extra_tests_can_be_scored(self) -> Prepare:
+        named = list(self.extra_tests or {})
+        if named and self.shape is not None:
+            raise ValueError(
+                f"extra_tests names {named[0]}: sets of images can be scored, and the source "
+                f"{self.source} has vectors; set extra_tests to {{}}"
+            )
+
+        if OWN in named:
+            raise ValueError(
+                f"extra_tests has the name {OWN}, which the data set's own test images have: "
+                "give it another"
+            )
         return self
 
     @property
     def inputs(self) -> Inputs:
-        """What the nets will see; of a source parquet the files tell, and the manifest says."""
+        """What the nets will see."""
         return Inputs(self.size_px, self.shape)
 
 

@@ -104,6 +104,7 @@ class Variant:
         members: the targets are the mean of so many first members of the ensemble, in the order of
             their choice.
         fresh: every epoch is augmented and labelled while the net trains, and none comes twice.
+        unlabelled: whether the net sees the images of `prepare.unlabelled`.
     """
 
     weight_decay: Annotated[float, Field(ge=0)] | None = None
@@ -111,6 +112,7 @@ class Variant:
     epochs: Count | None = None
     members: Count | None = None
     fresh: bool = False
+    unlabelled: bool = True
 
 
 @strict_keywords

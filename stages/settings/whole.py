@@ -53,8 +53,9 @@ def _check_views(params: dict[str, Any]) -> None:
     """Crops fit into the images, and vectors have no views."""
     images = common.images(params)
     crop = images.crop_min_px
-    inputs = prepare.prepare(params).inputs
-    size = inputs.size_px
+    settings = prepare.prepare(params)
+    source = settings.source
+    size = settings.inputs.size_px
 
     if size is not None:
         if crop is None or crop > size:
@@ -74,7 +75,7 @@ def _check_views(params: dict[str, Any]) -> None:
     for name, on, off in changes:
         if on:
             raise ValueError(
-                f"params.yaml: {name} changes images, and prepare.source npz has vectors: "
+                f"params.yaml: {name} changes images, and prepare.source {source} has vectors: "
                 f"set it to {off}"
             )
 
@@ -116,10 +117,28 @@ def _check_ablations(params: dict[str, Any]) -> None:
                 "and not with fresh"
             )
 
+        _check_unlabelled(params, where, entry)
+
         if entry.members is not None and entry.members not in sizes:
             raise ValueError(
                 f"{where}.members is {entry.members}: label.members is {list(sizes)}, add it there"
             )
+
+
+def _check_unlabelled(params: dict[str, Any], where: str, entry: students.AblationRow) -> None:
+    """A variant leaves out only what is there, and true labels are not asked of images without."""
+    given = prepare.prepare(params).unlabelled
+    if given is None and not entry.unlabelled:
+        raise ValueError(
+            f"{where}.unlabelled is false: prepare.unlabelled is null, so that there is nothing to "
+            "leave out; take the row out of ablations.rows"
+        )
+
+    if given is not None and entry.unlabelled and entry.loss is not None:
+        raise ValueError(
+            f"{where}.loss needs true labels, which the pictures of prepare.unlabelled do not have: "
+            "add unlabelled: false"
+        )
 
 
 def _check_2014(params: dict[str, Any]) -> None:

@@ -29,7 +29,7 @@ from stages.settings.students import (
 from stages.settings.students import row as row_of
 from stages.settings.sweeps import split_space
 from stages.store.ensemble_manifest import member_name
-from stages.store.prepared import PreparedManifest
+from stages.store.prepared import PreparedManifest, data_folders
 from stages.store.transfer_manifest import TransferManifest
 from stages.trials.folder import WEIGHTS
 
@@ -82,13 +82,13 @@ class Cell:
     def reads(self) -> list[Path]:
         """Data folders that are read."""
         if self.hard:
-            return [self.prepared, self.augmented]
+            return [*data_folders(self.prepared), self.augmented]
 
         if self.name.group == "student_2014":
-            return [self.prepared, self.augmented, self.ensemble]
+            return [*data_folders(self.prepared), self.augmented, self.ensemble]
 
         return [
-            self.prepared,
+            *data_folders(self.prepared),
             self.augmented,
             *([self.ensemble] if self.variant.fresh else []),
             self.logits,

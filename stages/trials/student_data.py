@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,13 +10,14 @@ import torch
 from torch import nn
 
 from stages.fit.evaluate import mean_logits
-from stages.fit.feed import Feed, resident_bytes
+from stages.fit.feed import Arrays, Feed, resident_bytes
 from stages.fit.losses import with_labels
 from stages.images.draws import draw, order
 from stages.nets.student import described_student
 from stages.nets.teacher import described_teacher
 from stages.store.epoch import EpochShard, read_epoch, read_targets
-from stages.store.prepared import read_train
+from stages.store.maps import parts, rows
+from stages.store.prepared import read_transfer
 from stages.store.scratch import check_scratch, copies_in, read_copy
 from stages.store.shards import first_members, read_or_make
 from stages.store.transfer_manifest import TransferManifest
@@ -38,18 +40,31 @@ def feed(cell: Cell, device: torch.device) -> Feed:
     """
     source = data_of(cell, device)
 
-    def read(epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        shard = source.shard(epoch)
+    def read(place: int) -> Arrays:
+        shard = source.shard(place)
         if cell.hard:
-            return shard.images, shard.labels
+            return labelled(shard, shard.labels)
 
-        targets = source.targets(epoch, shard)
+        targets = source.targets(place, shard)
         if cell.variant.loss is not None:
             targets = with_labels(targets, shard.labels)
 
-        return shard.images, targets
+        return (shard.images, targets) if cell.variant.unlabelled else labelled(shard, targets)
 
-    return Feed(read, source.epochs, device, resident_bytes(device, sharing(cell, device)))
+    resident = resident_bytes(device, sharing(cell, device))
+    return Feed(read, source.epochs * source.places, device, resident, source.places)
+
+
+def labelled(shard: EpochShard, targets: np.ndarray) -> Arrays:
+    """Images that have a label, and their targets."""
+    kept = np.flatnonzero(shard.labels >= 0)
+    images = shard.images
+    if len(kept) == len(shard.labels):
+        return images, targets
+
+    if isinstance(images, np.ndarray):
+        return rows(images, kept), targets[kept]
+    return images.whole()[kept], targets[kept]
 
 
 def data_of(cell: Cell, device: torch.device) -> Stored | Fresh:
@@ -72,10 +87,13 @@ class Stored:
     All of its epochs or the first of them, with the targets of all members or of the first ones.
     """
 
+    places = 1
+
     def __init__(self, cell: Cell, device: torch.device) -> None:
         self.augmented = cell.augmented
         self.epochs = cell.variant.epochs or cell.epochs
         self.rebuild = rebuilder(cell.prepared, cell.augmented, device)
+        self.batch = cell.numerics.eval_batch
 
         members = cell.variant.members
         self.logits = cell.logits if members is None else first_members(cell.logits, members)
@@ -93,7 +111,7 @@ class Stored:
         if self.copies is not None:
             return read_copy(self.copies, self.augmented, epoch, self.rebuild)
 
-        return read_epoch(self.augmented, epoch, self.rebuild)
+        return read_epoch(self.augmented, epoch, self.rebuild, self.batch)
 
     def targets(self, epoch: int, shard: EpochShard) -> np.ndarray:
         """Logits float32 (n, classes) of exactly these images."""
@@ -129,44 +147,55 @@ class LabelledOnce(Stored):
 class Fresh:
     """Epochs that continue where the transfer set ends, labelled by the ensemble at once.
 
-    They are the next epochs of the same draws.
+    They are the next epochs of the same draws, made in parts: place p is part p mod `places` of
+    epoch p div `places`.
     """
 
     def __init__(self, cell: Cell, device: torch.device) -> None:
-        originals, self.labels, _ = read_train(cell.prepared)
+        originals, self.labels = read_transfer(cell.prepared)
         manifest = TransferManifest.read(cell.augmented)
         self.views = transfer_views(originals, device, manifest.hsv, manifest.crop_min_px)
+
+        batch = cell.numerics.eval_batch
+        self.parts = parts(len(self.labels), originals[0].nbytes, batch)
+        self.places = len(self.parts)
 
         self.seed = cell.seed
         self.first = cell.epochs
         self.epochs = ENDLESS
         self.crop_min_px = manifest.crop_min_px
         self.mirror = cell.images.mirror
+        self.drawn = lru_cache(1)(self._drawn)
 
         members = cell.variant.members
         self.nets = load_members(cell.ensemble, described_teacher, device, members)
         self.numerics = cell.numerics
 
-    def shard(self, epoch: int) -> EpochShard:
-        """Images and labels of an epoch that is in no transfer set."""
-        place = self.first + epoch
-        count = len(self.labels)
+    def shard(self, place: int) -> EpochShard:
+        """Images and labels of a part of an epoch that is in no transfer set."""
+        epoch, number = divmod(place, self.places)
+        part = self.parts[number]
+        index, draws = self.drawn(self.first + epoch)
+        images = self.views(index[part], draws[part]).cpu().numpy()
 
-        index = order(self.seed, place, "transfer", count)
+        return EpochShard(images, self.labels[index[part]], "")
+
+    def _drawn(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """Order and draws of an epoch, counted from the first one of the transfer set."""
+        count = len(self.labels)
+        index = order(self.seed, epoch, "transfer", count)
         draws = draw(
             self.seed,
-            place,
+            epoch,
             "transfer",
             count,
             size_px=self.views.size_px,
             crop_min=self.crop_min_px,
             mirror=self.mirror,
         )
-        images = self.views(index, draws).cpu().numpy()
+        return index, draws
 
-        return EpochShard(images, self.labels[index], "")
-
-    def targets(self, epoch: int, shard: EpochShard) -> np.ndarray:
+    def targets(self, place: int, shard: EpochShard) -> np.ndarray:
         """Mean logits float32 (n, classes) of the members."""
         return labels_of(self.nets, shard, self.numerics)
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from stages.fit.evaluate import logits
 from stages.fit.losses import Loss, distillation
@@ -79,7 +78,6 @@ def evaluate_students(cell: Cell, trials: list[int], retrained: list[int]) -> Te
     set_up_torch(cell.numerics.threads, device)
 
     images, labels, _ = read_test(cell.prepared)
-    pixels = torch.from_numpy(images)
     numerics = cell.numerics
 
     def outputs(root: Path, number: int) -> np.ndarray:
@@ -88,7 +86,7 @@ def evaluate_students(cell: Cell, trials: list[int], retrained: list[int]) -> Te
             return read_test_logits(folder.tested)["trials"][number]
 
         net = load_net(folder.weights, described_student, device)
-        return logits(net, pixels, numerics.eval_batch, numerics.precision).cpu().numpy()
+        return logits(net, images, numerics.eval_batch, numerics.precision).cpu().numpy()
 
     def columns(outputs_of_net: np.ndarray) -> dict[str, Any]:
         return {

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from stages.fit.batches import Pair
 from stages.fit.evaluate import accuracy, logits
 from stages.fit.loop import Epoch
 from stages.images.draws import draw, order
@@ -17,6 +20,7 @@ from stages.nets.layers import teacher_params, teacher_widths
 from stages.nets.stored import load_net
 from stages.nets.teacher import described_teacher
 from stages.runtime.device import choose_device, set_up_torch
+from stages.store.maps import parts
 from stages.store.prepared import read_test, read_train
 from stages.store.tensors import write_tensors
 from stages.trials.folder import TrialFolder
@@ -70,15 +74,20 @@ def described(
 def augmented_epochs(
     job: TeacherJob, values: dict[str, Any], seed: int, device: torch.device
 ) -> Epoch:
-    """Epochs of augmented training images, each drawn from (seed, epoch) (section 2.5)."""
+    """Epochs of augmented training images, each drawn from (seed, epoch) (section 2.5).
+
+    They are made in parts, when these are needed.
+    """
     images, labels, _ = read_train(job.prepared)
     hsv = [values[name] for name in job.names.jitter]
     views = views_of(images, device, hsv, job.images.crop_min_px)
 
     targets = torch.from_numpy(labels)
     count = len(targets)
+    pieces = parts(count, images[0].nbytes)
+    del images  # the views have what they need
 
-    def epoch_of(epoch: int) -> tuple[Tensor, Tensor]:
+    def epoch_of(epoch: int) -> Iterator[Pair]:
         index = order(seed, epoch, "teacher", count)
         draws = draw(
             seed,
@@ -90,12 +99,16 @@ def augmented_epochs(
             mirror=job.images.mirror,
         )
 
-        return views(index, draws), targets[torch.from_numpy(index).long()].to(views.device)
+        for part in pieces:
+            chosen = torch.from_numpy(index[part]).long()
+            yield views(index[part], draws[part]), targets[chosen].to(views.device)
 
     return epoch_of
 
 
-def write_validation_logits(job: TeacherJob, trial: int, net: nn.Module, images: Tensor) -> None:
+def write_validation_logits(
+    job: TeacherJob, trial: int, net: nn.Module, images: np.ndarray | Tensor
+) -> None:
     """Keep a trial's outputs on the validation images, from which the ensemble is chosen."""
     outputs = logits(net, images, job.numerics.eval_batch, job.numerics.precision)
     path = TrialFolder(job.work, trial).folder / "validation.safetensors"
@@ -108,7 +121,6 @@ def evaluate_teachers(job: TeacherJob, trials: list[int]) -> Tested:
     set_up_torch(job.numerics.threads, device)
 
     images, labels, _ = read_test(job.prepared)
-    pixels = torch.from_numpy(images)
     classes = torch.from_numpy(labels)
     numerics = job.numerics
 
@@ -116,7 +128,7 @@ def evaluate_teachers(job: TeacherJob, trials: list[int]) -> Tested:
     for trial in trials:
         path = TrialFolder(job.work, trial).weights
         net = load_net(path, described_teacher, device)
-        share = accuracy(net, pixels, classes, numerics.eval_batch, numerics.precision)
+        share = accuracy(net, images, classes, numerics.eval_batch, numerics.precision)
         tested[trial] = {"test_accuracy": share}
 
     return Tested(tested)

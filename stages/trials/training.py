@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,6 +17,7 @@ from stages.fit.curves import logged
 from stages.fit.loop import Epoch, Recipe, train
 from stages.fit.losses import Loss
 from stages.fit.memory import check_room
+from stages.images.host import on_device
 from stages.nets.initial import glorot_
 from stages.runtime.device import check_precision, choose_device, set_up_torch
 from stages.runtime.environment import describe, host
@@ -56,7 +58,7 @@ def train_trial(
     loss: str | Loss,
     weight_decay: float,
     curve: str,
-    on_best: Callable[[nn.Module, Tensor], None] | None = None,
+    on_best: Callable[[nn.Module, np.ndarray | Tensor], None] | None = None,
 ) -> dict[str, Any]:
     """Train one net; its result as plain JSON data, its weights in the trial's folder.
 
@@ -71,7 +73,7 @@ def train_trial(
         loss, weight_decay: as in `Recipe`.
         curve: under which name its curve grows, if `execution.log` wants one.
         on_best: called with the net at its best validation epoch and the validation images, on the
-            device; what it writes is on disk before the result.
+            device or in a memory map; what it writes is on disk before the result.
     """
     folder = TrialFolder(job.work, trial)
 
@@ -94,7 +96,7 @@ def _train(
     loss: str | Loss,
     weight_decay: float,
     curve: str,
-    on_best: Callable[[nn.Module, Tensor], None] | None,
+    on_best: Callable[[nn.Module, np.ndarray | Tensor], None] | None,
 ) -> dict[str, Any]:
     """Train one net that is not finished; arguments and result as of `train_trial`."""
     # The device, and torch's state in this process.
@@ -123,7 +125,7 @@ def _train(
         eval_batch=job.numerics.eval_batch,
     )
 
-    validation = (torch.from_numpy(images).to(device), torch.from_numpy(labels).to(device))
+    validation = (on_device(images, device), torch.from_numpy(labels).to(device))
     checkpoint = Checkpoint(folder.checkpoint, job.execution.checkpoint_seconds)
 
     with (
@@ -180,7 +182,7 @@ def check_memory(job: SweepJob, build: Build) -> None:
 
     check_room(
         net,
-        torch.from_numpy(images[:2]),
+        torch.from_numpy(images[:2].copy()),
         job.section.training.batch_size,
         job.numerics.precision,
         device,

@@ -259,6 +259,8 @@ def test_the_commands_of_the_pages_run(
     ran = []
     for name in ("photo.jpg", "scan.png", "cat.png"):
         Image.fromarray(pixels(3, 90)).save(name)
+    Path("photos/3").mkdir(parents=True)
+    shutil.copyfile("photo.jpg", "photos/3/photo.jpg")
     shutil.copytree("data/students/conv1-60k", "data/students/conv2-180k")
     for kind in ("json", "csv", "retrained.csv"):
         shutil.copyfile(f"metrics/students/conv1-60k.{kind}", f"metrics/students/conv2-180k.{kind}")
@@ -270,4 +272,4 @@ def test_the_commands_of_the_pages_run(
         assert status == 0 and out and not error, (line, error)
         ran.append(words[2])
 
-    assert sorted(ran) == ["commands.export"] * 2 + ["commands.predict"] * 3
+    assert sorted(ran) == ["commands.export"] * 2 + ["commands.predict"] * 5

@@ -450,7 +450,7 @@ def test_with_dvc_it_ends_as_a_plain_repro(tmp_path: Path) -> None:
     ]
     first = {"code", *DATA}
     assert set(ran[: len(first)]) == first, "nothing is trained again"
-    assert ran[len(first) :] == ["tabulate", "assess", "draw", "page"]
+    assert ran[len(first) :] == ["extra", "tabulate", "assess", "draw", "page"]
     assert dvc(side, "status").strip() == "Data and pipelines are up to date."
 
     dvc(plain, "repro")
@@ -466,6 +466,7 @@ def test_with_dvc_it_ends_as_a_plain_repro(tmp_path: Path) -> None:
     assert one == other and set(one["stages"]) == {
         *first,
         *CELLS,
+        "extra",
         "tabulate",
         "assess",
         "draw",

@@ -131,7 +131,7 @@ def test_a_whole_repository_is_right_and_stays_as_it_is(
     status, lines = check()
     assert status == 0, lines
     assert lines[0].startswith(
-        "note: not run yet: assess, draw, hard@conv2-180k, page, students@conv1-60k, tabulate"
+        "note: not run yet: assess, draw, extra, hard@conv2-180k, page, students@conv1-60k, tabulate"
     )
     assert lines[1].startswith("ensemble: 180 of 180 rows by 2 nets (fp32, ")
     assert lines[1].endswith("are equal byte for byte")
@@ -141,7 +141,7 @@ def test_a_whole_repository_is_right_and_stays_as_it_is(
     )
 
     count = len([path for path in (copied / ".dvc/cache/files/md5").rglob("*") if path.is_file()])
-    assert f"{count} cached objects, 23 outputs, 5 manifests," in lines[2]
+    assert f"{count} cached objects, 26 outputs, 6 manifests," in lines[2]
     assert before == {
         path: (path.stat().st_mtime_ns, path.stat().st_mode) for path in copied.rglob("*")
     }

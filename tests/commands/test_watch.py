@@ -30,7 +30,7 @@ def test_ctrl_c_closes_the_viewer_only(
     monkeypatch.setattr(sys, "argv", ["watch"])
     watch.entry.run(watch.main)
 
-    assert "0 of 16 stages done" in text.getvalue()
+    assert "0 of 17 stages done" in text.getvalue()
     assert text.getvalue().splitlines()[-1].endswith("watch closed; the run continues")
     assert "stopped" not in capsys.readouterr().err
 
@@ -41,7 +41,7 @@ def test_the_command_prints_once_where_there_is_no_terminal(tmp_path: Path) -> N
     words = [sys.executable, "-m", "commands.watch"]
     done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
 
-    assert done.returncode == 0 and "0 of 13 stages done" in done.stdout
+    assert done.returncode == 0 and "0 of 14 stages done" in done.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"], "nothing is written"
 
     done = subprocess.run(

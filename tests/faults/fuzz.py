@@ -25,7 +25,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from tests.faults import file_readers, readers
+from tests.faults import file_readers, layout_readers, readers
 from tests.faults.readers import Reader
 
 SECONDS = 10.0
@@ -59,6 +59,7 @@ def all_readers(root: Path) -> list[Reader]:
             file_readers.tensor_readers,
         ),
         *(file_readers.shard_readers, file_readers.state_readers, file_readers.source_readers),
+        layout_readers.layout_readers,
     )
     return [
         reader

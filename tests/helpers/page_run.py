@@ -14,11 +14,16 @@ import pytest
 from ruamel.yaml import YAML
 
 from stages import assess, tabulate
+from stages.images.sources.labelled import Labelled, Source
+from stages.images.sources.look import look, notes_on
 from stages.settings.budgets import parse_budget
 from stages.settings.groups import CellName
 from stages.settings.read import read_params
 from stages.settings.students import cells
 from stages.settings.students import row as row_settings
+from stages.store.atomic import write_json
+from stages.store.extra_scores import ExtraScores, extra_path, write_extra_scores
+from stages.store.manifest import write_manifest
 from stages.store.predictions import fingerprint, write_test_logits
 from stages.store.prepared import write_split
 from stages.store.tensors import write_tensors
@@ -51,6 +56,8 @@ CHANGES: dict[str, Any] = {
     "tabulate.data": DATA,
     "assess.resamples": 200,
 }
+EXTRA = {"cifar10-c": "data/raw/c", "NA": "data/raw/na", "10.1": "data/raw/v"}
+"""Further test sets: the first one has severities, and names look like something else."""
 SKILL = {"mlp1": 1.0, "mlp2": 1.2, "conv1": 2.0, "conv2": 2.6}
 ENVIRONMENT = {
     "commit": "0123456789abcdef0123456789abcdef01234567",
@@ -63,6 +70,23 @@ ENVIRONMENT = {
 }
 
 
+def prepared(folder: Path, shape: tuple[int, ...], vectors: bool, classes: list[str]) -> None:
+    """Training examples of data/prepared, its manifest, and what prepare found in them."""
+    labels = np.arange(3 * len(classes)) % len(classes)
+    inputs = examples(np.random.default_rng(9), len(labels), shape, vectors)
+    data = folder / "data/prepared"
+    header = {"classes": classes, "source": "npz" if vectors else "image-folder"}
+    write_split(data, "train", inputs, labels.astype(np.uint16), header)
+
+    sizes = {"size_px": None, "shape": list(shape)} if vectors else {"size_px": shape[0]}
+    write_manifest(data, {**header, **sizes, "images": {"train": len(labels)}})
+
+    parts = {"train": Labelled(inputs, labels)}
+    parts |= {"validation": parts["train"][:1], "test": parts["train"][1:2]}
+    found = look(parts, classes, Source(parts["train"], None, tuple(classes)))
+    write_json(folder / "metrics/data.json", {**found, "notes": notes_on(found)})
+
+
 def make(
     folder: Path,
     classes: list[str],
@@ -70,16 +94,20 @@ def make(
     tests: int = 300,
     again: int = 3,
     changes: dict[str, Any] | None = None,
+    sets: dict[str, str] | None = None,
 ) -> Path:
     """A folder like a repository in which everything but page has run.
 
     Args:
         shape: of an example: (s, s, 3) images, else vectors.
         again: retrained nets of every mimic cell.
+        sets: further test sets, e.g. EXTRA.
     """
-    write_params(folder, {**CHANGES, "students.final_seeds": again, **(changes or {})})
-    rng = np.random.default_rng(7)
     vectors = len(shape) < 3 or shape[-1] != 3
+    sets = sets or {}
+    own = {"students.final_seeds": again, "prepare.extra_tests": sets}
+    write_params(folder, {**CHANGES, **own, **(changes or {})})
+    rng = np.random.default_rng(7)
     labels = (np.arange(tests) % len(classes)).astype(np.uint16)
     write_split(
         folder / "data/prepared",
@@ -88,6 +116,7 @@ def make(
         labels,
         {"classes": classes},
     )
+    prepared(folder, shape, vectors, classes)
     originals, views = (
         examples(rng, 6, shape, vectors),
         examples(rng, 12, shape, vectors).reshape(6, 2, *shape),
@@ -104,6 +133,8 @@ def make(
         net = partial(logits, rng, labels, len(classes), skill)
         family = row_settings(params, name.group, name.row).net or name.row
         cell(folder, name, family, rng, net, labels, runs)
+    nets = ["ensemble", "teacher", *(name.words for name in cells(params))]
+    further_sets(folder / "data/extra", np.random.default_rng(8), nets, len(classes), sets)
     teachers(folder / "metrics", rng)
     (folder / "metrics/environment.json").write_text(json.dumps([ENVIRONMENT]))
     accuracies = {"test_accuracy": 0.9, "validation_accuracy": 0.91, "params": 250_521}
@@ -113,6 +144,28 @@ def make(
         tabulate.main()
         assess.main()
     return folder
+
+
+def further_sets(
+    folder: Path,
+    rng: np.random.Generator,
+    nets: list[str],
+    classes: int,
+    sets: dict[str, str],
+) -> None:
+    """What nets say of further test sets: six in ten are right, others by chance."""
+    for name in sets:
+        severe = name == "cifar10-c"
+        labels = np.tile(rng.integers(0, classes, 40), 5 if severe else 1)
+        corruptions = ("fog", "spatter") if severe else ("",)
+        named = rng.integers(0, classes, (len(nets), len(corruptions), len(labels)))
+        right = rng.random(named.shape) < 0.6
+        known = ExtraScores(
+            tuple(nets), corruptions, 5 if severe else 0, labels, np.where(right, labels, named)
+        )
+        write_extra_scores(extra_path(folder, name), known)
+    if sets:
+        write_manifest(folder, {"sets": list(sets)})
 
 
 def examples(

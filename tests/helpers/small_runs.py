@@ -76,7 +76,7 @@ def fit(
     return train(
         net,
         recipe,
-        lambda e: data(device, seed=10 + e),
+        lambda e: [data(device, seed=10 + e)],
         data(device, 60, seed=1),
         5,
         checkpoint,

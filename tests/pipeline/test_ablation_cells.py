@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,13 @@ import pytest
 import torch
 
 from stages import assess, tabulate
+from stages.fit.batches import Pair
 from stages.fit.evaluate import logits
 from stages.nets.teacher import described_teacher
 from stages.settings import common, transfer
 from stages.settings.groups import CellName
 from stages.settings.read import read_params
+from stages.store import maps
 from stages.store.prepared import read_train
 from stages.store.shards import first_members, read_images, read_logits, shard_path
 from stages.store.tensors import read_tensors
@@ -67,6 +71,12 @@ def here(labelled: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return labelled
 
 
+def whole(pieces: Iterable[Pair]) -> Pair:
+    """Images and targets of all pieces of an epoch."""
+    images, targets = (torch.cat(each) for each in zip(*pieces, strict=True))
+    return images, targets
+
+
 def made(row: str) -> Cell:
     return set_up(CellName("ablation", row, "60k"))[0]
 
@@ -86,7 +96,7 @@ def test_labels_of_the_first_members_are_theirs(here: Path) -> None:
 
 def test_a_variant_of_two_epochs_sees_no_third(here: Path) -> None:
     with feed(made("two"), CPU) as epochs:
-        first, _, again = epochs(0), epochs(1), epochs(2)
+        first, _, again = (whole(epochs(epoch)) for epoch in range(3))
     assert torch.equal(first[0], again[0]) and torch.equal(first[1], again[1])
     third = read_images(here / "data/augmented", 2)[0]["images"]
     assert not np.array_equal(third, again[0].numpy())
@@ -94,7 +104,7 @@ def test_a_variant_of_two_epochs_sees_no_third(here: Path) -> None:
 
 def test_distillation_has_logits_and_labels(here: Path) -> None:
     with feed(made("mixed"), CPU) as epochs:
-        _, targets = epochs(1)
+        _, targets = whole(epochs(1))
     shard, header = read_images(here / "data/augmented", 1)
     np.testing.assert_array_equal(targets[:, -1], shard["labels"])
     np.testing.assert_array_equal(
@@ -121,8 +131,25 @@ def test_fresh_epochs_are_those_that_augment_would_make_next(here: Path, tmp_pat
     np.testing.assert_array_equal(source.targets(1, shard), mean.float().numpy())
     assert len(read_train(here / "data/prepared")[1]) == len(shard.labels)
     with feed(made("fresh"), CPU) as epochs:
-        seen = [epochs(epoch)[0].numpy().tobytes() for epoch in range(6)]
+        seen = [whole(epochs(epoch))[0].numpy().tobytes() for epoch in range(6)]
     assert len(set(seen)) == 6, "an epoch came twice"
+
+
+def test_fresh_epochs_do_not_depend_on_their_parts(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = made("fresh")
+    fresh = replace(plain, numerics=replace(plain.numerics, eval_batch=7))
+    with feed(fresh, CPU) as epochs:
+        wanted = [whole(epochs(epoch)) for epoch in range(3)]
+
+    monkeypatch.setattr(maps, "PART_BYTES", 1)
+    with feed(fresh, CPU) as epochs:
+        for epoch in (0, 1, 2, 1):
+            pieces = list(epochs(epoch))
+            assert [len(images) for images, _ in pieces] == [7] * 8 + [4]
+            for found, other in zip(whole(pieces), wanted[epoch], strict=True):
+                assert torch.equal(found, other)
 
 
 @pytest.mark.parametrize("row", ROWS)

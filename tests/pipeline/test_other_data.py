@@ -20,9 +20,11 @@ from torchvision import datasets
 from commands import scale
 from commands.sizing import scales
 from stages import assess, augment, draw, ensemble, label, page, prepare, tabulate, teachers
+from stages.images.sources.checks import check_mirror, class_names
 from stages.images.sources.labelled import CLASSES
 from stages.nets.budget import plan
 from stages.nets.families import FAMILIES
+from stages.nets.fitting import check_cells
 from stages.nets.layers import teacher_params, teacher_widths
 from stages.report import outputs
 from stages.report.figures.outputs import confusions
@@ -273,22 +275,22 @@ def test_what_only_the_files_tell_is_refused_before_anything_is_written(
 
 def test_a_teacher_needs_eight_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
     params = YAML(typ="safe").load(scale.compose("smoke"))
-    prepare.check_cells(params, 10, Inputs.images(8))
+    check_cells(params, 10, Inputs.images(8))
     with pytest.raises(
         ValueError,
         match="images of 7 px are too small for 3 pools of 2x2: use images of at least 8",
     ):
-        prepare.check_cells(params, 10, Inputs.images(7))
+        check_cells(params, 10, Inputs.images(7))
 
 
 def test_classes_of_one_name_are_told_apart() -> None:
-    assert prepare.class_names(("crane", "maillot", "crane"), "x") == [
+    assert class_names(("crane", "maillot", "crane"), "x") == [
         "crane (0)",
         "maillot",
         "crane (2)",
     ]
     with pytest.raises(ValueError, match="has 65,537 class"):
-        prepare.class_names(tuple(map(str, range(65_537))), "x")
+        class_names(tuple(map(str, range(65_537))), "x")
 
 
 # confusions of many classes
@@ -328,7 +330,7 @@ def test_every_net_of_a_box_meets_its_budget_at_other_data(name: str) -> None:
     params, (classes, size) = composed(name), SCALES[name]
     assert params["prepare"]["size_px"] == size
     inputs = Inputs.images(size)
-    prepare.check_cells(params, classes, inputs)
+    check_cells(params, classes, inputs)
     for section, rows in (("students", "rows"), ("hard", "hard_rows")):
         for row, budget in itertools.product(params[section]["rows"], params[section]["budgets"]):
             box, (low, high) = (
@@ -392,7 +394,7 @@ def test_an_overlay_lies_on_its_base(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_digits_are_not_mirrored_at_any_scale() -> None:
     for name in scale.names():
         params = composed(name)
-        prepare.check_mirror(prepare.prepare(params), params["images"]["mirror"])
+        check_mirror(prepare.prepare(params), params["images"]["mirror"])
 
 
 # costs

@@ -6,6 +6,7 @@ import json
 import shutil
 import types
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from commands.sizing.scales import SCALES
 from stages import (
     assess,
     augment,
@@ -26,6 +28,7 @@ from stages import (
 )
 from stages.nets.teacher import described_teacher
 from stages.runtime.executors import Serial
+from stages.settings.read import read_params
 from stages.store.epoch import read_epoch
 from stages.store.manifest import read_manifest, write_manifest
 from stages.store.predictions import fingerprint, mean_logits, read_test_logits, write_test_logits
@@ -396,7 +399,8 @@ def test_shards_that_are_there_are_not_made_again(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_params(tmp_path)
-    shutil.copytree(finished / "data/prepared", tmp_path / "data/prepared")
+    for name in ("prepared", "unlabelled"):
+        shutil.copytree(finished / "data" / name, tmp_path / "data" / name)
     shutil.copytree(finished / "work/augment", tmp_path / "work/augment")
     (shard,) = (tmp_path / "work/augment").glob("*/epoch-001.safetensors")
     before = {file.name: file.stat().st_mtime_ns for file in shard.parent.glob("epoch-*")}
@@ -571,27 +575,35 @@ def test_prepare_checks_all_params_before_anything_is_made(
 
 def test_content_split_does_not_depend_on_the_order_of_the_source() -> None:
     from stages.images.sources.labelled import Labelled
+    from stages.images.sources.split import by_content
 
     rng = np.random.default_rng(3)
     images, labels = rng.integers(0, 256, (50, 8, 8, 3)).astype(np.uint8), rng.integers(0, 10, 50)
     shuffle = rng.permutation(50)
-    one = prepare.by_content(Labelled(images, labels))
-    other = prepare.by_content(Labelled(images[shuffle], labels[shuffle]))
+    one = by_content(Labelled(images, labels))
+    other = by_content(Labelled(images[shuffle], labels[shuffle]))
     np.testing.assert_array_equal(one.images, other.images)
     np.testing.assert_array_equal(one.labels, other.labels)
 
 
 def test_split_takes_the_papers_batches() -> None:
-    from stages.images.sources.labelled import Labelled
-    from stages.settings.prepare import Prepare
+    from stages.images.sources.labelled import Labelled, Source
+    from stages.images.sources.split import split
+    from stages.settings.prepare import Prepare, prepare
 
     pool = Labelled(np.zeros((50_000, 8, 8, 3), np.uint8), np.arange(50_000))
     test = Labelled(np.zeros((10_000, 8, 8, 3), np.uint8), np.arange(10_000))
-    settings = Prepare("cifar10", "x", "order", 40_000, 10_000, 10_000, 32, None)
-    parts = prepare.split(settings, pool, test)
+    source = Source(pool, test, tuple("0123456789"))
+
+    def settings(train: int, validation: int, tested: int) -> Prepare:
+        counts = {"train": train, "validation": validation, "test": tested}
+        return replace(prepare(read_params(SCALES / "paper.yaml")), **counts)
+
+    parts = split(settings(40_000, 10_000, 10_000), source).parts
     assert (parts["train"].labels == np.arange(40_000)).all()
     assert (parts["validation"].labels == np.arange(40_000, 50_000)).all()
+    assert (parts["test"].labels == np.arange(10_000)).all()
     with pytest.raises(ValueError, match="lower one of them"):
-        prepare.split(Prepare("cifar10", "x", "order", 45_000, 10_000, 10, 32, None), pool, test)
+        split(settings(45_000, 10_000, 10), source)
     with pytest.raises(ValueError, match=r"prepare.test is 10001"):
-        prepare.split(Prepare("cifar10", "x", "order", 4, 1, 10_001, 32, None), pool, test)
+        split(settings(4, 1, 10_001), source)

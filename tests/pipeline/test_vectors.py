@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from commands import scale, verify
 from stages import assess, augment, draw, ensemble, label, page, prepare, tabulate, teachers
 from stages.images.draws import draw as drawn
-from stages.images.sources import vectors as sources
+from stages.images.sources import npz
 from stages.images.sources.labelled import Labelled
 from stages.images.sources.vectors import standardised, statistics, vectors
 from stages.images.vectors import Vectors, views_of
@@ -67,28 +67,21 @@ def save(folder: Path, shape: tuple[int, ...] = (6, 5), **train: Any) -> Path:
 @pytest.mark.parametrize("shape", SHAPES)
 def test_files_are_read_as_they_are(shape: tuple[int, ...], tmp_path: Path) -> None:
     save(tmp_path, shape, classes=np.array(["a", "b", "c"]))
-    train, test, names = vectors(tmp_path, shape)
-    assert (
-        names == ("a", "b", "c")
-        and train.images.dtype == np.float32
-        and train.labels.dtype == np.int64
-    )
-    np.testing.assert_array_equal(
-        train.images, np.load(tmp_path / "train.npz")["inputs"].astype(np.float32)
-    )
-    np.testing.assert_array_equal(
-        test.images, np.load(tmp_path / "test.npz")["inputs"].astype(np.float32)
-    )
-    np.testing.assert_array_equal(test.labels, np.arange(12) % 3)
+    source = vectors(tmp_path, shape)
+    assert source.test is not None and source.classes == ("a", "b", "c")
+    assert source.train.images.dtype == np.float64 and source.train.labels.dtype == np.int64
+    for name, part in (("train", source.train), ("test", source.test)):
+        np.testing.assert_array_equal(part.images, np.load(tmp_path / f"{name}.npz")["inputs"])
+    np.testing.assert_array_equal(source.test.labels, np.arange(12) % 3)
 
 
 def test_classes_without_names_are_numbers(tmp_path: Path) -> None:
-    assert vectors(save(tmp_path), (6, 5))[2] == ("0", "1", "2")
+    assert vectors(save(tmp_path), (6, 5)).classes == ("0", "1", "2")
     few = {"inputs": np.zeros((3, 6, 5), int), "labels": np.array([0, 4, 2], np.uint8)}
     for name in ("train", "test"):
         np.savez(tmp_path / f"{name}.npz", **few)
-    train, _, names = vectors(tmp_path, (6, 5))
-    assert names == ("0", "2", "4") and train.labels.tolist() == [0, 2, 1]
+    source = vectors(tmp_path, (6, 5))
+    assert source.classes == ("0", "2", "4") and source.train.labels.tolist() == [0, 2, 1]
 
 
 def test_names_of_both_files_are_matched(tmp_path: Path) -> None:
@@ -97,9 +90,11 @@ def test_names_of_both_files_are_matched(tmp_path: Path) -> None:
         np.savez(
             tmp_path / f"{name}.npz", inputs=inputs, labels=np.arange(3), classes=np.array(classes)
         )
-    train, test, names = vectors(tmp_path, (6, 5))
-    assert [names[label] for label in train.labels] == ["a", "b", "c"]
-    assert [names[label] for label in test.labels] == ["c", "a", "b"]
+    source = vectors(tmp_path, (6, 5))
+    assert source.test is not None
+    names = source.classes
+    assert [names[label] for label in source.train.labels] == ["a", "b", "c"]
+    assert [names[label] for label in source.test.labels] == ["c", "a", "b"]
 
 
 REFUSED = [
@@ -125,7 +120,7 @@ REFUSED = [
         {"inputs": np.full((30, 6, 5), 1e39)},
         "inputs of row 0 are not all finite numbers of 32 bits",
     ),
-    ({"inputs": np.array([{}] * 30, dtype=object)}, "train.npz is not a file of numpy.savez"),
+    ({"inputs": np.array([{}] * 30, dtype=object)}, "array inputs holds Python objects"),
     ({"labels": np.zeros(29, int)}, r"labels are int64 \(29,\), allowed are integers \(30,\)"),
     ({"labels": np.zeros(30)}, "labels are float64"),
     ({"labels": np.r_[np.zeros(29, int), -1]}, "row 29 has label -1, allowed are 0 and more"),
@@ -149,7 +144,7 @@ def test_other_files_are_refused(arrays: dict[str, Any], words: str, tmp_path: P
 
 def test_what_is_no_npz_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
-        FileNotFoundError, match=r"no folder .*train.npz and test.npz: change prepare.path"
+        FileNotFoundError, match=r"no folder .*train.npz and test.npz, .*: change prepare.path"
     ):
         vectors(tmp_path / "none", (6, 5))
     with pytest.raises(FileNotFoundError, match=r"no file .*train.npz: write it with numpy.savez"):
@@ -181,7 +176,7 @@ def test_an_array_that_claims_more_than_there_is_costs_nothing(tmp_path: Path) -
 def test_more_than_fits_is_refused_before_it_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sources, "MAX_TOTAL_BYTES", 5000)
+    monkeypatch.setattr(npz, "MAX_TOTAL_BYTES", 5000)
     with pytest.raises(ValueError, match="train.npz is not a file.* bytes, allowed are 5,000"):
         vectors(save(tmp_path), (6, 5))
 
@@ -375,7 +370,7 @@ UNFIT = [
         {"prepare.size_px": 8},
         "shape is .* and size_px is 8: npz has vectors, which need shape; set size_px to null",
     ),
-    ({"prepare.shape": None}, "npz has vectors, which need shape"),
+    ({"prepare.shape": None}, "npz has images, which need size_px, or vectors, which need shape"),
     ({"prepare.shape": [1, 2, 3, 4]}, "prepare.shape"),
     (
         {"prepare.source": "image-folder"},

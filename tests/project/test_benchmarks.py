@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from benchmarks import dag, everyday, measure, page, scaling, search
+from benchmarks import dag, everyday, measure, memory, page, scaling, search
 from benchmarks.measure import ROOT, Cost
 from commands.scale import compose
 from stages.settings import whole
@@ -169,14 +169,14 @@ def test_the_others_quick(tmp_path: Path, name: str) -> None:
 # their parts
 
 
-def test_the_pipeline_has_45_stages_there_and_50_at_paper_scale() -> None:
+def test_the_pipeline_has_46_stages_there_and_51_at_paper_scale() -> None:
     stages = dag.expand(PIPELINE, dag.parameters(quick=False))
-    assert len(stages) == len({stage.name for stage in stages}) == 45
+    assert len(stages) == len({stage.name for stage in stages}) == 46
     outs = [out for stage in stages for out in stage.outs]
     assert len(outs) == len(set(outs)) and "$" not in "".join(
         [*outs, *(stage.command for stage in stages)]
     )
-    assert len(dag.expand(PIPELINE, YAML(typ="safe").load(compose("paper")))) == 50
+    assert len(dag.expand(PIPELINE, YAML(typ="safe").load(compose("paper")))) == 51
     for quick in (True, False):
         whole.check(dag.parameters(quick))
 
@@ -204,6 +204,57 @@ def test_functions_have_their_known_minima() -> None:
     for x, y in ((-math.pi, 12.275), (math.pi, 2.275), (9.42478, 2.475)):
         assert search.branin(np.array([(x + 5) / 15, y / 15])) == pytest.approx(0.397887, abs=1e-5)
     assert search.hartmann6(np.array(search.HARTMANN6_AT)) == pytest.approx(-3.32237, abs=1e-5)
+
+
+# memory
+
+CHILD = """
+import os, subprocess, sys, time
+inner = "data = bytearray(b'x') * 200_000_000; print('there', flush=True); input()"
+subprocess.run([sys.executable, "-c", inner])
+"""
+
+
+def test_memory_is_that_of_all_descendants() -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdin is not None and child.stdout is not None
+    assert child.stdout.readline() == "there\n"
+    found = list(memory.descendants(os.getpid()))
+    assert child.pid in found and len(found) >= 2
+    assert memory.pss(child.pid) < 100e6
+    assert 200e6 < sum(map(memory.pss, memory.descendants(child.pid))) < 300e6
+
+    child.communicate("\n")
+    assert memory.pss(child.pid) == 0
+
+
+def used(build: str, peak: int, cpu_s: float, sha256: str = "ab") -> memory.Used:
+    return memory.Used("label", build, peak, cpu_s, 2.0, sha256)
+
+
+def test_peaks_are_compared_with_the_images_and_the_other_build() -> None:
+    runs = [used(memory.OURS, 10**9, 4.0), used("old", 3 * 10**9, 2.0)]
+    images, peak, cpu = memory.rows_of(runs, 5 * 10**8)
+    assert (images.peer, images.ratio, images.ours, images.theirs) == (memory.IMAGES, 0.5, 1, 0.5)
+    assert (peak.peer, peak.ratio, peak.unit) == ("old", 3.0, "GB at its peak")
+    assert (cpu.peer, cpu.ratio, cpu.unit) == ("old", 0.5, "CPU-seconds")
+    assert "| label | old | 3.00 | 2.0 | 2.0 | 1 |" in memory.shown(runs)
+
+    with pytest.raises(ValueError, match="label: the builds have left different outputs"):
+        memory.rows_of([*runs, used("old", 1, 1.0, "cd")], 1)
+
+
+@pytest.mark.slow
+def test_memory_quick(tmp_path: Path) -> None:
+    written = run_benchmark("memory", tmp_path, "--quick", "--against", str(ROOT), "--name", "same")
+    assert {row["case"] for row in written["rows"]} == set(memory.STAGES)
+    assert {row["peer"] for row in written["rows"]} == {memory.IMAGES, "same"}
+    assert all(run["peak"] > 10**8 for run in written["environment"]["runs"])
 
 
 # the page

@@ -76,9 +76,9 @@ def run_by(stage: str) -> str:
 
 
 def test_stages_holds_what_dvc_yaml_runs() -> None:
-    """Eleven files, each named like a stage; `students` runs the cells of five."""
+    """Twelve files, each named like a stage; `students` runs the cells of five."""
     assert structure.run_by_dvc(ROOT) == {f"stages/{name}.py" for name in FILES}
-    assert len(FILES) == 11 and set(FILES) <= set(DVC)
+    assert len(FILES) == 12 and set(FILES) <= set(DVC)
     assert structure.without_stage(CODE) == []
 
 

@@ -15,11 +15,24 @@ import pytest
 from dvc.cli import DvcParserError, parse_args
 from ruamel.yaml import YAML
 
-from stages import assess, augment, code, draw, ensemble, label, page, prepare, tabulate, teachers
+from stages import (
+    assess,
+    augment,
+    code,
+    draw,
+    ensemble,
+    extra,
+    label,
+    page,
+    prepare,
+    tabulate,
+    teachers,
+)
 from stages.settings import whole
 from tests.helpers.pocket import ENVIRONMENT, dvc, ran, run_cell
 from tools.pocket import ROOT, git, make, pocket_params, write_params
 
+REPORT = ("extra", "tabulate", "assess", "draw", "page")
 GUIDE = (ROOT / "docs/guide.md").read_text()
 BLOCK = re.compile(
     r"(?:<!-- (?P<name>[\w-]+) -->\n)?```(?P<kind>sh|python|yaml)\n(?P<text>.*?)\n```", re.S
@@ -80,7 +93,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             stage.main()
         run_cell("mimic", "conv1", "60k")
         run_cell("hard", "conv2", "180k")
-        for stage in (tabulate, assess, draw, page):
+        for stage in (extra, tabulate, assess, draw, page):
             stage.main()
     finally:
         os.chdir(before)
@@ -203,9 +216,7 @@ def clean(folder: Path, output: str) -> None:
 
 
 def an_experiment(folder: Path, output: str) -> None:
-    ran_exactly("students@mlp2-60k", "students@conv1-60k", "tabulate", "assess", "draw", "page")(
-        folder, output
-    )
+    ran_exactly("students@mlp2-60k", "students@conv1-60k", *REPORT)(folder, output)
     shown = table(output[output.index("| Path") :])
     assert ("metrics/tables.json", "conv1.60k") in shown and (
         "params.yaml",
@@ -222,10 +233,7 @@ def queued(folder: Path, output: str) -> None:
     assert ran(narrow) == {
         "students@mlp2-60k",
         "students@conv1-60k",
-        "tabulate",
-        "assess",
-        "draw",
-        "page",
+        *REPORT,
     }
     assert ran(dvc(folder, "queue", "logs", "level-90")) == {"assess", "draw", "page"}
 
@@ -287,9 +295,7 @@ WALK: dict[str, Callable[[Path, str], None] | None] = {
     "own-data": own_data,
     "own-data-back": clean,
     "own-row-lines": None,
-    "own-row": ran_exactly(
-        "prepare", "students@conv2-narrow-60k", "tabulate", "assess", "draw", "page"
-    ),
+    "own-row": ran_exactly("prepare", "students@conv2-narrow-60k", *REPORT),
     "stop": stopped,
     "verify": None,
     "space": says("Removed"),

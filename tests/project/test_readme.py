@@ -20,7 +20,7 @@ BLOCK = re.compile(r"<!-- (?P<name>[\w-]+) -->\n```sh\n(?P<text>.*?)\n```", re.S
 BLOCKS = {found["name"]: found["text"] for found in BLOCK.finditer(README)}
 ROWS = ["mlp1", "conv2"]
 CELLS = {f"students@{row}-{budget}" for row in ROWS for budget in ("60k", "180k")}
-REPORTS = {"tabulate", "assess", "draw", "page"}
+REPORTS = {"extra", "tabulate", "assess", "draw", "page"}
 
 
 def test_every_block_of_commands_is_known() -> None:

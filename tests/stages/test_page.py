@@ -23,7 +23,7 @@ from PIL import Image
 from stages import page
 from stages.store.predictions import read_test_logits, write_test_logits
 from stages.store.prepared import read_test
-from tests.helpers.page_run import DATA, NASTY, edit_params, make
+from tests.helpers.page_run import DATA, EXTRA, NASTY, edit_params, make
 from tools.pocket import ROOT
 
 PAGE = "plots/report.html"
@@ -33,7 +33,7 @@ WIDTHS = (360, 1280)
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ten classes with names that mean something elsewhere, ablations, retrained nets."""
-    return paged(make(tmp_path_factory.mktemp("images"), NASTY, (16, 16, 3)))
+    return paged(make(tmp_path_factory.mktemp("images"), NASTY, (16, 16, 3), sets=EXTRA))
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +174,7 @@ def test_every_chart_is_one_that_plotly_knows(kind: str, request: pytest.Fixture
         "calibration",
         "confusion",
     }
-    assert set(charts) == always | ({"varied-0"} if kind == "images" else set())
+    assert set(charts) == always | ({"varied-0", "severity-0"} if kind == "images" else set())
     assert all(chart is None for chart in charts["confusion"]) == (kind == "many")
 
 
@@ -473,7 +473,7 @@ WIDE = "[document.documentElement.scrollWidth, window.innerWidth]"
 def test_it_is_drawn_in_silence(opened: Opened) -> None:
     assert opened.said == [] and opened.asked == [opened.url]
     marks = dict(opened.js(MARKS))
-    assert len(marks) == 9 and all(
+    assert len(marks) == 10 and all(
         count > 2 for name, count in marks.items() if name != "chart-confusion"
     ), marks
     assert opened.js(
@@ -575,7 +575,7 @@ def test_links_within_the_page_lead_somewhere(desk: Opened) -> None:
             "[...document.querySelectorAll('a')].map((a) => a.getAttribute('href'))"
         )
     ]
-    assert len(targets) == 15, "the skip link, the summary, thirteen sections"
+    assert len(targets) == 17, "the skip link, the summary, fifteen sections"
     for target in targets:
         desk.js("window.scrollTo(0, document.documentElement.scrollHeight / 2)")
         assert desk.tab.evaluate(JUMP, target), target
@@ -767,7 +767,7 @@ def test_many_classes_open_too(browser: Any, many: Path) -> None:
 def test_it_does_without_scripts(browser: Any, vectors: Path) -> None:
     opened = Opened(browser, vectors, 1280, java_script_enabled=False)
     assert opened.tab.locator("noscript p").inner_text().startswith("Charts need JavaScript")
-    assert opened.tab.locator("h2:visible").count() == 13
+    assert opened.tab.locator("h2:visible").count() == 14
     assert opened.tab.locator("[data-panel=cell]:visible").count() > 1, (
         "all panels, since no list can choose one"
     )

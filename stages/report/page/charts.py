@@ -69,11 +69,16 @@ def layout(height: int, x: dict[str, Any], y: dict[str, Any], **more: Any) -> di
 
 
 def series(
-    group: str, x: Sequence[float], y: Sequence[float], text: Sequence[str] | str, **form: Any
+    group: str,
+    x: Sequence[float | None],
+    y: Sequence[float | None],
+    text: Sequence[str] | str,
+    **form: Any,
 ) -> dict[str, Any]:
     """Points or lines that belong to an entry of the legend.
 
     Args:
+        x, y: of the points; None ends a line.
         text: is shown on hovering, one for all points or one each; empty for none.
     """
     hover: dict[str, Any] = {"hoverinfo": "skip"}

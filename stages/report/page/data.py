@@ -64,6 +64,7 @@ class PageExamples:
         classes: names.
         ensemble, student: logits (n, classes) of the ensemble and of the best mimic net.
         originals, views: of training examples, see `images.samples`.
+        of_classes: label -> a few training examples of it, of the first classes.
     """
 
     inputs: np.ndarray
@@ -73,6 +74,7 @@ class PageExamples:
     student: np.ndarray
     originals: np.ndarray
     views: np.ndarray
+    of_classes: Mapping[int, np.ndarray]
 
     @property
     def vectors(self) -> bool:
@@ -92,7 +94,9 @@ class PageData:
         accuracy: of the ensemble on the test images, a fraction.
         tables: of metrics/, by name.
         claims, environment: what these files say.
+        look: what metrics/data.json says of the data.
         examples: what data/ holds.
+        extra: metrics/extra.csv; empty where there are no further test sets.
     """
 
     settings: PageSettings
@@ -103,7 +107,9 @@ class PageData:
     tables: Mapping[str, pd.DataFrame]
     claims: Mapping[str, Any]
     environment: list[dict[str, Any]]
+    look: Mapping[str, Any]
     examples: PageExamples
+    extra: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def mimic(self) -> list[CellResult]:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from stages.report.ablations import COLUMNS as ABLATIONS
 from stages.report.retrained import COLUMNS as RETRAINED
+from stages.store.atomic import read_json
 
 COLUMNS = {
     "table1": ["model", "architecture", "params", "accuracy_pct", "paper_pct", "difference_pct"],
@@ -147,3 +148,33 @@ def _existing(path: Path) -> Path:
     if not path.is_file():
         raise FileNotFoundError(f"{path} not found: run 'dvc repro' to have it made")
     return path
+
+
+_LOOK = {
+    "classes": list,
+    "parts": dict,
+    "same_images": dict,
+    "unlabelled": int,
+    "conflicts": int,
+    "grey": dict,
+    "sizes": dict,
+    "other_sizes": int,
+    "notes": list,
+}
+"""Keys of metrics/data.json that the page shows, and their types."""
+
+
+def read_look(folder: Path) -> dict[str, Any]:
+    """metrics/data.json, what prepare found in the data.
+
+    Raises:
+        FileNotFoundError: it is missing.
+        ValueError: it is something else.
+    """
+    path = folder / "data.json"
+    look = read_json(_existing(path))
+    if not isinstance(look, dict) or any(
+        not isinstance(look.get(key), kind) for key, kind in _LOOK.items()
+    ):
+        raise ValueError(f"{path} is not what prepare writes: run 'dvc repro --force prepare'")
+    return look

@@ -8,6 +8,8 @@ from typing import Any
 from stages.report.page import charts, claims, confusion, images, summary, tables
 from stages.report.page import searches as search_charts
 from stages.report.page.data import PageData, PagePart
+from stages.report.page.dataset import dataset
+from stages.report.page.extra import further
 from stages.report.page.figure1 import chosen, figure1
 from stages.report.page.text import counted, percent, whole
 from stages.settings.groups import CellName
@@ -252,6 +254,8 @@ SECTIONS: tuple[Callable[[PageData], PagePart], ...] = (
     judged,
     searches,
     outputs,
+    further,
+    dataset,
     pictures,
     provenance,
 )

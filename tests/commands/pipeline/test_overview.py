@@ -103,7 +103,7 @@ def test_all_stages_of_dvc_yaml_are_listed(project: Path) -> None:
 
 def test_the_table_lists_every_cell(project: Path) -> None:
     text = shown(VARIED)
-    assert "0 of 16 stages done; 7 cells without an estimate" in text and "%" not in text
+    assert "0 of 17 stages done; 7 cells without an estimate" in text and "%" not in text
 
     record(
         {
@@ -134,7 +134,7 @@ def test_a_clone_without_data_has_nothing_done(project: Path) -> None:
     names = ("prepare", "teachers", "students@mlp2-60k", "students_2014@snn-2014-180k-cnn-2014-60k")
     record({name: {"seed": 1} for name in names})
     text = shown(VARIED)
-    assert "4 of 16 stages done" in text and "recorded in dvc.lock" not in text
+    assert "4 of 17 stages done" in text and "recorded in dvc.lock" not in text
     assert all(
         word in rows_of(text)["students mlp2-60k"] for word in ("done", "3/3", "50.0 %", "25.0 %")
     )
@@ -148,7 +148,7 @@ def test_a_clone_without_data_has_nothing_done(project: Path) -> None:
     YAML().dump(lock, Path("dvc.lock"))
     text = shown(VARIED)
     assert (
-        "1 of 16 stages done" in text
+        "1 of 17 stages done" in text
         and "%" not in text
         and "waiting" in rows_of(text)["students mlp2-60k"]
     )

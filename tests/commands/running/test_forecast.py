@@ -22,7 +22,7 @@ from tests.helpers.pipeline import begin, finish
 from tests.helpers.pocket import copy_of_the_repository
 from tools.pocket import write_params
 
-REPORT = ["tabulate", "assess", "draw", "page"]
+REPORT = ["extra", "tabulate", "assess", "draw", "page"]
 
 
 def due(*words: str) -> list[str]:
@@ -124,15 +124,15 @@ def test_other_inputs_than_recorded_are_due(at: At) -> None:
 @pytest.mark.parametrize(
     ("words", "first", "last", "count"),
     [
-        ((), "prepare", "page", 31),
-        (("draw",), "prepare", "draw", 30),
+        ((), "prepare", "page", 32),
+        (("draw",), "prepare", "draw", 31),
         (("ensemble",), "prepare", "ensemble", 3),
         (("dvc.yaml:students",), "prepare", "students@conv4-180k", 5 + 18),
         (("students@conv1-60k",), "prepare", "students@conv1-60k", 6),
         (("-s", "students@conv1-60k"), "students@conv1-60k", "students@conv1-60k", 1),
         (("draw", "--single-item"), "draw", "draw", 1),
-        (("--downstream", "assess"), "prepare", "page", 31),
-        (("-f", "--dry"), "prepare", "page", 31),
+        (("--downstream", "assess"), "prepare", "page", 32),
+        (("-f", "--dry"), "prepare", "page", 32),
     ],
 )
 def test_command_line_says_what_is_asked(
