@@ -48,7 +48,7 @@ COLORS = {
     "DVC": "#949494",
 }
 """The parts, in the order of the bars; seaborn's colours for the colour-blind."""
-REPORT = ("tabulate", "assess", "draw", "page")
+REPORT = ("extra", "tabulate", "assess", "draw", "page")
 GROUPS = {
     "prepare": "data",
     "augment": "data",
