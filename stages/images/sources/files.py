@@ -35,7 +35,9 @@ def file_bytes(file: Path) -> bytes:
 
     # Some files are longer than they say, as those of /proc.
     with file.open("rb") as stream:
-        data = stream.read(MAX_FILE_BYTES + 1)
+        data = stream.read(found.st_size + 1)
+        if len(data) > found.st_size:
+            data += stream.read(MAX_FILE_BYTES + 1 - len(data))
     check_file_bytes(len(data), str(file))
     return data
 
@@ -66,7 +68,12 @@ def is_picture(file: Path) -> bool:
 
 def hash_key(file: Path, root: Path) -> bytes:
     """What files are ordered by: the sha256 of the bytes of their path below a folder."""
-    return hashlib.sha256(os.fsencode(file.relative_to(root).as_posix())).digest()
+    return hashlib.sha256(os.fsencode(path_below(file, root))).digest()
+
+
+def path_below(file: Path, root: Path) -> str:
+    """The path of a file that is below a folder, from there, with slashes."""
+    return "/".join(file.parts[len(root.parts) :])  # relative_to takes long
 
 
 def printable(name: str) -> str:

@@ -19,6 +19,7 @@ from stages.images.sources.files import (
     hash_key,
     is_picture,
     linked_note,
+    path_below,
     printable,
     visible,
 )
@@ -115,7 +116,7 @@ def image_folder(
         files = _files(folder, classes, passed, linked)
         images, found = read_pictures(len(files), file_items(files), rule)
         number = {kind: i for i, kind in enumerate(classes)}
-        inside = [file.relative_to(folder).as_posix() for file in files]
+        inside = [path_below(file, folder) for file in files]
         labels = np.array([number[each.split("/")[0]] for each in inside], dtype=np.int64)
         parts[name] = Labelled(images, labels, groups_of(inside, group))
         sizes += found

@@ -13,7 +13,7 @@ import pytest
 from stages.images import pictures
 from stages.images.pictures import PictureRule
 from stages.images.sources import files
-from stages.images.sources.files import file_bytes
+from stages.images.sources.files import file_bytes, path_below
 from stages.images.sources.folder import image_folder
 from tests.helpers.image_files import bomb, encoded, one_line, pixels
 
@@ -264,3 +264,29 @@ def test_no_more_is_read_of_a_file_than_is_allowed(
     monkeypatch.setattr(pictures, "MAX_FILE_BYTES", 10)
     with pytest.raises(ValueError, match="11 bytes, allowed are 10"):
         file_bytes(Path("/proc/self/status"))
+
+
+@pytest.mark.parametrize("size", [0, 1, 8191, 8192, 100_000])
+def test_a_file_is_read_to_its_end(tmp_path: Path, size: int) -> None:
+    data = bytes(range(256)) * 400
+    (tmp_path / "1.png").write_bytes(data[:size])
+    assert file_bytes(tmp_path / "1.png") == data[:size]
+
+
+@pytest.mark.parametrize("size_said", [0, 5])
+def test_a_file_that_grows_is_read_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size_said: int
+) -> None:
+    file = tmp_path / "1.png"
+    file.write_bytes(b"x" * size_said)
+    early = file.stat()
+    file.write_bytes(b"y" * 10)
+    monkeypatch.setattr(Path, "stat", lambda _: early)
+    assert file_bytes(file) == b"y" * 10
+
+
+@pytest.mark.parametrize("root", [".", "/", "a", "../a/b", "/a"])
+def test_a_path_below_a_folder_is_that_of_pathlib(root: str) -> None:
+    for inside in ("1.png", "cat/1.png", "cat/x y/1.png"):
+        file = Path(root) / inside
+        assert path_below(file, Path(root)) == file.relative_to(root).as_posix() == inside
