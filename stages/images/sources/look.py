@@ -34,11 +34,12 @@ def look(
         source: where they are from.
         unlabelled: images without labels; None if there are none.
     """
-    digests = {name: _digests(part.images) for name, part in parts.items()}
+    found = {name: _read(part.images) for name, part in parts.items()}
+    digests = {name: each for name, (each, _) in found.items()}
     conflicts = _conflicts(digests, parts)
     sizes = dict(list(source.sizes.items())[:MOST_SIZES])
     if unlabelled is not None:
-        digests["unlabelled"] = _digests(unlabelled)
+        digests["unlabelled"] = _read(unlabelled)[0]
 
     return {
         "classes": list(classes),
@@ -46,7 +47,7 @@ def look(
         "same_images": _same(digests),
         "unlabelled": 0 if unlabelled is None else len(unlabelled),
         "conflicts": conflicts,
-        "grey": {name: _grey(part.images) for name, part in parts.items()},
+        "grey": {name: share for name, (_, share) in found.items()},
         "sizes": sizes,
         "other_sizes": len(source.sizes) - len(sizes),
     }
@@ -93,15 +94,41 @@ def _counts(part: Labelled, classes: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _digests(images: np.ndarray) -> np.ndarray:
-    """A hash of 64 bits of each image or vector, uint64 (n,)."""
-    found = np.empty(len(images), np.uint64)
+def _read(images: np.ndarray) -> tuple[np.ndarray, float | None]:
+    """A hash of 64 bits of each image or vector, uint64 (n,), and the share of those that are grey.
+
+    They are read once for both. The share is None for vectors.
+    """
+    coloured = images.dtype == np.uint8 and images.ndim == 4
+    digests = []
+    grey = 0
+
     for piece in pieces(images):
-        for place, image in enumerate(images[piece], piece.start):
-            data = np.ascontiguousarray(image).data
-            found[place] = int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
+        part = np.ascontiguousarray(images[piece])
+        digests += [_digest(image) for image in part]
+        if coloured:
+            grey += _grey(part)
         release(images[piece])
-    return found
+
+    share = round(grey / max(1, len(images)), 6) if coloured else None
+    return np.frombuffer(b"".join(digests), np.uint64), share
+
+
+def _digest(image: np.ndarray) -> bytes:
+    """Eight bytes; of all in hashlib sha1 takes least, with and without instructions for it."""
+    return hashlib.sha1(image.data, usedforsecurity=False).digest()[:8]
+
+
+def _grey(images: np.ndarray) -> int:
+    """How many have equal red, green and blue, uint8 (n, s, s, 3)."""
+    maybe = images[_equal(images[:, :1])]
+    return int(_equal(maybe).sum())
+
+
+def _equal(images: np.ndarray) -> np.ndarray:
+    """Whether red, green and blue are equal, bool (n,)."""
+    same = (images[..., 0] == images[..., 1]) & (images[..., 0] == images[..., 2])
+    return same.all(axis=(1, 2))
 
 
 def _same(digests: dict[str, np.ndarray]) -> dict[str, int]:
@@ -123,18 +150,3 @@ def _conflicts(digests: dict[str, np.ndarray], parts: dict[str, Labelled]) -> in
     pairs = np.unique(np.stack([which, labels]), axis=1)
     images, kinds = np.unique(pairs[0], return_counts=True)
     return int(np.isin(which, images[kinds > 1]).sum())
-
-
-def _grey(images: np.ndarray) -> float | None:
-    """Share of the images whose red, green and blue are equal; None for vectors."""
-    if images.dtype != np.uint8 or images.ndim != 4:
-        return None
-
-    count = 0
-    for piece in pieces(images):
-        part = images[piece]
-        same = (part[..., 0] == part[..., 1]) & (part[..., 0] == part[..., 2])
-        count += int(same.all(axis=(1, 2)).sum())
-        release(part)
-
-    return round(count / max(1, len(images)), 6)

@@ -81,6 +81,23 @@ def test_grey_pictures_are_told_what_jitter_does_to_them() -> None:
     assert any("makes them red" in note and "D_s" in note for note in notes_on(found))
 
 
+def test_pictures_with_some_grey_rows_are_not_grey() -> None:
+    grey = pictures([0] * 16, 0, grey=True)
+    mixed = grey.images.copy()
+    for place in range(16):
+        mixed[place, place // 4, place % 4, place % 3] ^= 1  # one value of one pixel
+
+    parts = {
+        "train": grey,
+        "validation": Labelled(mixed, grey.labels),
+        "test": Labelled(np.concatenate([mixed[:15], grey.images[15:]]), grey.labels),
+    }
+    found = look(parts, ("a", "b"), Source(grey, None, ("a", "b")))
+    assert found["grey"] == {"train": 1, "validation": 0, "test": 0.0625}
+    assert found["same_images"]["train and validation"] == 0
+    assert found["same_images"]["train and test"] == 1
+
+
 def test_vectors_have_no_colour_and_no_sizes() -> None:
     vectors = Labelled(np.zeros((3, 5), np.float32), np.array([0, 1, 1]))
     parts = {"train": vectors, "validation": vectors[:1], "test": vectors[1:]}
