@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from itertools import chain, islice
 
 import numpy as np
 
@@ -17,15 +17,20 @@ from stages.images.sources.pixels import Pixels
 
 AT_ONCE = 128
 """Files that are held in memory at a time."""
+SHARE = 8
+"""Of these, most that a thread takes at a time: handing over small ones takes as long as reading."""
 HELD_BYTES = 64 << 20
 """Of those files whose bytes are in memory before they are asked for."""
 TELL_SECONDS = 20
 """Between two lines on progress."""
 
+Item = tuple[str, Callable[[], bytes]]
+"""A picture: what an error calls it, and what gives the bytes of its file."""
+
 
 def read_pictures(
     count: int,
-    items: Iterable[tuple[str, Callable[[], bytes]]],
+    items: Iterable[Item],
     rule: PictureRule,
     key: str = "prepare.path",
 ) -> tuple[np.ndarray, Counter[str]]:
@@ -51,19 +56,15 @@ def read_pictures(
     clock = _Clock(count)
     waiting = iter(items)
 
-    def read(item: tuple[str, Callable[[], bytes]]) -> ReadPicture | str:
-        name, load = item
-        try:
-            return read_picture(load(), name, rule)
-        except OSError as error:
-            return f"{name}: {error.strerror or error}"
-        except ValueError as error:
-            return str(error)
+    def read(share: list[Item]) -> list[ReadPicture | str]:
+        return [_read(item, rule) for item in share]
 
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    threads = min(8, os.cpu_count() or 1)
+    with ThreadPoolExecutor(threads) as pool:
         start = 0
         while taken := _some(waiting):
-            for place, picture in enumerate(pool.map(read, taken), start):
+            every = chain.from_iterable(pool.map(read, _shares(taken, threads)))
+            for place, picture in enumerate(every, start):
                 if isinstance(picture, str):
                     bad.append(picture)
                     continue
@@ -97,9 +98,24 @@ def refuse(bad: list[str], count: int) -> None:
         )
 
 
-def _some(
-    waiting: Iterator[tuple[str, Callable[[], bytes]]],
-) -> list[tuple[str, Callable[[], bytes]]]:
+def _read(item: Item, rule: PictureRule) -> ReadPicture | str:
+    """One picture, or what is wrong with it."""
+    name, load = item
+    try:
+        return read_picture(load(), name, rule)
+    except OSError as error:
+        return f"{name}: {error.strerror or error}"
+    except ValueError as error:
+        return str(error)
+
+
+def _shares(items: list[Item], threads: int) -> list[list[Item]]:
+    """Items in shares, several for each thread where there are enough."""
+    each = min(SHARE, max(1, len(items) // (4 * threads)))
+    return [items[start : start + each] for start in range(0, len(items), each)]
+
+
+def _some(waiting: Iterator[Item]) -> list[Item]:
     """The next items, as many as may be held."""
     taken = []
     held = 0

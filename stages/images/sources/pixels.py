@@ -15,6 +15,8 @@ IN_MEMORY_BYTES = 256 << 20
 """Parts up to this size are kept in memory: 87,000 images of 32 px."""
 PIECE_BYTES = 32 << 20
 """Of pixels that are copied at a time."""
+WRITE_BYTES = 1 << 20
+"""Of pixels that are collected before they are written."""
 SCRATCH = Path("work")
 """Where the others go, in files without a name: nothing is left of them, however a stage ends."""
 
@@ -42,8 +44,9 @@ class Pixels:
             return
 
         SCRATCH.mkdir(parents=True, exist_ok=True)
-        self.file = tempfile.TemporaryFile(dir=SCRATCH)
+        self.file = tempfile.TemporaryFile(dir=SCRATCH, buffering=WRITE_BYTES)
         self.file.truncate(count * self.each)
+        self.next = 0
 
     def put(self, start: int, pixels: np.ndarray) -> None:
         """The pixels of pictures `start`, `start` + 1, ...: uint8 (n, size_px, size_px, 3)."""
@@ -52,8 +55,10 @@ class Pixels:
             return
 
         # Written, not mapped: pages of a map stay in memory until all of it is full.
-        self.file.seek(start * self.each)
+        if start != self.next:
+            self.file.seek(start * self.each)
         self.file.write(np.ascontiguousarray(pixels).data)
+        self.next = start + len(pixels)
 
     def whole(self) -> np.ndarray:
         """All of them, to be read: uint8 (count, size_px, size_px, 3)."""

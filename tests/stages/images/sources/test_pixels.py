@@ -40,6 +40,42 @@ def test_pixels_on_disk_are_those_that_were_put(on_disk: np.ndarray) -> None:
     assert not on_disk.flags.writeable
 
 
+@pytest.mark.parametrize("buffer", [2, 500, 1 << 20])
+def test_pixels_may_be_put_in_any_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, buffer: int
+) -> None:
+    """One by one, with places left out, and over what is there; what is not put is black."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pixels, "IN_MEMORY_BYTES", 100)
+    monkeypatch.setattr(pixels, "WRITE_BYTES", buffer)
+    rng = np.random.default_rng(0)
+    room = Pixels(50, 8, "x")
+    wanted = np.zeros_like(IMAGES)
+
+    for start in [*range(10), *rng.integers(0, 45, 40), 45, 46, 48]:
+        count = rng.integers(1, 3)
+        block = rng.integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)
+        wanted[start : start + count] = block
+        room.put(int(start), block)
+
+    np.testing.assert_array_equal(room.whole(), wanted)
+
+
+@pytest.mark.parametrize("cores", [1, 3, 64])
+@pytest.mark.parametrize("share", [1, 5, 8])
+def test_pictures_are_in_order_whatever_reads_them(
+    monkeypatch: pytest.MonkeyPatch, cores: int, share: int
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    monkeypatch.setattr(many, "SHARE", share)
+    monkeypatch.setattr(many, "AT_ONCE", 40)
+    files = [image_files.encoded(image) for image in IMAGES]
+    items = [(str(place), lambda file=file: file) for place, file in enumerate(files)]
+    found, sizes = read_pictures(50, items, PictureRule(8))
+    np.testing.assert_array_equal(found, IMAGES)
+    assert sizes == {"8 x 8": 50}
+
+
 def test_images_at_places_are_copied_in_pieces(on_disk: np.ndarray) -> None:
     places = np.random.default_rng(0).permutation(50)[:33]
     found = taken(on_disk, places)
