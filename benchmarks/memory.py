@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import io
 import os
 import shutil
 import statistics
@@ -47,6 +46,8 @@ OURS = "this checkout"
 IMAGES = "the images themselves"
 LOOK_S = 0.1
 CHUNK = 4096
+PICTURES = 1000
+"""Of different content, for `prepare`."""
 CLASSES = [f"class {k}" for k in range(10)]
 ADDED = (
     "fit",
@@ -168,19 +169,23 @@ def make_logits(folder: Path, augmented: Path, epochs: int) -> None:
 
 
 def make_raw(folder: Path, counts: dict[str, int], side: int) -> None:
-    """Picture files in the layout of the source image-folder: copies of a thousand JPEG files."""
+    """Picture files in the layout of the source image-folder: a thousand JPEG files, linked.
+
+    A million files are a million names of these: read and decoded each, and on the disk once.
+    """
+    folder.mkdir(parents=True)
     made = []
-    for image in np.random.default_rng(3).integers(0, 256, (1000, side, side, 3), dtype=np.uint8):
-        stream = io.BytesIO()
-        Image.fromarray(image).save(stream, "JPEG")
-        made.append(stream.getvalue())
+    images = np.random.default_rng(3).integers(0, 256, (PICTURES, side, side, 3), dtype=np.uint8)
+    for number, image in enumerate(images):
+        made.append(folder / f".{number}.jpg")  # names with a dot are passed over
+        Image.fromarray(image).save(made[-1], "JPEG")
 
     for part, count in counts.items():
         for label in range(10):
             (folder / part / str(label)).mkdir(parents=True)
         for place in range(count):
             file = folder / part / str(place % 10) / f"{place}.jpg"
-            file.write_bytes(made[place * 7 % len(made)])
+            os.link(made[place * 7 % PICTURES], file)
 
 
 def crop_of(side: int) -> int:
