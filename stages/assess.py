@@ -10,9 +10,8 @@ ablations are those of the retrained nets of a cell where there are some, else o
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,8 @@ import numpy as np
 import pandas as pd
 
 from stages.report import ablations, claims, extra, fidelity, outputs, verdicts
-from stages.report.cells import CellResult, read_cells
 from stages.report.paper import convolutions
-from stages.report.statistics import joint_bootstrap
+from stages.report.reported import ReportedNet, read_nets, resampled
 from stages.runtime import entry
 from stages.settings import common, results
 from stages.settings.budgets import parse_budget
@@ -31,92 +29,13 @@ from stages.settings.prepare import prepare
 from stages.settings.read import read_params
 from stages.settings.students import ablation
 from stages.store.atomic import write_json, write_text
-from stages.store.predictions import fingerprint, mean_logits, read_test_logits
+from stages.store.predictions import mean_logits, read_test_logits
 from stages.store.prepared import read_test
 
 METRICS = Path("metrics")
 DATA = Path("data")
 PREPARED = Path("data/prepared")
 EXTRA = Path("data/extra")
-
-
-@dataclass(frozen=True)
-class ReportedNet:
-    """A cell's nets on the test images.
-
-    Attributes:
-        name: of the cell.
-        cell: its metrics.
-        logits: float32 (n, classes) of the best trial.
-        hits: bool (runs, n), of the retrained nets if there are any, else of the best trial.
-    """
-
-    name: CellName
-    cell: CellResult
-    logits: np.ndarray
-    hits: np.ndarray
-
-
-def read_nets(params: dict[str, Any], labels: np.ndarray) -> Iterator[ReportedNet]:
-    """The nets of all cells.
-
-    Raises:
-        FileNotFoundError: a cell was not run.
-        ValueError: outputs are damaged, or not those of the nets in the trial tables.
-    """
-    for name, cell in read_cells(METRICS, params).items():
-        logits = reported_logits(name, cell, labels)
-        hits = np.stack([net.argmax(1) == labels for net in logits])
-        if len(hits) > 1:
-            hits = hits[1:]
-        yield ReportedNet(name, cell, logits[0], hits)
-
-
-def reported_logits(name: CellName, cell: CellResult, labels: np.ndarray) -> list[np.ndarray]:
-    """Outputs of a cell's best trial, then of the retrained nets; each as its table says."""
-    path = DATA / name.files / "test.safetensors"
-    nets = read_test_logits(path)
-
-    best = cell.shown.iloc[0]
-    hashes = {("trials", int(best["trial"])): best["test_sha256"]}
-
-    again = cell.retrained.dropna(subset=["test_accuracy"])
-    for run, sha256 in zip(again["run"], again["test_sha256"], strict=True):
-        hashes["retrained", int(run)] = sha256
-
-    logits = []
-    for (kind, number), sha256 in hashes.items():
-        net = nets.get(kind, {}).get(number)
-        if net is None or len(net) != len(labels) or fingerprint(net) != sha256:
-            raise ValueError(
-                f"{path} does not match {METRICS / name.files}.csv: take both from the same "
-                f"run, with 'dvc checkout {path.parent}', 'dvc pull {path.parent}' or "
-                f"'dvc repro --force {name.dvc}'"
-            )
-        logits.append(net)
-
-    return logits
-
-
-def resampled(
-    nets: list[ReportedNet], ensemble_hits: np.ndarray, settings: results.Assess, seed: int
-) -> tuple[dict[CellName, claims.Quantity], claims.Quantity]:
-    """Test accuracies of the cells and of the ensemble, with their bootstrap samples.
-
-    Args:
-        ensemble_hits: bool (n,).
-        seed: the root seed; the bootstrap has its own stream of it.
-    """
-    hits = [*(net.hits for net in nets), ensemble_hits[None]]
-    rng = np.random.default_rng((seed, zlib.crc32(b"assess")))
-
-    samples = joint_bootstrap(hits, settings.resamples, rng)
-
-    *of_cells, of_ensemble = (
-        claims.Quantity(float(each.mean()), samples[:, i]) for i, each in enumerate(hits)
-    )
-
-    return {net.name: each for net, each in zip(nets, of_cells, strict=True)}, of_ensemble
 
 
 def judged(
@@ -270,12 +189,14 @@ def main() -> None:
 
     # Outputs of all nets on the test images.
     _, labels, header = read_test(PREPARED)
-    nets = list(read_nets(params, labels))
+    nets = list(read_nets(DATA, METRICS, params, labels))
     members = read_test_logits(DATA / "ensemble/test.safetensors")["members"]
     ensemble_hits = mean_logits(members).argmax(1) == labels
 
     # Claims and ablations, from resampled accuracies.
-    accuracies, of_ensemble = resampled(nets, ensemble_hits, settings, common.seed(params))
+    accuracies, of_ensemble = resampled(
+        nets, ensemble_hits, settings.resamples, common.seed(params)
+    )
     judgement = judged(nets, accuracies, of_ensemble, settings)
     answers = verdicts.to_json(judgement, claims.paper_effects(), settings.level)
     claims_md = verdicts.to_markdown(answers, claims_caption(nets, settings, len(labels), where))

@@ -21,7 +21,8 @@ from tqdm import tqdm
 from stages.images.pictures import PictureRule
 from stages.images.sources.extra import read_all
 from stages.images.sources.extra_sets import ExtraSet
-from stages.report.cells import CellResult, read_cells
+from stages.report.cells import read_cells
+from stages.report.stored import best_outputs
 from stages.runtime import entry
 from stages.runtime.engines import Engine, from_settings
 from stages.runtime.executors import Serial
@@ -29,13 +30,12 @@ from stages.runtime.raw_data import raw_data
 from stages.runtime.shares import run_shares, shared_among
 from stages.runtime.work import work_folder
 from stages.settings import common
-from stages.settings.groups import CellName
 from stages.settings.prepare import Prepare, prepare
 from stages.settings.read import read_params
 from stages.store.ensemble_manifest import EnsembleManifest, member_path
 from stages.store.extra_scores import ExtraScores, extra_path, write_extra_scores
 from stages.store.manifest import fresh_folder, write_manifest
-from stages.store.predictions import fingerprint, mean_logits, read_test_logits
+from stages.store.predictions import mean_logits, read_test_logits
 from stages.store.prepared import PreparedManifest
 from stages.store.tensors import read_tensors
 from stages.trials.scored import SAMPLE, ScoredNet, ScoredPart, ScoreJob, key_of
@@ -75,23 +75,9 @@ def read_nets(params: dict[str, Any]) -> Iterator[ScoredNet]:
     yield ScoredNet("teacher", "teacher", files[:1], members[0][:SAMPLE], key_of(files[:1]))
 
     for name, cell in read_cells(METRICS, params).items():
-        outputs = stored_outputs(name, cell)
+        outputs = best_outputs(DATA, METRICS, name, cell)
         files = (DATA / name.files / "weights.safetensors",)
         yield ScoredNet(name.words, "student", files, outputs[:SAMPLE], key_of(files))
-
-
-def stored_outputs(name: CellName, cell: CellResult) -> np.ndarray:
-    """Logits of a cell's best trial on the test images, as its table says."""
-    path = DATA / name.files / "test.safetensors"
-    best = cell.shown.iloc[0]
-
-    logits = read_test_logits(path).get("trials", {}).get(int(best["trial"]))
-    if logits is None or fingerprint(logits) != best["test_sha256"]:
-        raise ValueError(
-            f"{path} does not match {METRICS / name.files}.csv: take both from the same run, with "
-            f"'dvc checkout {path.parent}', 'dvc pull {path.parent}' or 'dvc repro --force {name.dvc}'"
-        )
-    return logits
 
 
 def open_sets(

@@ -31,6 +31,7 @@ from stages.report.page.read import (
 )
 from stages.report.page.sections import compose
 from stages.report.page.summary import best
+from stages.report.stored import best_outputs
 from stages.runtime import entry
 from stages.settings import results
 from stages.settings.groups import CellName
@@ -41,7 +42,7 @@ from stages.settings.sweeps import Range
 from stages.settings.teachers import teachers
 from stages.settings.transfer import augment, ensemble
 from stages.store.atomic import write_text
-from stages.store.predictions import fingerprint, mean_logits, read_test_logits
+from stages.store.predictions import mean_logits, read_test_logits
 from stages.store.prepared import PreparedManifest, read_test, read_train
 from stages.store.tensors import read_tensors
 
@@ -69,26 +70,6 @@ def log_scales(params: dict[str, Any]) -> dict[str, set[str]]:
         search: {name for name, item in space.items() if isinstance(item, Range) and item.log}
         for search, space in spaces.items()
     }
-
-
-def student_outputs(cell: CellResult) -> np.ndarray:
-    """Logits (n, classes) of a mimic cell's best trial on the test images.
-
-    Raises:
-        FileNotFoundError, ValueError: they are missing, or do not match the trial table.
-    """
-    name = CellName("mimic", cell.row, cell.budget)
-    path = DATA / name.files / "test.safetensors"
-
-    trial = cell.shown.iloc[0]
-    logits = read_test_logits(path).get("trials", {}).get(int(trial["trial"]))
-    if logits is None or fingerprint(logits) != trial["test_sha256"]:
-        raise ValueError(
-            f"{path} does not match {METRICS / name.files}.csv: take both from the same run, "
-            f"with 'dvc checkout {path.parent}' or 'dvc pull {path.parent}'"
-        )
-
-    return logits
 
 
 def ensemble_outputs(shape: tuple[int, int], student: np.ndarray) -> np.ndarray:
@@ -130,7 +111,7 @@ def read_examples(top: CellResult) -> PageExamples:
     inputs, labels, header = read_test(DATA / "prepared")
     classes = header["classes"]
 
-    student = student_outputs(top)
+    student = best_outputs(DATA, METRICS, CellName("mimic", top.row, top.budget), top)
     logits = ensemble_outputs((len(labels), len(classes)), student)
 
     originals, views = read_samples()

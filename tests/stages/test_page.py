@@ -215,7 +215,7 @@ def test_a_net_without_mistakes_announces_none(
 ) -> None:
     folder = shutil.copytree(images, tmp_path / "copy")
     right = 9 * np.eye(10, dtype=np.float32)[read_test(folder / "data/prepared")[1]]
-    monkeypatch.setattr(page, "student_outputs", lambda *_: right)
+    monkeypatch.setattr(page, "best_outputs", lambda *_: right)
     monkeypatch.setattr(page, "ensemble_outputs", lambda *_: right)
     text = read(paged(folder))
     assert "gets 0 of 300 test images wrong.</p>" in text and "Shown are those" not in text
