@@ -26,7 +26,7 @@ from stages.report.stored import best_outputs
 from stages.runtime import entry
 from stages.runtime.engines import Engine, from_settings
 from stages.runtime.executors import Serial
-from stages.runtime.raw_data import raw_data
+from stages.runtime.raw_data import raw_tests
 from stages.runtime.shares import run_shares, shared_among
 from stages.runtime.work import work_folder
 from stages.settings import common
@@ -92,15 +92,14 @@ def open_sets(
     parts = []
 
     columns = (settings.image_column, settings.label_column)
-    folders = {name: raw_data(folder) for name, folder in (settings.extra_tests or {}).items()}
-    for each in read_all(folders, prepared.classes, rule, *columns):
+    for each in read_all(raw_tests(settings), prepared.classes, rule, *columns):
         found = each.found
         note_lacking(found, prepared.classes)
         sets.append(found)
         for place, part in enumerate(found.parts):
             key = part.fingerprint()
             where = (each.which, place)
-            parts.append(ScoredPart(each.key, each.path, where, len(found.labels), key))
+            parts.append(ScoredPart(each.key, each.test, where, len(found.labels), key))
 
     return sets, tuple(parts)
 

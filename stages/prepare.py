@@ -28,7 +28,7 @@ from stages.images.sources.table import load
 from stages.images.sources.unlabelled import unlabelled_pictures
 from stages.nets.fitting import check_cells
 from stages.runtime import entry
-from stages.runtime.raw_data import raw_data
+from stages.runtime.raw_data import raw_data, raw_tests
 from stages.settings import common, whole
 from stages.settings.inputs import Inputs
 from stages.settings.prepare import Prepare, prepare
@@ -67,8 +67,7 @@ def check_further(settings: Prepare, classes: list[str]) -> None:
     assert settings.size_px is not None  # sets are of images, as the settings are
     rule = PictureRule(settings.size_px, settings.fit)
     columns = (settings.image_column, settings.label_column)
-    folders = {name: raw_data(folder) for name, folder in settings.extra_tests.items()}
-    for _ in read_all(folders, classes, rule, *columns):
+    for _ in read_all(raw_tests(settings), classes, rule, *columns):
         pass
 
 

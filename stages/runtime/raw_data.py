@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from stages.images.sources.labelled import data_folder
 from stages.runtime.copies import in_clone
+from stages.settings.prepare import ExtraTest, Prepare
 
 
 def raw_data(path: str | Path) -> Path:
@@ -18,3 +20,9 @@ def raw_data(path: str | Path) -> Path:
     folder = data_folder(path)
     folder = folder if folder.exists() else in_clone(folder)
     return folder.absolute() if "MIMICNETS_DATA" in os.environ else folder
+
+
+def raw_tests(settings: Prepare) -> dict[str, ExtraTest]:
+    """The entries of `prepare.extra_tests`, with their folders as `raw_data` gives them."""
+    tests = settings.extra_tests or {}
+    return {name: replace(test, path=str(raw_data(test.path))) for name, test in tests.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from stages.settings.common import Count
 from stages.settings.inputs import Inputs
@@ -32,6 +32,37 @@ READ_BY = {
     "group": ("parquet", "image-folder", "npz", "webdataset"),
 }
 """Key -> the sources that read it."""
+
+
+@strict
+class ExtraTest:
+    """An entry of `prepare.extra_tests`: a folder, and what parquet files in it call their columns.
+
+    A folder alone stands for one whose columns are those of the training data::
+
+        prepare:
+          extra_tests:
+            cifar10-c: data/raw/CIFAR-10-C
+            streets: {path: data/raw/streets, image_column: photo, label_column: kind}
+    """
+
+    path: Name
+    image_column: Name | None = None
+    label_column: Name | None = None
+
+
+def _as_mapping(value: object) -> object:
+    """An entry of `extra_tests` that may be a folder alone."""
+    if isinstance(value, str):
+        return {"path": value}
+    if not isinstance(value, dict):
+        raise ValueError(
+            "input should be a folder, or a mapping of path, image_column and label_column"
+        )
+    return value
+
+
+Entry = Annotated[ExtraTest, BeforeValidator(_as_mapping, json_schema_input_type=Name | ExtraTest)]
 
 
 @strict
@@ -74,7 +105,7 @@ class Prepare:
     label_column: Name | None = None
     group: Name | None = None
     unlabelled: Name | Count | None = None
-    extra_tests: dict[SetName, Name] | None = None
+    extra_tests: dict[SetName, Entry] | None = None
 
     @model_validator(mode="after")
     def _fits_its_source(self) -> Prepare:

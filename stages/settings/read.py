@@ -11,6 +11,7 @@ import difflib
 import json
 import os
 import re
+import types
 import typing
 from pathlib import Path
 from typing import Any, TypeVar
@@ -241,7 +242,9 @@ def _fields(kind: Any, location: list[Any]) -> list[str]:
             kind = typing.get_type_hints(kind).get(part)
         else:
             kind = typing.get_args(kind)[-1] if typing.get_args(kind) else None
-        kind = next((k for k in typing.get_args(kind) if dataclasses.is_dataclass(k)), kind)
+        if typing.get_origin(kind) in (typing.Union, types.UnionType):
+            options = [k for k in typing.get_args(kind) if k is not type(None)]
+            kind = next((k for k in options if dataclasses.is_dataclass(k)), options[0])
 
     if not dataclasses.is_dataclass(kind):
         return []

@@ -55,7 +55,7 @@ def score_parts(
         missing = job.missing(part)
         if missing and part.name not in opened:
             columns = (job.image_column, job.label_column)
-            sets = read_extra(part.name, part.path, job.classes, job.rule, *columns)
+            sets = read_extra(part.name, part.test, job.classes, job.rule, *columns)
             opened = {part.name: sets}
 
         for net in missing:
@@ -67,7 +67,7 @@ def score_parts(
             named = classes_named(job, nets, images_of(part, opened[part.name]))
             if len(named) != part.count:
                 raise ValueError(
-                    f"{part.path} has changed while it was read: run 'dvc repro' again"
+                    f"{part.test.path} has changed while it was read: run 'dvc repro' again"
                 )
             write_tensors(job.result(part, net), {"named": named}, {})
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from stages.images.pictures import PictureRule
 from stages.settings.common import Numerics
+from stages.settings.prepare import ExtraTest
 from stages.store.manifest import file_hash
 
 SAMPLE = 64
@@ -56,15 +57,14 @@ class ScoredPart:
     """A part of a test set.
 
     Attributes:
-        name: of the entry of `prepare.extra_tests`.
-        path: of its folder.
+        name, test: the entry of `prepare.extra_tests`.
         place: of the set among those in the folder, and of the part in the set.
         count: of its images.
         fingerprint: sha256 of their pixels.
     """
 
     name: str
-    path: Path
+    test: ExtraTest
     place: tuple[int, int]
     count: int
     fingerprint: str
@@ -78,7 +78,7 @@ class ScoreJob:
         work: where results are kept.
         prepared: the data set, on whose first test images nets are checked.
         device: `execution.device`.
-        image_column, label_column: `prepare.image_column` and `prepare.label_column`.
+        image_column, label_column: `prepare.image_column` and `prepare.label_column`, for entries without.
     """
 
     work: Path

@@ -24,6 +24,7 @@ from stages.fit.checkpoint import Checkpoint
 from stages.images.pictures import PictureRule, read_picture
 from stages.images.sources import archives, extra, folder, parquet, vectors
 from stages.images.sources.extra_sets import ExtraSet
+from stages.settings.prepare import ExtraTest
 from stages.store.predictions import read_test_logits, write_test_logits
 from stages.store.prepared import read_train, write_split
 from stages.store.shards import (
@@ -391,7 +392,7 @@ def source_readers(root: Path) -> list[Reader]:
         Reader(
             "further test set",
             spoiler(further / "fog.npy"),
-            lambda p: extra.read_extra("x", further, ("a", "b", "c"), eight),
+            lambda p: extra.read_extra("x", ExtraTest(str(further)), ("a", "b", "c"), eight),
             judge_sets,
             "fog.npy",
             4,

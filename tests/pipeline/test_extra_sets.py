@@ -27,17 +27,17 @@ from tests.helpers.pocket import WHOLE_RUN, dvc, ran
 from tools.pocket import write_params
 
 NETS = ("ensemble", "teacher", "mimic mlp2 60k", "mimic conv1 60k", "hard conv2 180k")
-SETS = {
+SETS: dict[str, Any] = {
     "cifar10-c": "data/raw/c",
     "cifar10.1": "data/raw/v",
     "mine": "data/raw/folder",
-    "10": "data/raw/parquet",
+    "10": {"path": "data/raw/parquet", "image_column": "img", "label_column": "label"},
 }
 NAMES = ["cifar10-c", "cifar10.1-v4", "cifar10.1-v6", "mine", "10"]
 """As found: CIFAR-10.1 has two versions."""
 
 
-def changed(sets: dict[str, str] | None, **more: Any) -> None:
+def changed(sets: dict[str, Any] | None, **more: Any) -> None:
     """Other test sets in params.yaml, in this folder."""
     serial = {"execution.engine": "serial", "assess.resamples": 200}
     write_params(Path(), {**WHOLE_RUN, **serial, "prepare.extra_tests": sets, **more})

@@ -32,13 +32,16 @@ from stages.images.sources.folder import COMPANIONS
 from stages.images.sources.labelled import data_folder
 from stages.images.sources.many import read_pictures
 from stages.images.sources.parquet import file_items, own_labels, read_table
-from stages.images.sources.parquet_files import all_files
+from stages.images.sources.parquet_files import all_files, check_complete, check_one_set
 from stages.images.sources.parts import part_named, part_of_path
+from stages.settings.prepare import ExtraTest
 
 VECTORS = (".npy", ".npz")
 """Suffixes of files with vectors, which `predict --labels` reads."""
+COLUMNS = ("image_column", "label_column")
+"""Keys that name columns of parquet files, of an entry or else of `prepare`."""
 Columns = tuple[str | None, str | None]
-"""`prepare.image_column` and `prepare.label_column`."""
+"""The columns that they name."""
 
 LAYOUTS = (
     f"{LABELS} with one CORRUPTION.npy each (CIFAR-10-C), NAME{DATA_END} with NAME{LABELS_END} "
@@ -54,19 +57,19 @@ class FoundSet:
 
     Attributes:
         key: its entry in `prepare.extra_tests`.
-        path: the folder of the entry.
+        test: the entry.
         which: place among the sets of the folder.
         found: the set.
     """
 
     key: str
-    path: Path
+    test: ExtraTest
     which: int
     found: ExtraSet
 
 
 def read_all(
-    tests: Mapping[str, Path],
+    tests: Mapping[str, ExtraTest],
     classes: Sequence[str],
     rule: PictureRule,
     image_column: str | None = None,
@@ -75,7 +78,7 @@ def read_all(
     """The sets of all entries of `prepare.extra_tests`, one after the other.
 
     Args:
-        tests: name -> folder.
+        tests: name -> entry.
         classes, rule, image_column, label_column: as of `read_extra`.
 
     Raises:
@@ -83,21 +86,21 @@ def read_all(
         ValueError: one is not usable, or two sets have one name.
     """
     names: set[str] = set()
-    for key, path in tests.items():
+    for key, test in tests.items():
         for which, found in enumerate(
-            read_extra(key, path, classes, rule, image_column, label_column)
+            read_extra(key, test, classes, rule, image_column, label_column)
         ):
             if found.name in names:
                 raise ValueError(
                     f"params.yaml: prepare.extra_tests has two sets called {found.name}: rename one"
                 )
             names.add(found.name)
-            yield FoundSet(key, path, which, found)
+            yield FoundSet(key, test, which, found)
 
 
 def read_extra(
     name: str,
-    path: str | Path,
+    test: ExtraTest,
     classes: Sequence[str],
     rule: PictureRule,
     image_column: str | None = None,
@@ -107,19 +110,19 @@ def read_extra(
 
     Args:
         name: in `prepare.extra_tests`.
-        path: the folder; a relative one starts at the environment's MIMICNETS_DATA, if set.
+        test: the entry; a relative path starts at the environment's MIMICNETS_DATA, if set.
         classes: names of the training classes, in the order of the labels.
         rule: size and fit of pictures, those of the training images; arrays have this size.
-        image_column, label_column: of parquet files, those of the training data; None takes the usual
-            ones.
+        image_column, label_column: of parquet files, for an entry without its own, those of the
+            training data; None takes the usual ones.
 
     Raises:
-        FileNotFoundError: there is no such folder.
+        FileNotFoundError: there is no such folder, or a numbered file is missing.
         ValueError: it has none of the layouts, or a file that is not usable; the message names the
             file and the key of params.yaml.
     """
     key = f"prepare.extra_tests.{name}"
-    folder = data_folder(path)
+    folder = data_folder(test.path)
     if not folder.is_dir():
         raise FileNotFoundError(
             f"no folder {folder}: change {key}, or set MIMICNETS_DATA to the folder that it starts from"
@@ -127,22 +130,35 @@ def read_extra(
 
     try:
         columns = (image_column, label_column)
-        return _read_as_it_is(name, folder, tuple(classes), rule, columns)
-    except ValueError as error:
+        return _read_as_it_is(name, test, folder, tuple(classes), rule, columns)
+    except (FileNotFoundError, ValueError) as error:
+        kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
         words = str(error).replace("choose another prepare.path", "choose another folder")
-        raise ValueError(f"{key}: {words}") from error
+        for column in COLUMNS:
+            words = words.replace(f"prepare.{column}", f"{key}.{column}, beside {key}.path")
+        raise kind(f"{key}: {words}") from error
 
 
 def _read_as_it_is(
-    name: str, folder: Path, classes: tuple[str, ...], rule: PictureRule, columns: Columns
+    name: str,
+    test: ExtraTest,
+    folder: Path,
+    classes: tuple[str, ...],
+    rule: PictureRule,
+    columns: Columns,
 ) -> list[ExtraSet]:
-    """The sets of a folder, by the first layout that fits."""
-    if (folder / LABELS).is_file():
+    """The sets of a folder, by the first layout that fits; `columns` are those of the training data."""
+    as_published = (folder / LABELS).is_file()
+    several = npy_files(folder, DATA_END)
+    if not as_published and not several and all_files(folder):
+        own = (test.image_column or columns[0], test.label_column or columns[1])
+        return [_parquet(name, folder, classes, rule, own)]
+
+    _refuse_columns(test, folder)
+    if as_published:
         return [corrupted(name, folder, classes, rule.size_px)]
-    if npy_files(folder, DATA_END):
+    if several:
         return versions(name, folder, classes, rule.size_px)
-    if all_files(folder):
-        return [_parquet(name, folder, classes, rule, columns)]
     if any(path.is_dir() for path in _visible(folder)):
         return [_image_folder(name, folder, classes, rule)]
 
@@ -150,11 +166,27 @@ def _read_as_it_is(
     raise ValueError(f"{folder} holds {listed(present) or 'nothing'}; read are {LAYOUTS}")
 
 
+def _refuse_columns(test: ExtraTest, folder: Path) -> None:
+    """An entry names no columns where nothing has columns.
+
+    Raises:
+        ValueError: it does.
+    """
+    for column in COLUMNS:
+        name = getattr(test, column)
+        if name is not None:
+            raise ValueError(
+                f"{column} is {name!r}, and {folder} is not read as parquet files: set it to null"
+            )
+
+
 def _parquet(
     name: str, folder: Path, classes: tuple[str, ...], rule: PictureRule, columns: Columns
 ) -> ExtraSet:
     """A set in parquet files."""
     files = _files_for_testing(folder)
+    check_complete(files)
+    check_one_set(folder, files, f"prepare.extra_tests.{name}")
     tables = [read_table(file, *columns) for file in files]
 
     count = sum(table.rows for table in tables)

@@ -41,7 +41,8 @@ def part_files(root: Path) -> dict[str, list[Path]]:
         )
 
     for part in files:
-        _check_shards(root, files[part])
+        check_complete(files[part])
+        check_one_set(root, files[part])
     return {part: files[part] for part in ("train", "validation", "test") if part in files}
 
 
@@ -70,15 +71,14 @@ def files_of(root: Path, part: str) -> list[Path]:
     return [file for file in all_files(root) if _part(file.relative_to(root)) == part]
 
 
-def _check_shards(root: Path, files: Sequence[Path]) -> None:
-    """Refuse numbered files of which one is missing or is there twice."""
-    numbers: dict[tuple[Path, str, int], list[int]] = {}
-    for file in files:
-        shard = _SHARD.search(file.name)
-        if shard:
-            numbers.setdefault((file.parent, shard[1], int(shard[3])), []).append(int(shard[2]))
+def check_complete(files: Sequence[Path]) -> None:
+    """Refuse numbered files of which one is missing or is there twice.
 
-    for (folder, stem, count), found in numbers.items():
+    Raises:
+        FileNotFoundError: one is missing, or there are more than their names promise.
+        ValueError: one is there twice.
+    """
+    for (folder, stem, count), found in _numbered(files).items():
         twice = [number for number, times in Counter(found).items() if times > 1]
         if twice:
             raise ValueError(
@@ -93,11 +93,37 @@ def _check_shards(root: Path, files: Sequence[Path]) -> None:
                 f"{'missing' if missing else 'too many'}: complete the folder"
             )
 
+
+def check_one_set(root: Path, files: Sequence[Path], key: str = "prepare.path") -> None:
+    """Refuse several sets of numbered files.
+
+    Args:
+        root: the folder.
+        files: below it.
+        key: of the settings, which names the folder.
+
+    Raises:
+        ValueError: there are several.
+    """
+    numbers = _numbered(files)
+    if len(numbers) <= 1:
+        return
+
     kinds = sorted({(folder, stem) for folder, stem, _ in numbers})
-    counts = sorted({key[2] for key in numbers})
-    if len(numbers) > 1:
-        shown = ", ".join(str((folder / stem).relative_to(root)) for folder, stem in kinds[:SHOWN])
-        raise ValueError(
-            f"{root} has more than one set of numbered files for one part ({shown}; of "
-            f"{', '.join(map(str, counts))} files): point prepare.path to the folder of one"
-        )
+    counts = sorted({count for _, _, count in numbers})
+    shown = ", ".join(str((folder / stem).relative_to(root)) for folder, stem in kinds[:SHOWN])
+    raise ValueError(
+        f"{root} has more than one set of numbered files for one part ({shown}; of "
+        f"{', '.join(map(str, counts))} files): point {key} to the folder of one"
+    )
+
+
+def _numbered(files: Sequence[Path]) -> dict[tuple[Path, str, int], list[int]]:
+    """Folder, stem and promised count of numbered files -> the numbers that are there."""
+    numbers: dict[tuple[Path, str, int], list[int]] = {}
+    for file in files:
+        shard = _SHARD.search(file.name)
+        if shard:
+            numbers.setdefault((file.parent, shard[1], int(shard[3])), []).append(int(shard[2]))
+
+    return numbers

@@ -17,6 +17,7 @@ import pytest
 from stages.images.pictures import PictureRule
 from stages.images.sources.extra import read_all, read_extra
 from stages.images.sources.extra_sets import ExtraSet
+from stages.settings.prepare import ExtraTest
 from tests.helpers import extra_sets
 from tests.helpers.image_files import encoded, one_line, pixels
 
@@ -24,8 +25,13 @@ CLASSES = ("airplane", "automobile", "bird")
 LABELS = np.array([0, 1, 2, 2, 1, 0, 1])
 
 
+def at(folder: Path, **columns: str) -> ExtraTest:
+    """An entry of `prepare.extra_tests`."""
+    return ExtraTest(str(folder), **columns)
+
+
 def read(folder: Path, name: str = "mine", size_px: int = 32) -> list[ExtraSet]:
-    return read_extra(name, folder, CLASSES, PictureRule(size_px))
+    return read_extra(name, at(folder), CLASSES, PictureRule(size_px))
 
 
 def images_of(found: ExtraSet, part: int = 0) -> np.ndarray:
@@ -148,7 +154,7 @@ def test_numbers_are_values_where_the_training_classes_are(
     tmp_path: Path, kind: str, classes: tuple[str, ...]
 ) -> None:
     folder = of_numbers(tmp_path / "set", kind, [1, 2, 10, 1])
-    (found,) = read_extra("mine", folder, classes, PictureRule(32))
+    (found,) = read_extra("mine", at(folder), classes, PictureRule(32))
     assert [classes[label] for label in found.labels[:4]] == ["1", "2", "10", "1"]
     assert found.labels.dtype == np.int64
 
@@ -156,7 +162,7 @@ def test_numbers_are_values_where_the_training_classes_are(
 def test_values_may_be_negative(tmp_path: Path) -> None:
     """As lists of pictures name them."""
     folder = of_numbers(tmp_path / "set", "parquet", [1, 0, -1])
-    (found,) = read_extra("mine", folder, ("-1", "0", "1"), PictureRule(32))
+    (found,) = read_extra("mine", at(folder), ("-1", "0", "1"), PictureRule(32))
     assert found.labels.tolist() == [2, 1, 0]
 
 
@@ -167,7 +173,7 @@ def test_values_that_no_training_image_has_are_refused(
 ) -> None:
     folder = of_numbers(tmp_path / "set", kind, [1, 2, label, 1])
     with pytest.raises(ValueError) as error:
-        read_extra("mine", folder, VALUES, PictureRule(32))
+        read_extra("mine", at(folder), VALUES, PictureRule(32))
     one_line(error, f"row 2 has label {label}, which no training image has (1, 2, 10)", "mine: ")
 
 
@@ -176,7 +182,7 @@ def test_numbers_are_places_where_the_training_classes_have_names(
     tmp_path: Path, classes: tuple[str, ...]
 ) -> None:
     folder = of_numbers(tmp_path / "set", "parquet", [2, 0, 1])
-    (found,) = read_extra("mine", folder, classes, PictureRule(32))
+    (found,) = read_extra("mine", at(folder), classes, PictureRule(32))
     assert found.labels.tolist() == [2, 0, 1]
 
 
@@ -184,14 +190,109 @@ def test_columns_are_those_of_the_training_data(tmp_path: Path) -> None:
     pictures = [encoded(image) for image in pixels(7)]
     table = pa.table({"photo": pictures, "kind": [CLASSES[label] for label in LABELS]})
     pq.write_table(table, tmp_path / "a.parquet")
-    with pytest.raises(ValueError, match="columns photo, kind, .*set prepare.image_column"):
+    with pytest.raises(ValueError) as error:
         read(tmp_path)
+    one_line(error, "columns photo, kind, ", "set prepare.extra_tests.mine.image_column, beside")
 
     rule = PictureRule(32)
-    (found,) = read_extra("x", tmp_path, CLASSES, rule, image_column="photo", label_column="kind")
+    (found,) = read_extra(
+        "x", at(tmp_path), CLASSES, rule, image_column="photo", label_column="kind"
+    )
     assert found.labels.tolist() == LABELS.tolist() and (images_of(found) == pixels(7)).all()
-    (of_all,) = read_all({"x": tmp_path}, CLASSES, rule, "photo", "kind")
+    (of_all,) = read_all({"x": at(tmp_path)}, CLASSES, rule, "photo", "kind")
     assert of_all.found.labels.tolist() == LABELS.tolist()
+
+
+def test_an_entry_may_name_its_own_columns(tmp_path: Path) -> None:
+    """Two entries and the training data, each with other columns."""
+    pictures = [encoded(image) for image in pixels(7)]
+    rule = PictureRule(32)
+    tests = {}
+    for name in ("a", "b"):
+        columns = {"image_column": f"photo {name}", "label_column": f"kind {name}"}
+        # The usual names are there too, with other content: what is named counts.
+        table = pa.table(
+            {
+                "image": pictures[::-1],
+                "label": [0] * 7,
+                "share": [0.5] * 7,
+                columns["image_column"]: pictures,
+                columns["label_column"]: LABELS,
+            }
+        )
+        (tmp_path / name).mkdir()
+        pq.write_table(table, tmp_path / name / "a.parquet")
+        tests[name] = at(tmp_path / name, **columns)
+
+    for each in read_all(tests, CLASSES, rule, "training photo", "training kind"):
+        assert each.found.labels.tolist() == LABELS.tolist()
+        assert (images_of(each.found) == pixels(7)).all()
+
+    half = at(tmp_path / "a", label_column="kind a")
+    (found,) = read_extra("mine", half, CLASSES, rule, "image", "training kind")
+    assert found.labels.tolist() == LABELS.tolist() and (images_of(found) == pixels(7)[::-1]).all()
+
+    wrong = at(tmp_path / "a", label_column="share")
+    with pytest.raises(ValueError) as error:
+        read_extra("mine", wrong, CLASSES, rule)
+    one_line(error, "prepare.extra_tests.mine: ", "change prepare.extra_tests.mine.label_column,")
+    assert "prepare.label_column" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["corrupted", "versions", "image_folder"])
+def test_columns_where_nothing_has_columns_are_refused(tmp_path: Path, kind: str) -> None:
+    more = (CLASSES,) if kind == "image_folder" else ()
+    folder = getattr(extra_sets, kind)(tmp_path / "x", pixels(7), LABELS, *more)
+    with pytest.raises(ValueError) as error:
+        read_extra("mine", at(folder, image_column="photo"), CLASSES, PictureRule(32))
+    one_line(error, "prepare.extra_tests.mine: image_column is 'photo'", "set it to null")
+
+    # Those of the training data are not meant for this one.
+    assert read_extra("mine", at(folder), CLASSES, PictureRule(32), "photo", "kind")
+
+
+SHARDS = [f"test-{place:05d}-of-00003" for place in range(3)]
+
+
+@pytest.mark.parametrize("part", ["test", "corner"])
+def test_numbered_files_must_all_be_there_once(tmp_path: Path, part: str) -> None:
+    """With a part in their names, and without."""
+    names = [shard.replace("test", part) for shard in SHARDS]
+    for place, name in enumerate(names):
+        own = slice(2 * place, 2 * place + 2)
+        extra_sets.parquet(tmp_path, pixels(7)[own], LABELS[own], CLASSES, f"{name}.parquet")
+    assert read(tmp_path)[0].labels.tolist() == LABELS[:6].tolist()
+
+    again = f"{names[1]}-0123456789abcdef.parquet"
+    extra_sets.parquet(tmp_path, pixels(2), LABELS[:2], CLASSES, again)
+    with pytest.raises(ValueError) as error:
+        read(tmp_path)
+    one_line(error, "prepare.extra_tests.mine: ", f"{names[1]} is there 2 times")
+
+    (tmp_path / again).unlink()
+    (tmp_path / f"{names[1]}.parquet").unlink()
+    with pytest.raises(FileNotFoundError) as missing:
+        read(tmp_path)
+    words = ("3 files are promised, 2 are there, 00001 is the first that is missing", "complete")
+    one_line(missing, "prepare.extra_tests.mine: ", f"{part}-*-of-00003.parquet", *words)
+
+
+def test_numbered_files_of_other_parts_may_be_missing(tmp_path: Path) -> None:
+    """They are not read."""
+    extra_sets.parquet(tmp_path, pixels(7), LABELS, CLASSES)
+    extra_sets.parquet(tmp_path, pixels(1), LABELS[:1], CLASSES, "train-00001-of-00002.parquet")
+    assert len(read(tmp_path)[0].labels) == 7
+
+
+def test_two_sets_of_numbered_files_are_refused(tmp_path: Path) -> None:
+    for name in ("full", "cropped"):
+        file = f"{name}/test-00000-of-00001.parquet"
+        extra_sets.parquet(tmp_path, pixels(7), LABELS, CLASSES, file)
+    with pytest.raises(ValueError) as error:
+        read(tmp_path)
+    one_line(
+        error, "cropped/test, full/test", "point prepare.extra_tests.mine to the folder of one"
+    )
 
 
 def test_hidden_arrays_are_passed_over(tmp_path: Path) -> None:
@@ -231,14 +332,14 @@ def test_two_sets_of_one_name_are_refused(tmp_path: Path) -> None:
     of_two = extra_sets.versions(tmp_path / "v", pixels(7), LABELS)
     other = extra_sets.versions(tmp_path / "w", pixels(7), LABELS, ("v4",))
     with pytest.raises(ValueError) as error:
-        list(read_all({"a": of_two, "a-v4": other}, CLASSES, PictureRule(32)))
+        list(read_all({"a": at(of_two), "a-v4": at(other)}, CLASSES, PictureRule(32)))
     one_line(error, "prepare.extra_tests has two sets called a-v4: rename one")
 
 
 def test_names_that_classes_share_are_matched_as_prepare_stores_them(tmp_path: Path) -> None:
     stored = ("crane (0)", "crane (1)", "bird")
     folder = extra_sets.parquet(tmp_path, pixels(3), np.arange(3), ("crane", "crane", "bird"))
-    (found,) = read_extra("mine", folder, stored, PictureRule(32))
+    (found,) = read_extra("mine", at(folder), stored, PictureRule(32))
     assert found.labels.tolist() == [0, 1, 2]
 
 
