@@ -115,10 +115,12 @@ def note_lacking(found: ExtraSet, classes: tuple[str, ...]) -> None:
 
 def score_all(job: ScoreJob, engine: Engine, processes: int) -> None:
     """Ask every net about every part, in this process or in several."""
-    counts = [part.count for part in job.parts]
-    places = list(range(len(counts)))
+    # Parts with the same images have one result, and a file has one writer at a time.
+    first = {part.fingerprint: place for place, part in reversed([*enumerate(job.parts)])}
+    places = sorted(first.values())
+    images = sum(part.count for part in job.parts)
 
-    with tqdm(total=sum(counts), desc="extra", unit="image", unit_scale=True, disable=None) as bar:
+    with tqdm(total=images, desc="extra", unit="image", unit_scale=True, disable=None) as bar:
 
         def progress() -> None:
             done = (part.count for part in job.parts if not job.missing(part))

@@ -88,10 +88,12 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 
 
 def remote_score(job: ScoreJob, places: list[int], on_part: Any = None) -> None:
-    """That of the stage; it leaves a file with the process that has these places."""
+    """That of the stage; it leaves a file with the process, and one for each of its places."""
     from stages.trials.extra_trial import score_parts
 
     Path("work", f"share-{places[0]}").write_text(str(os.getpid()))
+    for place in places:
+        Path("work", f"asked-{job.parts[place].fingerprint}-{place}").touch()
     score_parts(job, places, on_part)
 
 
@@ -201,6 +203,10 @@ def test_several_processes_give_the_same_bytes(here: Path, monkeypatch: pytest.M
     assert {path.name: path.read_bytes() for path in Path("data/extra").iterdir()} == whole
     processes = {path.read_text() for path in Path("work").glob("share-*")}
     assert len(processes) == 2 and str(os.getpid()) not in processes
+
+    # The last of the two versions and the parquet files have the same images: one process has them.
+    places = [path.name.split("-") for path in Path("work").glob("asked-*")]
+    assert len(places) == len({images for _, images, _ in places}) == 6
 
 
 @pytest.mark.parametrize("sets", [{}, None])

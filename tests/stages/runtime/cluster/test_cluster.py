@@ -23,13 +23,14 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from stages import augment, label, prepare
+from stages import augment, extra, label, prepare
 from stages.runtime.cluster import nodes as cluster_nodes
 from stages.runtime.cluster import task as cluster_task
 from stages.runtime.cluster.executor import Cluster, part_of_gpu
 from stages.runtime.engines import from_settings
 from stages.runtime.executors import Local, Serial
-from tests.helpers import cluster_jobs, search_jobs
+from stages.store.prepared import read_test
+from tests.helpers import cluster_jobs, extra_sets, search_jobs
 from tests.helpers.pocket import (
     ENVIRONMENT,
     copy_of_the_repository,
@@ -839,6 +840,33 @@ def test_augment_has_the_same_bytes_as_in_one_process(
             {path.name: path.read_bytes() for path in (folder / "data/augmented").iterdir()}
         )
     assert len(written[0]) == 4 and written[0] == written[1]
+
+
+def test_further_sets_have_the_same_bytes_as_in_one_process(
+    nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A set with corruptions, and parquet files with columns of their own."""
+    monkeypatch.chdir(tmp_path)
+    write_params(tmp_path)
+    run_to_labels()
+    images, labels, header = read_test(Path("data/prepared"))
+    extra_sets.corrupted(Path("data/raw/c"), images, labels)
+    extra_sets.parquet(Path("data/raw/p"), images[::-1], labels[::-1], header["classes"])
+    sets = {"c": "data/raw/c", "p": {"path": "data/raw/p", "image_column": "img"}}
+
+    written = []
+    monkeypatch.setattr(extra, "IMAGES_PER_PROCESS", 1)
+    cluster = {"execution.address": nodes.address, "execution.slots": 3}
+    for engine in ("serial", "ray"):
+        shutil.rmtree("work/extra", ignore_errors=True)
+        changes = {"prepare.extra_tests": sets, "execution.engine": engine, **cluster}
+        write_params(tmp_path, changes)
+        with monkeypatch.context() as patch:
+            if engine == "ray":  # the nodes ask the nets, and not this process
+                patch.setattr("stages.trials.extra_trial.score_parts", None)
+            extra.main()
+        written.append({path.name: path.read_bytes() for path in Path("data/extra").iterdir()})
+    assert len(written[0]) == 3 and written[0] == written[1]
 
 
 @pytest.mark.slow
