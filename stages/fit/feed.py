@@ -19,7 +19,7 @@ from torch import Tensor
 from stages.fit.batches import Pair
 from stages.images.host import as_tensor
 from stages.store.maps import file_of, release
-from stages.store.pieces import Array, Pieces
+from stages.store.pieces import Array, Chosen, Pieces
 
 Arrays = tuple[Array, np.ndarray]
 
@@ -45,7 +45,8 @@ class Feed:
     They come in pieces: one, or several of a memory map on a CPU.
 
     Args:
-        read: place of a stored epoch -> images and targets on the host; called in its own thread.
+        read: place of a stored epoch -> images and targets on the host, or `Chosen` of them; called
+            in its own thread.
         stored: number of places n.
         device: where they are needed.
         resident: bytes that may be kept on the device, see `resident_bytes`.
@@ -64,7 +65,7 @@ class Feed:
 
     def __init__(
         self,
-        read: Callable[[int], Arrays],
+        read: Callable[[int], Arrays | Chosen],
         stored: int,
         device: torch.device,
         resident: int,
@@ -76,7 +77,7 @@ class Feed:
         self.resident = resident
         self.places = places
         self.kept: dict[int, Pair] = {}
-        self.coming: dict[int, Future[Arrays | Pair]] = {}
+        self.coming: dict[int, Future[Arrays | Chosen | Pair]] = {}
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="feed")
 
     def __enter__(self) -> Feed:
@@ -106,9 +107,15 @@ class Feed:
     def _take(self, place: int) -> Iterable[Pair]:
         """What is stored there, on the device, and kept there if everything fits."""
         self._ask(place)
-        images, targets = self.coming.pop(place).result()
+        found = self.coming.pop(place).result()
         self.coming.clear()  # after a jump, what was read ahead is not needed
 
+        if isinstance(found, Chosen):
+            if found.nbytes * self.stored > self.resident:
+                return _chosen(found)
+            found = found.whole()
+
+        images, targets = found
         resident = (images.nbytes + targets.nbytes) * self.stored <= self.resident
         if not (resident or isinstance(images, Tensor) or isinstance(targets, Tensor)):
             return _pieces(images, targets)
@@ -123,12 +130,14 @@ class Feed:
         if place not in self.kept and place not in self.coming:
             self.coming[place] = self.thread.submit(self._load, place)
 
-    def _load(self, place: int) -> Arrays | Pair:
+    def _load(self, place: int) -> Arrays | Chosen | Pair:
         """In the thread: what is stored there on the host, for CUDA in pinned memory."""
-        images, targets = self.read(place)
-        if self.device.type == "cuda":
-            return _pinned(images), _pinned(targets)
-        return images, targets
+        found = self.read(place)
+        if self.device.type != "cuda":
+            return found
+
+        images, targets = found.whole() if isinstance(found, Chosen) else found
+        return _pinned(images), _pinned(targets)
 
     def _to_device(self, array: Array | Tensor) -> Tensor:
         """Memory of its own: a file is not read again."""
@@ -183,6 +192,12 @@ def _made(images: Pieces, targets: np.ndarray) -> Iterator[Pair]:
         yield as_tensor(piece), as_tensor(targets[part])
         release(targets[part])
         start = part.stop
+
+
+def _chosen(chosen: Chosen) -> Iterator[Pair]:
+    """Images that are chosen now, and their targets."""
+    for images, targets in chosen.pieces():
+        yield as_tensor(images), as_tensor(targets)
 
 
 def _images_in(size: int, images: np.ndarray) -> int:

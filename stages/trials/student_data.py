@@ -16,7 +16,8 @@ from stages.images.draws import draw, order
 from stages.nets.student import described_student
 from stages.nets.teacher import described_teacher
 from stages.store.epoch import EpochShard, read_epoch, read_targets
-from stages.store.maps import parts, rows
+from stages.store.maps import parts
+from stages.store.pieces import Chosen
 from stages.store.prepared import read_transfer
 from stages.store.scratch import check_scratch, copies_in, read_copy
 from stages.store.shards import first_members, read_or_make
@@ -40,7 +41,7 @@ def feed(cell: Cell, device: torch.device) -> Feed:
     """
     source = data_of(cell, device)
 
-    def read(place: int) -> Arrays:
+    def read(place: int) -> Arrays | Chosen:
         shard = source.shard(place)
         if cell.hard:
             return labelled(shard, shard.labels)
@@ -55,16 +56,14 @@ def feed(cell: Cell, device: torch.device) -> Feed:
     return Feed(read, source.epochs * source.places, device, resident, source.places)
 
 
-def labelled(shard: EpochShard, targets: np.ndarray) -> Arrays:
-    """Images that have a label, and their targets."""
+def labelled(shard: EpochShard, targets: np.ndarray) -> Arrays | Chosen:
+    """Images that have a label, and their targets; many are chosen while they are used."""
     kept = np.flatnonzero(shard.labels >= 0)
-    images = shard.images
     if len(kept) == len(shard.labels):
-        return images, targets
+        return shard.images, targets
 
-    if isinstance(images, np.ndarray):
-        return rows(images, kept), targets[kept]
-    return images.whole()[kept], targets[kept]
+    chosen = Chosen(shard.images, targets, kept)
+    return chosen if chosen.many else chosen.whole()
 
 
 def data_of(cell: Cell, device: torch.device) -> Stored | Fresh:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,11 @@ import torch
 from PIL import Image
 
 from stages import augment, ensemble, label, prepare, teachers
+from stages.fit import feed as feed_file
 from stages.settings.groups import CellName
 from stages.settings.read import read_params
 from stages.settings.whole import check
+from stages.store import maps
 from stages.store.epoch import read_epoch
 from stages.store.prepared import read_train, read_transfer
 from stages.store.shards import read_logits
@@ -24,6 +28,7 @@ from stages.trials.student_data import feed
 from tests.helpers.pocket import run_cell
 from tools.pocket import write_params
 
+CPU = torch.device("cpu")
 AUGMENTED = Path("data/augmented")
 PREPARED = Path("data/prepared")
 TRAIN, WITHOUT = 60, 25
@@ -77,7 +82,7 @@ def seen(name: CellName) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("store", ["images", "draws"])
-def test_mimic_nets_alone_see_them(here: Path, store: str) -> None:
+def test_mimic_nets_alone_see_them(here: Path, store: str, monkeypatch: pytest.MonkeyPatch) -> None:
     params(here, **{"augment.store": store}, **VARIED)
     for stage in (prepare, teachers, ensemble, augment, label):
         stage.main()
@@ -108,6 +113,21 @@ def test_mimic_nets_alone_see_them(here: Path, store: str) -> None:
 
     for cell in (("mimic", "mlp2", "60k"), ("hard", "conv2", "180k")):
         run_cell(*cell)
+
+    # In pieces, as if there were many: the same nets.
+    trained = {path: path.read_bytes() for path in Path("data").glob("*/*-*k/*.safetensors")}
+    monkeypatch.setattr(maps, "PART_BYTES", 7 * 8 * 8 * 3)
+    monkeypatch.setattr(feed_file, "CPU_RESIDENT_BYTES", 0)
+    cell = set_up(CellName("hard", "conv2", "180k"))[0]
+    with feed(replace(cell, numerics=replace(cell.numerics, eval_batch=5)), CPU) as data:
+        pieces = list(data(0))
+    assert len(pieces) > 5 and max(len(images) for images, _ in pieces) <= 7
+    np.testing.assert_array_equal(
+        np.concatenate([piece.numpy() for piece, _ in pieces]), np.asarray(shard.images)[kept]
+    )
+    shutil.rmtree("work")
+    run_cell("hard", "conv2", "180k")
+    assert {path: path.read_bytes() for path in trained} == trained
 
 
 def test_without_them_the_bytes_are_those_of_before(here: Path) -> None:

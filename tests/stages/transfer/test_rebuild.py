@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +20,7 @@ from stages.settings.common import HSV
 from stages.store import maps
 from stages.store.epoch import read_epoch
 from stages.store.maps import file_of
-from stages.store.pieces import Pieces
+from stages.store.pieces import Chosen, Pieces
 from stages.store.prepared import write_split
 from stages.store.scratch import copies_in, read_copy
 from stages.store.shards import write_images
@@ -159,6 +160,20 @@ def test_a_feed_and_an_ensemble_take_pieces(device: torch.device) -> None:
                 joined = [torch.cat(each).cpu().numpy() for each in zip(*found, strict=True)]
                 np.testing.assert_array_equal(joined[0], images)
                 np.testing.assert_array_equal(joined[1], targets)
+
+    # Some of them, as a net on true labels takes them where others have no label.
+    index = np.array([0, 3, 9, 22])
+    for images_of in (pieces, images):
+        for resident in (0, 10**9):
+            read = partial(Chosen, images_of, targets, index)
+            with Feed(lambda place, read=read: read(), 1, device, resident) as feed:
+                for epoch in range(2):
+                    found = list(feed(epoch))
+                    lazy = device.type == "cpu" and not resident and images_of is pieces
+                    assert len(found) == (3 if lazy else 1)
+                    joined = [torch.cat(each).cpu().numpy() for each in zip(*found, strict=True)]
+                    np.testing.assert_array_equal(joined[0], images[index])
+                    np.testing.assert_array_equal(joined[1], targets[index])
 
     nets = [make_net(device, seed=seed) for seed in range(2)]
     wanted = mean_logits(nets, images, 4, "fp32", [2])[2]
