@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stages.store.maps import PART_BYTES, release
+
 BLOCK = 10_000
-"""Images that are read at once: 31 MB of 32 px."""
+"""Images that are read at once: 31 MB of 32 px; of large ones as many as have PART_BYTES."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,12 @@ class ExtraPart:
     def blocks(self) -> Iterator[np.ndarray]:
         """The images in blocks that fit into memory, uint8 (at most BLOCK, s, s, 3)."""
         images = self.images()
-        for start in range(0, len(images), BLOCK):
-            yield np.array(images[start : start + BLOCK])
+        each = images.nbytes // max(1, len(images))
+        step = min(BLOCK, max(1, PART_BYTES // max(1, each)))
+
+        for start in range(0, len(images), step):
+            yield np.array(images[start : start + step])
+            release(images[start : start + step])
 
     def fingerprint(self) -> str:
         """sha256 of the pixels, as hex."""

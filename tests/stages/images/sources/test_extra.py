@@ -20,6 +20,7 @@ from stages.images.sources.extra_sets import ExtraSet
 from stages.settings.prepare import ExtraTest
 from tests.helpers import extra_sets
 from tests.helpers.image_files import encoded, one_line, pixels
+from tests.helpers.mapped import resident
 
 CLASSES = ("airplane", "automobile", "bird")
 LABELS = np.array([0, 1, 2, 2, 1, 0, 1])
@@ -62,6 +63,23 @@ def test_npy_files_are_mapped_and_read_in_blocks(
     assert [len(block) for block in blocks] == [8, 8, 8, 8, 3]
     assert not any(isinstance(block, np.memmap) for block in blocks)
     assert (np.concatenate(blocks) == mapped).all() and found.parts[0].fingerprint() == whole
+
+    # Large images are fewer at a time.
+    monkeypatch.setattr("stages.images.sources.extra_sets.PART_BYTES", 5 * 32 * 32 * 3 + 1)
+    assert [len(block) for block in found.parts[0].blocks()] == [5] * 7
+    assert found.parts[0].fingerprint() == whole
+
+
+def test_a_large_file_does_not_become_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, labels = np.zeros((2800, 32, 32, 3), np.uint8), np.tile(LABELS, 400)
+    (found,) = read(extra_sets.corrupted(tmp_path / "c", images, labels, ["fog"]))
+    size = 5 * images.nbytes  # 43 MB
+    monkeypatch.setattr("stages.images.sources.extra_sets.BLOCK", 100)
+
+    for block in found.parts[0].blocks():
+        assert len(block) == 100 and resident(tmp_path / "c/fog.npy") < size // 4
 
 
 def test_a_fingerprint_is_that_of_the_pixels(tmp_path: Path) -> None:
