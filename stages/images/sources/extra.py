@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from stages.images.pictures import SUFFIXES, PictureRule
+from stages.images.sources.columns import Columns
 from stages.images.sources.extra_arrays import (
     DATA_END,
     LABELS,
@@ -40,8 +41,6 @@ VECTORS = (".npy", ".npz")
 """Suffixes of files with vectors, which `predict --labels` reads."""
 COLUMNS = ("image_column", "label_column")
 """Keys that name columns of parquet files, of an entry or else of `prepare`."""
-Columns = tuple[str | None, str | None]
-"""The columns that they name."""
 
 LAYOUTS = (
     f"{LABELS} with one CORRUPTION.npy each (CIFAR-10-C), NAME{DATA_END} with NAME{LABELS_END} "
@@ -129,7 +128,7 @@ def read_extra(
         )
 
     try:
-        columns = (image_column, label_column)
+        columns = Columns(image_column, label_column)
         return _read_as_it_is(name, test, folder, tuple(classes), rule, columns)
     except (FileNotFoundError, ValueError) as error:
         kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
@@ -151,7 +150,7 @@ def _read_as_it_is(
     as_published = (folder / LABELS).is_file()
     several = npy_files(folder, DATA_END)
     if not as_published and not several and all_files(folder):
-        own = (test.image_column or columns[0], test.label_column or columns[1])
+        own = Columns(test.image_column or columns.image, test.label_column or columns.label)
         return [_parquet(name, folder, classes, rule, own)]
 
     _refuse_columns(test, folder)
@@ -187,7 +186,7 @@ def _parquet(
     files = _files_for_testing(folder)
     check_complete(files)
     check_one_set(folder, files, f"prepare.extra_tests.{name}")
-    tables = [read_table(file, *columns) for file in files]
+    tables = [read_table(file, columns) for file in files]
 
     count = sum(table.rows for table in tables)
     if not count:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from stages.images.pictures import SUFFIXES, PictureRule
+from stages.images.sources.columns import USUAL, Columns
 from stages.images.sources.files import (
     NAMED,
     below,
@@ -58,9 +59,7 @@ LAYOUTS = (
 def image_folder(
     path: str | Path,
     rule: PictureRule = CIFAR_RULE,
-    group: str | None = None,
-    image_column: str | None = None,
-    label_column: str | None = None,
+    columns: Columns = USUAL,
 ) -> Source:
     """Pictures of `path`/PART/CLASS/, or of `path`/CLASS/, at any depth below the class.
 
@@ -77,10 +76,9 @@ def image_folder(
     Args:
         path: the folder; a relative one starts at the environment's MIMICNETS_DATA, if set.
         rule: size and fit of the pictures.
-        group: a pattern that is searched in the path of each picture below its part; what its first
-            pair of parentheses matches, or all of the match, is the picture's group. With lists, the
-            name of a column.
-        image_column, label_column: of the lists.
+        columns: of the lists. Without lists the group is a pattern that is searched in the path of
+            each picture below its part; what its first pair of parentheses matches, or all of the
+            match, is the picture's group.
 
     Raises:
         FileNotFoundError: the folder is missing.
@@ -89,9 +87,9 @@ def image_folder(
     root = existing_folder(path, LAYOUTS)
     lists = list_files(root)
     folders = part_folders(root)
-    named = image_column is not None or label_column is not None
+    named = columns.image is not None or columns.label is not None
     if lists and named:
-        return image_list(root, rule, image_column, label_column, group)
+        return image_list(root, rule, columns)
 
     notes = [] if folders is None else notes_beside(root, folders)
     if folders is None:
@@ -99,7 +97,7 @@ def image_folder(
         if folders is not None and lists:
             lists, notes = lists_beside_classes(root, lists)
         if lists and (folders is not None or any(map(names_and_labels, lists))):
-            listed = image_list(root, rule, group=group, lists=lists)
+            listed = image_list(root, rule, columns, lists)
             return replace(listed, notes=(*notes, *listed.notes))
 
     if folders is None:
@@ -118,7 +116,7 @@ def image_folder(
         number = {kind: i for i, kind in enumerate(classes)}
         inside = [path_below(file, folder) for file in files]
         labels = np.array([number[each.split("/")[0]] for each in inside], dtype=np.int64)
-        parts[name] = Labelled(images, labels, groups_of(inside, group))
+        parts[name] = Labelled(images, labels, groups_of(inside, columns.group))
         sizes += found
 
     return Source(

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from stages.images.pictures import PictureRule
+from stages.images.sources.columns import USUAL, Columns
 from stages.images.sources.files import NAMED, file_items, hash_key, printable
 from stages.images.sources.labelled import Labelled, Source
 from stages.images.sources.list_index import PictureIndex, in_part, shared_folders
@@ -115,9 +116,7 @@ def _no_list(file: Path, index: PictureIndex) -> str:
 def image_list(
     root: Path,
     rule: PictureRule,
-    image_column: str | None = None,
-    label_column: str | None = None,
-    group: str | None = None,
+    columns: Columns = USUAL,
     lists: Sequence[Path] | None = None,
 ) -> Source:
     """Pictures below `root` as its lists name and label them.
@@ -132,9 +131,7 @@ def image_list(
     Args:
         root: the folder.
         rule: size and fit of the pictures.
-        image_column, label_column: names of columns; None takes the first of FILE_COLUMNS and of
-            LABEL_COLUMNS that is there.
-        group: a column whose equal values must not be divided between parts.
+        columns: of the lists; usual ones are FILE_COLUMNS and LABEL_COLUMNS.
         lists: those that are read; None takes all of `list_files`.
 
     Raises:
@@ -145,7 +142,7 @@ def image_list(
     notes = []
     also: set[Path] = set()
     for file in list_files(root) if lists is None else lists:
-        found = _read(file, index, image_column, label_column, group)
+        found = _read(file, index, columns)
         if isinstance(found, set):
             notes.append(f"passed over {printable(file.name)}, which has no labels")
             also |= found
@@ -182,7 +179,7 @@ def image_list(
             images, each = read_pictures(
                 len(of_part), file_items([line.file for line in of_part]), rule
             )
-            groups = None if group is None else np.array([line.group for line in of_part])
+            groups = None if columns.group is None else np.array([line.group for line in of_part])
             labels = np.array([classes[line.label] for line in of_part], np.int64)
             parts[part] = Labelled(images, labels, groups)
             sizes += each
@@ -212,24 +209,19 @@ def _repeated(root: Path, read: dict[Path, list[_Line]], also: set[Path]) -> lis
     ]
 
 
-def _read(
-    file: Path,
-    index: PictureIndex,
-    image_column: str | None,
-    label_column: str | None,
-    group: str | None,
-) -> list[_Line] | set[Path]:
+def _read(file: Path, index: PictureIndex, wanted: Columns) -> list[_Line] | set[Path]:
     """The lines of one list; of a list of test pictures without labels the pictures."""
     table, numbers = _table(file)
     columns = list(table)
-    names = _chosen(file, columns, "image_column", image_column, FILE_COLUMNS)
+    names = _chosen(file, columns, "image_column", wanted.image, FILE_COLUMNS)
     own = part_within(file.stem)
     shared = shared_folders(table[names], index)
     lower = {name.lower() for name in columns}
-    if label_column is None and own == "test" and not set(LABEL_COLUMNS) & lower:
+    if wanted.label is None and own == "test" and not set(LABEL_COLUMNS) & lower:
         return {found for name in table[names] for found in index.find(name, own, shared)}
 
-    labels = _chosen(file, columns, "label_column", label_column, LABEL_COLUMNS)
+    labels = _chosen(file, columns, "label_column", wanted.label, LABEL_COLUMNS)
+    group = wanted.group
     if group is not None:
         _chosen(file, columns, "group", group, ())
 

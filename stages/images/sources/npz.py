@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from stages.images.sources.labelled import data_folder
-from stages.images.sources.parts import WANTED, part_named
+from stages.images.sources.parts import WANTED, by_part, part_named
 from stages.images.sources.pixels import MAX_TOTAL_BYTES, PIECE_BYTES
 
 MAX_LABEL_BYTES = 1 << 30
@@ -220,33 +220,20 @@ def stored_parts(path: str | Path, names: Sequence[str]) -> dict[str, ArrayPart]
         )
 
     files = sorted(f for f in root.iterdir() if f.suffix == ".npz" and not f.name.startswith("."))
-    by_part = _by_part(files)
-    if not by_part and len(files) == 1:
+    parts = by_part(files)
+    if not parts and len(files) == 1:
         return _whole(Arrays(files[0]), names)
-    if not by_part and files:
+    if not parts and files:
         raise ValueError(
             f"{root} has {', '.join(file.name for file in files[:_SHOWN])}: name the one to read in "
             f"prepare.path, or call them train.npz, val.npz and test.npz, each with {wanted}"
         )
-    if "train" not in by_part:
+    if "train" not in parts:
         raise FileNotFoundError(
             f"no file {root / 'train.npz'}: write it with numpy.savez, or change prepare.path"
         )
 
-    return {part: _one(Arrays(file), names) for part, file in by_part.items()}
-
-
-def _by_part(files: Sequence[Path]) -> dict[str, Path]:
-    """Part -> its file, in the order of the parts."""
-    found: dict[str, Path] = {}
-    for file in files:
-        part = part_named(file.stem)
-        if part is None:
-            continue
-        if part in found:
-            raise ValueError(f"{found[part]} and {file} are both for {part}: move one away")
-        found[part] = file
-    return {part: found[part] for part in ("train", "validation", "test") if part in found}
+    return {part: _one(Arrays(file), names) for part, file in parts.items()}
 
 
 def _one(arrays: Arrays, names: Sequence[str]) -> ArrayPart:

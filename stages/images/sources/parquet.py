@@ -13,6 +13,7 @@ import numpy as np
 
 from stages.images.pictures import MAX_FILE_BYTES, PictureRule, check_file_bytes
 from stages.images.sources.classes import SHOWN, FileLabels, numbered
+from stages.images.sources.columns import USUAL, Columns
 from stages.images.sources.files import NAMED
 from stages.images.sources.labelled import Labelled, Source, existing_folder
 from stages.images.sources.many import read_pictures
@@ -35,9 +36,7 @@ _MAX_NAME = 1_000  # characters of one label or group
 def parquet(
     path: str | Path,
     rule: PictureRule = CIFAR_RULE,
-    image_column: str | None = None,
-    label_column: str | None = None,
-    group: str | None = None,
+    columns: Columns = USUAL,
 ) -> Source:
     """Pictures of all .parquet files below `path`, in the order of their names.
 
@@ -50,9 +49,7 @@ def parquet(
     Args:
         path: the folder; a relative one starts at the environment's MIMICNETS_DATA, if set.
         rule: size and fit of the pictures.
-        image_column, label_column: names of columns; None takes the first of IMAGE_COLUMNS and of
-            LABEL_COLUMNS that is there.
-        group: a column whose equal values must not be divided between parts.
+        columns: of the files; usual ones are IMAGE_COLUMNS and LABEL_COLUMNS.
 
     Raises:
         FileNotFoundError: the folder, a training file or a numbered file is missing.
@@ -60,8 +57,7 @@ def parquet(
     """
     root = existing_folder(path, f"*.parquet, named by {WANTED}")
     files = part_files(root)
-    wanted = (image_column, label_column)
-    tables = {part: [read_table(file, *wanted, group) for file in files[part]] for part in files}
+    tables = {part: [read_table(file, columns) for file in files[part]] for part in files}
     for part, made in tables.items():
         if not sum(table.rows for table in made):
             raise ValueError(
@@ -83,7 +79,7 @@ def parquet(
         images, found = read_pictures(
             rows, chain.from_iterable(file_items(each.file, each.image) for each in made), rule
         )
-        groups = None if group is None else np.concatenate([each.groups for each in made])
+        groups = None if columns.group is None else np.concatenate([each.groups for each in made])
         parts[part] = Labelled(images, np.concatenate(of_part), groups)
         sizes += found
 
@@ -126,9 +122,7 @@ class LabelledTable:
 
 def read_table(
     file: Path,
-    image_column: str | None = None,
-    label_column: str | None = None,
-    group: str | None = None,
+    columns: Columns = USUAL,
 ) -> LabelledTable:
     """Labels and groups of one file; columns as in `parquet`.
 
@@ -144,12 +138,12 @@ def read_table(
             schema = opened.schema_arrow
             if not opened.metadata.num_rows:
                 return LabelledTable(file, "", "", None)  # its columns may have any type
-            image = _image_column(file, schema, image_column)
-            label = _chosen(file, schema, "label_column", label_column, LABEL_COLUMNS)
+            image = _image_column(file, schema, columns.image)
+            label = _chosen(file, schema, "label_column", columns.label, LABEL_COLUMNS)
             made = LabelledTable(file, image, label, _names(schema, label))
             made.labels = _values(file, label, _column(opened, file, label))
-            if group is not None:
-                _chosen(file, schema, "group", group, ())
+            if columns.group is not None:
+                group = _chosen(file, schema, "group", columns.group, ())
                 made.groups = _groups(file, group, _column(opened, file, group).to_pylist())
     except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
         raise ValueError(f"{file}: not a readable parquet file: download it again") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 NAMES = {
@@ -49,3 +50,23 @@ def part_of_path(path: Path) -> str | None:
         if part is not None:
             return part
     return None
+
+
+def by_part(places: Iterable[Path]) -> dict[str, Path]:
+    """Part -> the folder, or the file without its suffix, that is called so, in the parts' order.
+
+    Others are left out.
+
+    Raises:
+        ValueError: two are for one part.
+    """
+    found: dict[str, Path] = {}
+    for place in places:
+        part = part_named(place.name if place.is_dir() else place.stem)
+        if part is None:
+            continue
+        if part in found:
+            raise ValueError(f"{found[part]} and {place} are both for {part}: move one away")
+        found[part] = place
+
+    return {part: found[part] for part in NAMES if part in found}

@@ -17,6 +17,7 @@ from stages.images.sources import (
     vectors,
     webdataset,
 )
+from stages.images.sources.columns import Columns
 from stages.images.sources.labelled import Source
 from stages.settings.prepare import Prepare
 
@@ -63,15 +64,12 @@ def _vectors(settings: Prepare, path: Path, shape: tuple[int, ...]) -> Source:
 
 def _pictures(settings: Prepare, path: Path, rule: PictureRule) -> Source:
     """A source of pictures of any size."""
+    columns = Columns(settings.image_column, settings.label_column, settings.group)
     match settings.source:
         case "parquet":
-            return parquet.parquet(
-                path, rule, settings.image_column, settings.label_column, settings.group
-            )
+            return parquet.parquet(path, rule, columns)
         case "image-folder":
-            return folder.image_folder(
-                path, rule, settings.group, settings.image_column, settings.label_column
-            )
+            return folder.image_folder(path, rule, columns)
         case "npz":
             return images_npz.images_npz(path, rule, settings.group)
         case "idx":

@@ -13,6 +13,7 @@ import pytest
 from stages.images import pictures
 from stages.images.pictures import PictureRule
 from stages.images.sources import files
+from stages.images.sources.columns import Columns
 from stages.images.sources.files import file_bytes, path_below
 from stages.images.sources.folder import image_folder
 from tests.helpers.image_files import bomb, encoded, one_line, pixels
@@ -179,14 +180,14 @@ def test_pictures_of_any_size_are_made_to_fit(tmp_path: Path) -> None:
 
 def test_a_pattern_finds_the_group_of_each_picture(tmp_path: Path) -> None:
     put(tmp_path, "a/p01_1.png", "a/p01_2.png", "b/p02_1.png")
-    groups = image_folder(tmp_path, EIGHT, group=r"/(p\d+)_").train.groups
+    groups = image_folder(tmp_path, EIGHT, Columns(group=r"/(p\d+)_")).train.groups
     assert groups is not None and sorted(groups) == ["p01", "p01", "p02"]
     with pytest.raises(
         ValueError, match=r"finds nothing in 3 of 3 names, such as .*prepare|change it"
     ):
-        image_folder(tmp_path, EIGHT, group="patient")
+        image_folder(tmp_path, EIGHT, Columns(group="patient"))
     with pytest.raises(ValueError, match="no regular expression"):
-        image_folder(tmp_path, EIGHT, group="(")
+        image_folder(tmp_path, EIGHT, Columns(group="("))
 
 
 def test_a_folder_of_nothing_says_what_is_read(tmp_path: Path) -> None:
@@ -232,7 +233,7 @@ def test_a_class_train_is_not_taken_for_all(tmp_path: Path) -> None:
 def test_parentheses_that_take_no_part_find_nothing(tmp_path: Path) -> None:
     put(tmp_path, "a/p1_1.png", "a/p2_1.png", "b/1.png")
     with pytest.raises(ValueError, match=r"finds nothing in 1 of 3 names, such as b/1\.png"):
-        image_folder(tmp_path, EIGHT, group=r"(p\d+)?_?1")
+        image_folder(tmp_path, EIGHT, Columns(group=r"(p\d+)?_?1"))
 
 
 def test_names_of_other_encodings(tmp_path: Path) -> None:

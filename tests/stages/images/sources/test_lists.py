@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from stages.images.pictures import PictureRule
+from stages.images.sources.columns import Columns
 from stages.images.sources.folder import image_folder
 from stages.images.sources.labelled import Source
 from tests.helpers.image_files import encoded, one_line
@@ -86,24 +87,24 @@ def test_columns_and_groups_are_named_by_settings(tmp_path: Path) -> None:
     put(tmp_path, "a/0.png", "a/1.png", "b/2.png")
     text = "scan,label,grade,patient\n0,x,2,p1\n1,x,3,p1\n2,x,2,p2\n"
     (tmp_path / "list.csv").write_text(text)
-    source = image_folder(tmp_path, EIGHT, "patient", "scan", "grade")
+    source = image_folder(tmp_path, EIGHT, Columns("scan", "grade", "patient"))
     assert labelled(source) == {0: "2", 1: "3", 2: "2"} and source.train.groups is not None
     of_grey = dict(zip(source.train.images[:, 0, 0, 0].tolist(), source.train.groups, strict=True))
     assert of_grey == {0: "p1", 1: "p1", 2: "p2"}
     for key, given in (
-        ("image_column", (None, "foto", "grade")),
-        ("label_column", (None, "scan", "kind")),
-        ("group", ("house", "scan", "grade")),
+        ("image_column", ("foto", "grade")),
+        ("label_column", ("scan", "kind")),
+        ("group", ("scan", "grade", "house")),
     ):
         with pytest.raises(ValueError, match=f"columns scan, label, .*prepare.{key}"):
-            image_folder(tmp_path, EIGHT, *given)
+            image_folder(tmp_path, EIGHT, Columns(*given))
 
 
 def test_parts_go_before_a_list_unless_a_column_is_named(tmp_path: Path) -> None:
     put(tmp_path, "train/a/0.png", "train/b/1.png")
     (tmp_path / "list.csv").write_text("file,label\n0,x\n1,y\n")
     assert image_folder(tmp_path, EIGHT).classes == ("a", "b")
-    assert image_folder(tmp_path, EIGHT, None, None, "label").classes == ("x", "y")
+    assert image_folder(tmp_path, EIGHT, Columns(label="label")).classes == ("x", "y")
 
 
 def test_a_table_of_something_else_is_no_list(tmp_path: Path) -> None:
@@ -130,7 +131,7 @@ def test_lists_that_cannot_be_used_are_refused(
     put(tmp_path, "0.png", "1.png", "a/same.png", "b/same.png")
     (tmp_path / "list.csv").write_text(text)
     with pytest.raises(ValueError) as error:
-        image_folder(tmp_path, EIGHT, None, None, "label")
+        image_folder(tmp_path, EIGHT, Columns(label="label"))
     one_line(error, *words)
 
 
@@ -207,7 +208,7 @@ def test_lines_without_a_group_are_refused(tmp_path: Path) -> None:
     put(tmp_path, "0.png", "1.png", "2.png")
     (tmp_path / "list.csv").write_text("file,label,who\n0.png,a,\n1.png,b,p\n2.png,b, \n")
     with pytest.raises(ValueError) as error:
-        image_folder(tmp_path, EIGHT, group="who")
+        image_folder(tmp_path, EIGHT, Columns(group="who"))
     one_line(error, "2 of 3 lines", "line 2: '0.png' has no who", "line 4", "prepare.group")
 
 

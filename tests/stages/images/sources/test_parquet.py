@@ -15,6 +15,7 @@ import pytest
 from stages.images.pictures import PictureRule
 from stages.images.sources import many
 from stages.images.sources import parquet as reader
+from stages.images.sources.columns import Columns
 from stages.images.sources.parquet import parquet
 from tests.helpers.image_files import bomb, encoded, one_line, pixels
 
@@ -360,7 +361,7 @@ def test_columns_and_groups_are_named_by_settings(tmp_path: Path) -> None:
         }
     )
     pq.write_table(made, tmp_path / "all.parquet")
-    train = parquet(tmp_path, PictureRule(32), "scan", "grade", "patient").train
+    train = parquet(tmp_path, PictureRule(32), Columns("scan", "grade", "patient")).train
     np.testing.assert_array_equal(train.images[0], pixels(1)[0])
     assert train.labels.tolist() == [0, 1, 0, 1]
     assert train.groups is not None and train.groups.tolist() == ["a", "a", "b", "b"]
@@ -370,7 +371,7 @@ def test_columns_and_groups_are_named_by_settings(tmp_path: Path) -> None:
         ("group", (None, None, "house")),
     ):
         with pytest.raises(ValueError, match=f"columns scan, image, .*prepare.{key}"):
-            parquet(tmp_path, PictureRule(32), *given)
+            parquet(tmp_path, PictureRule(32), Columns(*given))
 
 
 def test_paths_without_bytes_are_refused_all_at_once(tmp_path: Path) -> None:
@@ -422,7 +423,7 @@ def test_rows_without_a_group_are_refused(tmp_path: Path, values: list[object]) 
     made = pa.table({"image": [PNG] * 3, "label": [0, 1, 1], "who": values})
     pq.write_table(made, tmp_path / "a.parquet")
     with pytest.raises(ValueError) as error:
-        parquet(tmp_path, group="who")
+        parquet(tmp_path, columns=Columns(group="who"))
     one_line(error, "2 of 3 rows have no who: 1, 2", "prepare.group")
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from stages.images.pictures import PictureRule
 from stages.images.sources import table
+from stages.images.sources.columns import Columns
 from stages.settings.prepare import Prepare
 
 DEFAULTS: dict[str, Any] = {
@@ -27,6 +28,7 @@ DEFAULTS: dict[str, Any] = {
 }
 RAW = Path("data/raw")
 RULE = PictureRule(48, "crop")
+COLUMNS = Columns("photo", "kind", "patient")
 CALLS: list[tuple[str, dict[str, Any], str, tuple[Any, ...]]] = [
     ("cluttered-digits", {}, "digits.cluttered_digits", (7, 3, 2, 1)),
     ("cifar10", {}, "archives.cifar10", (RAW,)),
@@ -34,8 +36,8 @@ CALLS: list[tuple[str, dict[str, Any], str, tuple[Any, ...]]] = [
     ("cifar100-coarse", {}, "archives.cifar100", (RAW, "coarse")),
     ("svhn", {}, "archives.svhn", (RAW,)),
     ("svhn-extra", {}, "archives.svhn", (RAW, True)),
-    ("parquet", {}, "parquet.parquet", (RAW, RULE, "photo", "kind", "patient")),
-    ("image-folder", {}, "folder.image_folder", (RAW, RULE, "patient", "photo", "kind")),
+    ("parquet", {}, "parquet.parquet", (RAW, RULE, COLUMNS)),
+    ("image-folder", {}, "folder.image_folder", (RAW, RULE, COLUMNS)),
     ("npz", {}, "images_npz.images_npz", (RAW, RULE, "patient")),
     ("npz", {"shape": (15, 40), "size_px": None}, "vectors.vectors", (RAW, (15, 40), "patient")),
     ("idx", {}, "idx.idx", (RAW, RULE)),
