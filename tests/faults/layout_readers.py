@@ -59,12 +59,13 @@ def judge_labels(source: Source, labels: np.ndarray) -> None:
 
 
 def layout_readers(root: Path) -> list[Reader]:
-    """NumPy's, MNIST's, CIFAR's and Kaldi's files, and tar files of samples."""
+    """NumPy's, MNIST's, CIFAR's, HTK's and Kaldi's files, and tar files of samples."""
     rng = np.random.default_rng(4)
     return [
         *npz_readers(root, rng),
         *byte_readers(root, rng),
         *tar_readers(root, rng),
+        *htk_readers(root, rng),
         *(speech_readers(root, rng) if find_spec("kaldiio") else []),
     ]
 
@@ -207,6 +208,28 @@ def speech_readers(root: Path, rng: np.random.Generator) -> list[Reader]:
             "speech", broken, lambda path: speech(part.parent, (2,)), judge_vectors, str(part), 2
         )
     ]
+
+
+def htk_readers(root: Path, rng: np.random.Generator) -> list[Reader]:
+    """HTK's parameter files, compressed and not, with a label file and with one for all."""
+    beside, master = new_folder(root / "htk/train"), new_folder(root / "htk-mlf/train")
+    values = rng.normal(size=(4, 2)).astype(">f4").tobytes()
+    scales = np.ones((2, 2), ">f4").tobytes()
+    plain = struct.pack(">iihH", 4, 100_000, 8, 6) + values
+    packed = struct.pack(">iihH", 8, 100_000, 4, 6 | 0o2000) + scales + values[:16]
+    for folder in (beside, master):
+        (folder / "a.mfc").write_bytes(plain)
+        (folder / "b.mfc").write_bytes(packed)
+    for name in ("a", "b"):
+        (beside / f"{name}.lab").write_text("0 100000 s2 -7.5 aa\n100000 400000 s3\n")
+    (master / "all.mlf").write_text('#!MLF!#\n"*/a.lab"\nyes\n.\n"*/b.lab"\n"no"\n.\n')
+
+    def reader(name: str, folder: Path, labels: str) -> Reader:
+        broken = either(folder / "a.mfc", folder / "b.mfc", folder / labels)
+        read = lambda path: speech(folder.parent, (2,))  # noqa: E731
+        return Reader(name, broken, read, judge_vectors, str(folder), 2)
+
+    return [reader("HTK", beside, "a.lab"), reader("HTK master", master, "all.mlf")]
 
 
 def either(*files: Path) -> Callable[[Random], Path]:
