@@ -8,6 +8,9 @@ _CIFAR = (
     "names no licence. It asks to cite A. Krizhevsky, *Learning Multiple Layers of Features from "
     "Tiny Images*, 2009. The images were collected from the web."
 )
+_SVHN = (
+    "The page of SVHN (http://ufldl.stanford.edu/housenumbers/) says: for non-commercial use only."
+)
 LICENCES = {
     "cluttered-digits": (
         "Made from scikit-learn's digits (scikit-learn: BSD-3-Clause), a copy of the test set of "
@@ -17,9 +20,10 @@ LICENCES = {
     ),
     "cifar10": _CIFAR.format(name="CIFAR-10"),
     "cifar100": _CIFAR.format(name="CIFAR-100"),
-    "svhn": (
-        "The page of SVHN (http://ufldl.stanford.edu/housenumbers/) says: for non-commercial use only."
-    ),
+    "svhn": _SVHN,
+    "svhn-extra": _SVHN,
+    "svhn-full": _SVHN,
+    "svhn-full-extra": _SVHN,
 }
 """`prepare.source` -> what can be said; nothing of the user's own files."""
 

@@ -23,6 +23,9 @@ Fit = Literal["exact", "crop", "pad", "stretch"]
 exact: it is refused. crop: the centre square. pad: white on both sides. stretch: the whole, squeezed.
 """
 
+Box = tuple[int, int, int, int]
+"""Left, top, right and bottom in pixels from 0; the last two are behind the last pixel."""
+
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF")
 """Decoders that are asked; others of Pillow start programs (EPS) or are rarely used."""
 SUFFIXES = (
@@ -113,8 +116,8 @@ _PHOTOMETRIC = 262
 _WHITE_IS_ZERO = 0
 
 
-def read_picture(data: bytes, name: str, rule: PictureRule) -> ReadPicture:
-    """The first frame of a picture as a net takes it.
+def read_picture(data: bytes, name: str, rule: PictureRule, box: Box | None = None) -> ReadPicture:
+    """The first frame of a picture, or a part of it, as a net takes it.
 
     It is turned as its EXIF data say. Transparent parts become white, grey becomes equal red, green
     and blue, of 16 bits the upper 8 are taken. Colour profiles are not applied. Then `fitted`.
@@ -123,15 +126,19 @@ def read_picture(data: bytes, name: str, rule: PictureRule) -> ReadPicture:
         data: the bytes of a file, see FORMATS.
         name: what an error calls it.
         rule: size and fit.
+        box: the part that is cut out of the upright picture, which may reach over its border; None
+            for the whole.
 
     Raises:
         ValueError: not a picture, damaged, too large, of pixels without a known range, or of another
-            size where the rule is exact. One line, which begins with `name`.
+            size where the rule is exact; the box lies outside. One line, which begins with `name`.
     """
     with _opened(data, name) as opened:
         width, height = opened.size
         with _LARGE if width * height > LARGE_PIXELS else nullcontext():
-            return fitted(_rgb_picture(opened, name, rule), name, rule)
+            if box is None:
+                return fitted(_rgb_picture(opened, name, rule), name, rule)
+            return fitted(_cut(_rgb_picture(opened, name, None), name, box), name, rule)
 
 
 def fitted(image: Image.Image, name: str, rule: PictureRule) -> ReadPicture:
@@ -172,6 +179,18 @@ def fitted(image: Image.Image, name: str, rule: PictureRule) -> ReadPicture:
     return ReadPicture(np.array(image), said, width, height)
 
 
+def _cut(image: Image.Image, name: str, box: Box) -> Image.Image:
+    """The part of a picture within a box, without what lies over the border."""
+    left, top = max(0, box[0]), max(0, box[1])
+    right, bottom = min(image.width, box[2]), min(image.height, box[3])
+    if left >= right or top >= bottom:
+        raise ValueError(
+            f"{name}: the box from {box[0]}, {box[1]} to {box[2]}, {box[3]} has no pixel of its "
+            f"{image.width} x {image.height}: correct the list, or remove the line"
+        )
+    return image.crop((left, top, right, bottom))
+
+
 def check_file_bytes(size: int, name: str) -> None:
     """An encoded picture of `size` bytes is not too large; asked before it is read.
 
@@ -184,15 +203,16 @@ def check_file_bytes(size: int, name: str) -> None:
         )
 
 
-def _rgb_picture(opened: Image.Image, name: str, rule: PictureRule) -> Image.Image:
-    """The picture, upright, in red, green and blue of 8 bits."""
+def _rgb_picture(opened: Image.Image, name: str, rule: PictureRule | None) -> Image.Image:
+    """The picture, upright, in red, green and blue of 8 bits; its size is compared with a rule."""
     from PIL import ImageOps
 
     turn = _turn(opened)
     # Pillow gives the size of a TIFF file upright, while its EXIF data still say how to turn it.
     lies = turn in _SIDEWAYS and opened.format != "TIFF"
     width, height = opened.size
-    _check_exact((height, width) if lies else (width, height), name, rule)
+    if rule is not None:
+        _check_exact((height, width) if lies else (width, height), name, rule)
 
     try:
         with warnings.catch_warnings():

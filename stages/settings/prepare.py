@@ -85,6 +85,8 @@ class Prepare:
         "cifar100-coarse",
         "svhn",
         "svhn-extra",
+        "svhn-full",
+        "svhn-full-extra",
         "stl10",
         "parquet",
         "image-folder",

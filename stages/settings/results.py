@@ -17,6 +17,8 @@ SOURCE_NAMES = {
     "cifar100-coarse": "CIFAR-100 (20 superclasses)",
     "svhn": "SVHN",
     "svhn-extra": "SVHN with extra",
+    "svhn-full": "SVHN (full numbers)",
+    "svhn-full-extra": "SVHN (full numbers) with extra",
     "stl10": "STL-10",
 }
 """What titles call sources that have one data set."""

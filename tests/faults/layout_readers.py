@@ -18,6 +18,7 @@ from PIL import Image
 
 from stages.images.pictures import PictureRule
 from stages.images.sources import cifar_binary
+from stages.images.sources.house_numbers import house_numbers
 from stages.images.sources.idx import idx
 from stages.images.sources.images_npz import images_npz
 from stages.images.sources.labelled import Source
@@ -25,6 +26,7 @@ from stages.images.sources.speech import speech
 from stages.images.sources.vectors import vectors
 from stages.images.sources.webdataset import webdataset
 from tests.faults.readers import Reader, new_folder, spoiler
+from tests.helpers import house_files
 
 RULE = PictureRule(8, "stretch")
 
@@ -66,6 +68,7 @@ def layout_readers(root: Path) -> list[Reader]:
         *byte_readers(root, rng),
         *tar_readers(root, rng),
         *htk_readers(root, rng),
+        *(house_readers(root) if find_spec("h5py") else []),
         *(speech_readers(root, rng) if find_spec("kaldiio") else []),
     ]
 
@@ -230,6 +233,26 @@ def htk_readers(root: Path, rng: np.random.Generator) -> list[Reader]:
         return Reader(name, broken, read, judge_vectors, str(folder), 2)
 
     return [reader("HTK", beside, "a.lab"), reader("HTK master", master, "all.mlf")]
+
+
+def house_readers(root: Path) -> list[Reader]:
+    """SVHN's list of houses, in MATLAB's file 7.3, and its pictures."""
+    houses: dict[str, house_files.Boxes] = {
+        "1.png": [(0, 0, 8, 8, 1), (3, 1, 8, 8, 10)],
+        "2.png": [(-1, 2, 9, 8, 3)],
+    }
+    folder = house_files.write_houses(root / "houses/train", houses)
+    broken = either(folder / "digitStruct.mat")
+    return [
+        Reader(
+            "house numbers",
+            broken,
+            lambda path: house_numbers(folder.parent, RULE),
+            judge_images(8),
+            str(folder),
+            2,
+        )
+    ]
 
 
 def either(*files: Path) -> Callable[[Random], Path]:

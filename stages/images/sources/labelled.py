@@ -19,13 +19,15 @@ CLASSES = {
     "cifar100-coarse": 20,
     "svhn": 10,
     "svhn-extra": 10,
+    "svhn-full": 10,
+    "svhn-full-extra": 10,
     "stl10": 10,
 }
 """Classes of the sources that always have the same; of the others only their files tell."""
 FEWEST_CLASSES = 2
 MOST_CLASSES = 2**16
 """Labels are stored in 16 bits at most."""
-DIGITS = ("cluttered-digits", "svhn", "svhn-extra")
+DIGITS = ("cluttered-digits", "svhn", "svhn-extra", "svhn-full", "svhn-full-extra")
 """Sources whose images the mirror must leave alone: a mirrored digit is another digit, or none."""
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain, islice
+from itertools import chain, islice, repeat
+from typing import TypeVar
 
 import numpy as np
 
-from stages.images.pictures import PictureRule, ReadPicture, read_picture
+from stages.images.pictures import Box, PictureRule, ReadPicture, read_picture
 from stages.images.sources.files import NAMED
 from stages.images.sources.pixels import Pixels
 
@@ -26,6 +27,7 @@ TELL_SECONDS = 20
 
 Item = tuple[str, Callable[[], bytes]]
 """A picture: what an error calls it, and what gives the bytes of its file."""
+Shared = TypeVar("Shared")
 
 
 def read_pictures(
@@ -33,6 +35,7 @@ def read_pictures(
     items: Iterable[Item],
     rule: PictureRule,
     key: str = "prepare.path",
+    boxes: Sequence[Box] | None = None,
 ) -> tuple[np.ndarray, Counter[str]]:
     """`count` pictures by the rule, decoded by several threads, and the sizes that they had.
 
@@ -43,6 +46,7 @@ def read_pictures(
             say that they have more than HELD_BYTES.
         rule: size and fit.
         key: of the settings, that an error names.
+        boxes: the part of each picture that is taken; None for the whole. Sizes are those of the boxes.
 
     Returns:
         uint8 (count, size_px, size_px, 3), and "width x height" -> number of pictures.
@@ -56,15 +60,16 @@ def read_pictures(
     clock = _Clock(count)
     waiting = iter(items)
 
-    def read(share: list[Item]) -> list[ReadPicture | str]:
-        return [_read(item, rule) for item in share]
+    def read(share: list[tuple[Item, Box | None]]) -> list[ReadPicture | str]:
+        return [_read(item, rule, box) for item, box in share]
 
     threads = min(8, os.cpu_count() or 1)
     with ThreadPoolExecutor(threads) as pool:
         start = 0
         while taken := _some(waiting):
-            every = chain.from_iterable(pool.map(read, _shares(taken, threads)))
-            for place, picture in enumerate(every, start):
+            parts = repeat(None) if boxes is None else boxes[start : start + len(taken)]
+            shares = _shares(list(zip(taken, parts, strict=False)), threads)
+            for place, picture in enumerate(chain.from_iterable(pool.map(read, shares)), start):
                 if isinstance(picture, str):
                     bad.append(picture)
                     continue
@@ -98,18 +103,18 @@ def refuse(bad: list[str], count: int) -> None:
         )
 
 
-def _read(item: Item, rule: PictureRule) -> ReadPicture | str:
-    """One picture, or what is wrong with it."""
+def _read(item: Item, rule: PictureRule, box: Box | None) -> ReadPicture | str:
+    """One picture or its part in the box, or what is wrong with it."""
     name, load = item
     try:
-        return read_picture(load(), name, rule)
+        return read_picture(load(), name, rule, box)
     except OSError as error:
         return f"{name}: {error.strerror or error}"
     except ValueError as error:
         return str(error)
 
 
-def _shares(items: list[Item], threads: int) -> list[list[Item]]:
+def _shares(items: list[Shared], threads: int) -> list[list[Shared]]:
     """Items in shares, several for each thread where there are enough."""
     each = min(SHARE, max(1, len(items) // (4 * threads)))
     return [items[start : start + each] for start in range(0, len(items), each)]

@@ -183,8 +183,8 @@ def _htk_labels(folder: Path, places: Sequence[Parameters]) -> tuple[FileLabels,
         )
 
     names = tuple(sorted(known))
-    places = {name: place for place, name in enumerate(names)}
-    ranks = np.array([places[name] for name in known], np.int64)
+    rank = {name: number for number, name in enumerate(names)}
+    ranks = np.array([rank[name] for name in known], np.int64)
     return FileLabels(str(master or folder), ranks[np.concatenate(numbers)], names), True in kinds
 
 

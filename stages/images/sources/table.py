@@ -9,6 +9,7 @@ from stages.images.sources import (
     archives,
     digits,
     folder,
+    house_numbers,
     idx,
     images_npz,
     parquet,
@@ -74,6 +75,10 @@ def _pictures(settings: Prepare, path: Path, rule: PictureRule) -> Source:
             return images_npz.images_npz(path, rule, settings.group)
         case "idx":
             return idx.idx(path, rule)
+        case "svhn-full":
+            return house_numbers.house_numbers(path, rule)
+        case "svhn-full-extra":
+            return house_numbers.house_numbers(path, rule, True)
         case "stl10":
             return stl10.stl10(path, rule)
         case "webdataset":

@@ -36,6 +36,8 @@ CALLS: list[tuple[str, dict[str, Any], str, tuple[Any, ...]]] = [
     ("cifar100-coarse", {}, "archives.cifar100", (RAW, "coarse")),
     ("svhn", {}, "archives.svhn", (RAW,)),
     ("svhn-extra", {}, "archives.svhn", (RAW, True)),
+    ("svhn-full", {}, "house_numbers.house_numbers", (RAW, RULE)),
+    ("svhn-full-extra", {}, "house_numbers.house_numbers", (RAW, RULE, True)),
     ("parquet", {}, "parquet.parquet", (RAW, RULE, COLUMNS)),
     ("image-folder", {}, "folder.image_folder", (RAW, RULE, COLUMNS)),
     ("npz", {}, "images_npz.images_npz", (RAW, RULE, "patient")),

@@ -1,0 +1,104 @@
+"""SVHN's pictures of whole house numbers (format 1), every digit cut out by its box."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from stages.images.pictures import PictureRule
+from stages.images.sources.archives import MIXED_BY
+from stages.images.sources.digit_struct import LIST_FILE, Digit, houses_of
+from stages.images.sources.files import file_items, is_picture, visible
+from stages.images.sources.labelled import Labelled, Source, existing_folder
+from stages.images.sources.many import read_pictures
+
+
+class CutDigit(NamedTuple):
+    """A digit, and the picture that it is cut out of."""
+
+    file: Path
+    digit: Digit
+
+
+def house_numbers(path: str | Path, rule: PictureRule, extra: bool = False) -> Source:
+    """The digits of SVHN's full numbers: 73,257 for training and 26,032 for testing.
+
+    Each is the part of its picture within its box, cut at the border, and then a square by the rule.
+    Digits are in the order of the lists. The group of a digit is its house, so that a number is never
+    in two parts.
+
+    Args:
+        path: folder with train/ and test/, each with pictures and digitStruct.mat; test/ may be
+            lacking. A relative path starts at the environment's MIMICNETS_DATA, if set.
+        rule: size and fit.
+        extra: whether the 531,131 easier digits of extra/ are training images too, mixed with the
+            others in one fixed order.
+
+    Raises:
+        FileNotFoundError: a folder or list is missing.
+        ValueError: a list or pictures are not usable, or h5py is not installed.
+    """
+    root = existing_folder(path, f"train/ and test/ with pictures and {LIST_FILE}")
+    notes: list[str] = []
+    train = _listed(root / "train", notes)
+    if extra:
+        train += _listed(root / "extra", notes)
+        keys = np.random.PCG64(MIXED_BY).random_raw(len(train))
+        train = [train[place] for place in np.argsort(keys, kind="stable")]
+
+    found = {"train": train}
+    if (root / "test").is_dir():
+        found["test"] = _listed(root / "test", notes)
+
+    parts = {}
+    sizes: Counter[str] = Counter()
+    for part, digits in found.items():
+        files = [each.file for each in digits]
+        boxes = [each.digit.box for each in digits]
+        images, of_part = read_pictures(len(digits), file_items(files), rule, boxes=boxes)
+        labels = np.array([each.digit.number for each in digits], np.int64)
+        houses = np.array([file.relative_to(root).as_posix() for file in files])
+        parts[part] = Labelled(images, labels, houses)
+        sizes += of_part
+
+    return Source(
+        parts["train"],
+        parts.get("test"),
+        tuple("0123456789"),
+        sizes=dict(sizes.most_common()),
+        notes=tuple(notes),
+    )
+
+
+def _listed(folder: Path, notes: list[str]) -> list[CutDigit]:
+    """The digits that a part's list names; boxes without a pixel are passed over with a note."""
+    if not folder.is_dir():
+        raise FileNotFoundError(
+            f"no folder {folder}, wanted one with pictures and {LIST_FILE}: unpack SVHN's archive of "
+            "full numbers, or change prepare.path"
+        )
+
+    houses = houses_of(folder / LIST_FILE)
+    digits = [CutDigit(folder / house.name, digit) for house in houses for digit in house.digits]
+    kept = [each for each in digits if _has_pixels(each.digit)]
+    if len(kept) < len(digits):
+        notes.append(
+            f"passed over {len(digits) - len(kept):,} digits of {folder.name}/ whose boxes are empty"
+        )
+
+    names = {house.name for house in houses}
+    others = sum(is_picture(file) and file.name not in names for file in visible(folder))
+    if others:
+        notes.append(
+            f"passed over {others:,} pictures of {folder.name}/ that its list does not name"
+        )
+    return kept
+
+
+def _has_pixels(digit: Digit) -> bool:
+    """Whether a box has a side, and is not wholly left of its picture or above it."""
+    left, top, right, bottom = digit.box
+    return right > max(0, left) and bottom > max(0, top)
