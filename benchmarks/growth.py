@@ -186,7 +186,7 @@ def trainer(
         steps.prepare(pixels, targets)
 
         def epoch() -> int:
-            if not math.isfinite(steps.run(recipe.lr, [(pixels, targets)])):
+            if not math.isfinite(steps.run(lambda share: recipe.lr, [(pixels, targets)])):
                 raise ValueError(
                     f"the loss of {made.family} is not finite: its speed may differ; lower the rate"
                 )

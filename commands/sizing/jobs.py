@@ -154,10 +154,10 @@ def jobs(params: dict[str, Any], classes: int | None = None) -> tuple[list[Work]
     section = teachers(params, data.inputs)
     boxes = section.boxes
     middle = dict.fromkeys(boxes, 0.5)
-    names = names_of(data.inputs).widths
+    names = names_of(data.inputs, section.net).widths
     widths = teacher_widths(middle, boxes, multiple=section.width_multiple, names=names)
-    macs = teacher_macs(widths, classes, data.inputs)
-    size = teacher_params(widths, classes, data.inputs)
+    macs = teacher_macs(widths, classes, data.inputs, section.net)
+    size = teacher_params(widths, classes, data.inputs, section.net)
 
     # The sweep of the teachers, and the labels by those of the ensemble.
     epochs = section.training.max_epochs or UNBOUNDED_EPOCHS

@@ -1,4 +1,4 @@
-"""One training run: SGD with Nesterov momentum under the paper's schedule.
+"""One training run: SGD with Nesterov momentum under a schedule.
 
 Data reach the loop an epoch at a time, in pieces, on the device, as uint8 images in their order of
 presentation. Batches do not depend on the pieces. There is no synchronisation with the device
@@ -22,11 +22,13 @@ from stages.fit.batches import Pair, in_batches
 from stages.fit.checkpoint import Checkpoint
 from stages.fit.evaluate import Validation
 from stages.fit.losses import LOSSES, Loss
-from stages.fit.schedule import Schedule, replay
+from stages.fit.schedule import SCHEDULES, Kind, replay
 from stages.fit.step import SGD, CapturedStep, Step
 
 Epoch = Callable[[int], Iterable[Pair]]
 """epoch number -> pieces: images uint8 (n, s, s, 3) and their targets, both on the device."""
+Rate = Callable[[float], float]
+"""share of an epoch's images, 0 .. 1 -> learning rate."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ class Recipe:
         max_epochs: bound on the epochs, or None.
         precision: "fp32" or "bf16".
         eval_batch: images per forward pass when validating.
+        schedule: of the learning rate, "paper" or "budget".
+        epoch_images: images of an epoch, by which the schedule "budget" counts its steps.
     """
 
     loss: str | Loss
@@ -53,6 +57,8 @@ class Recipe:
     max_epochs: int | None
     precision: str = "fp32"
     eval_batch: int = 1000
+    schedule: Kind = "paper"
+    epoch_images: int | None = None
 
 
 @dataclass(frozen=True)
@@ -105,8 +111,14 @@ def train(
         graphs: on CUDA, capture a step once and replay it; the kernels are the same.
 
     A loss that is NaN or infinite ends the run as failed; nothing is raised.
+
+    Raises:
+        ValueError: the schedule "budget" without `max_epochs` or `epoch_images`.
     """
-    schedule = Schedule(recipe.max_epochs)
+    if recipe.schedule == "budget" and recipe.epoch_images is None:
+        raise ValueError("the schedule 'budget' counts steps: say how many images an epoch has")
+
+    schedule = SCHEDULES[recipe.schedule](recipe.max_epochs)
     optimizer = SGD(net, recipe.momentum, recipe.weight_decay)
     steps = Steps(net, optimizer, recipe, graphs)
     validating = Validation(net, *validation, recipe.eval_batch, recipe.precision)
@@ -119,7 +131,7 @@ def train(
     if saved is not None:
         errors = saved.errors
         losses = saved.losses
-        schedule = replay(errors, recipe.max_epochs)
+        schedule = replay(errors, recipe.max_epochs, recipe.schedule)
         _restore(net, optimizer, best, saved.tensors)
 
     while schedule.why is None:
@@ -132,7 +144,7 @@ def train(
         _seed(seed, epoch)
         pieces = chain([first], pieces)
         del first  # a piece lives until it has been used
-        loss = steps.run(recipe.lr * schedule.factor, pieces)
+        loss = steps.run(lambda share: recipe.lr * schedule.factor_at(share), pieces)
         if not math.isfinite(loss):
             return Outcome(None, -1, errors, losses, "failed", f"loss is {loss} in epoch {epoch}")
 
@@ -185,16 +197,22 @@ class Steps:
             self.net.train()
             self.captured = CapturedStep(self.step, images[:batch], targets[:batch])
 
-    def run(self, lr: float, pieces: Iterable[Pair]) -> float:
-        """One pass over an epoch's images in their order; returns the mean loss."""
+    def run(self, rate: Rate, pieces: Iterable[Pair]) -> float:
+        """One pass over an epoch's images in their order; returns the mean loss.
+
+        Args:
+            rate: of a step, by the share of the epoch at its middle image.
+            pieces: images and targets.
+        """
         batch = self.recipe.batch_size
+        whole = self.recipe.epoch_images or 1
         count = 0
         self.step.total.zero_()
         self.net.train()
 
         for part, target in in_batches(pieces, batch):
             captured = self.captured if len(part) == batch else None
-            (captured or self.step)(part, target, lr)
+            (captured or self.step)(part, target, rate((count + len(part) / 2) / whole))
             count += len(part)
 
         return self.step.total.item() / count

@@ -1,10 +1,15 @@
-"""The learning-rate schedule of Urban et al. 2017, section 2.6.
+"""Learning-rate schedules: that of Urban et al. 2017, section 2.6, and one for a budget of epochs.
 
-The rate is halved when the validation error has not dropped for ten epochs in a row, and not again
-within the next eight epochs. Training ends when it has not dropped for thirty epochs, or when the
-rate was reduced by a factor of more than 2000 in total.
+The paper's: the rate is halved when the validation error has not dropped for ten epochs in a row,
+and not again within the next eight epochs. Training ends when it has not dropped for thirty epochs,
+or when the rate was reduced by a factor of more than 2000 in total.
 `torch.optim.lr_scheduler.ReduceLROnPlateau` cannot express this: it restarts its count after each
 reduction. Assumption (13): the count is not reset.
+
+Ours, for trainings that are cut short: with a bound below some sixty epochs the paper's rate is
+hardly ever halved. `BudgetSchedule` lets it fall to zero at the last epoch, step by step, by REX
+(Chen et al. 2021, "REX: Revisiting budgeted training with an improved schedule"), after a short
+rise from zero.
 
 `python -m stages.fit.schedule FILE` prints what the schedule does with a list of errors.
 """
@@ -18,11 +23,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 PATIENCE_EPOCHS = 10
 COOLDOWN_EPOCHS = 8
 STOP_EPOCHS = 30
 LARGEST_REDUCTION = 2000
+WARM_UP = 0.1
+"""Share of a budget in which its rate rises."""
 
 
 @dataclass
@@ -82,12 +90,19 @@ class Schedule:
             self.best_epoch = self.epoch
 
         waited = self.epoch - self.best_epoch
+        self._halve(waited)
+        self.why = self._reason(waited)
+        return dropped
+
+    def factor_at(self, share: float) -> float:
+        """Factor of the rate when `share` of the next epoch's images have been seen, 0 .. 1."""
+        return self.factor
+
+    def _halve(self, waited: int) -> None:
+        """Halve the rate if the error has not dropped for `waited` epochs, and it is time."""
         if waited >= PATIENCE_EPOCHS and self._cooled_down():
             self.factor /= 2
             self.reduction_epochs.append(self.epoch)
-
-        self.why = self._reason(waited)
-        return dropped
 
     def _cooled_down(self) -> bool:
         """Whether the rate may be halved again after the last time."""
@@ -104,9 +119,57 @@ class Schedule:
         return None
 
 
-def replay(errors: Sequence[float], max_epochs: int | None = None) -> Schedule:
+class BudgetSchedule(Schedule):
+    """A rate that rises for the first tenth of `max_epochs` and falls to zero at their end.
+
+    A training has exactly so many epochs; its best one is still that of the lowest error.
+
+    Example:
+        >>> schedule = BudgetSchedule(10)
+        >>> [round(schedule.factor_at(share), 2) for share in (0, 0.5, 1)]
+        [0.0, 0.5, 1.0]
+        >>> for _ in range(5):
+        ...     dropped = schedule.update(0.5)
+        >>> round(schedule.factor_at(0.5), 3)
+        0.667
+
+    Raises:
+        ValueError: without a bound there is no budget.
+    """
+
+    def __init__(self, max_epochs: int | None) -> None:
+        if max_epochs is None:
+            raise ValueError("the schedule 'budget' needs max_epochs: it ends there")
+        super().__init__(max_epochs)
+
+    def factor_at(self, share: float) -> float:
+        """Factor of the rate when `share` of the next epoch's images have been seen."""
+        assert self.max_epochs is not None
+        done = min(1.0, (self.epoch + 1 + share) / self.max_epochs)
+        if done < WARM_UP:
+            return done / WARM_UP
+
+        left = (1 - done) / (1 - WARM_UP)
+        return 2 * left / (1 + left)
+
+    def _halve(self, waited: int) -> None:
+        """The rate follows the budget alone."""
+
+    def _reason(self, waited: int) -> str | None:
+        """Only the budget ends a training."""
+        return "end" if self.epoch + 1 == self.max_epochs else None
+
+
+Kind = Literal["paper", "budget"]
+SCHEDULES: dict[Kind, type[Schedule]] = {"paper": Schedule, "budget": BudgetSchedule}
+"""By their names in params.yaml."""
+
+
+def replay(
+    errors: Sequence[float], max_epochs: int | None = None, kind: Kind = "paper"
+) -> Schedule:
     """The schedule after these validation errors; errors after its end are not read."""
-    schedule = Schedule(max_epochs)
+    schedule = SCHEDULES[kind](max_epochs)
     for error in errors:
         if schedule.why is not None:
             break

@@ -125,6 +125,7 @@ class CapturedStep:
         self.images = images.clone()
         self.targets = targets.clone()
         self.lr = torch.zeros((), device=images.device)
+        statistics = [(buffer, buffer.clone()) for buffer in step.net.buffers()]
 
         # Warm up
         side = torch.cuda.Stream()
@@ -141,6 +142,10 @@ class CapturedStep:
         # thread_local: another thread may be reading the next epoch into pinned memory
         with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
             step(self.images, self.targets, self.lr)
+
+        # What batch norm has counted meanwhile is forgotten.
+        for buffer, before in statistics:
+            buffer.copy_(before)
 
     def __call__(self, images: Tensor, targets: Tensor, lr: float) -> None:
         """One update on a batch of the captured shape."""

@@ -11,7 +11,7 @@ from stages.settings.budgets import parse_budget
 from stages.settings.groups import GROUPS
 from stages.settings.inputs import Inputs
 from stages.settings.students import cells, matrix, row
-from stages.settings.teachers import names_of
+from stages.settings.teachers import names_of, teachers
 
 
 def check_cells(params: dict[str, Any], classes: int, inputs: Inputs) -> None:
@@ -22,8 +22,9 @@ def check_cells(params: dict[str, Any], classes: int, inputs: Inputs) -> None:
         take it from.
     """
     # Refuses images that are too small for the teachers' pools.
-    narrowest = (1,) * len(names_of(inputs).widths)
-    teacher_params(narrowest, classes, inputs)
+    net = teachers(params, inputs).net
+    narrowest = (1,) * len(names_of(inputs, net).widths)
+    teacher_params(narrowest, classes, inputs, net)
 
     for name in cells(params):
         item = row(params, name.group, name.row)

@@ -13,6 +13,11 @@ from stages.settings.inputs import CIFAR_IMAGES, Inputs
 
 TEACHER_LAYOUT = "ccpccpccccp"  # Urban et al. 2017, section 2.7: c^2-mp-c^2-mp-c^4-mp
 TEACHER_CONTROLS = ("C1", "C2", "C3", "H1")
+FAST_LAYOUT = "cpccpccpcg"
+"""Ours: three blocks of a convolution, a pool and a convolution, then the largest value of each map."""
+FAST_CONTROLS = ("C1", "C2", "C3")
+FAST_LEAST_PX = 16
+"""With fewer its last maps have one pixel, and batch norm nothing to average in a batch of one."""
 FRAMES_KERNEL = 5
 FRAMES_POOL = 2
 FRAMES_HIDDEN = 3
@@ -28,7 +33,7 @@ class Layer:
 
     `inputs` and `outputs` are channels for `conv` and `pool`, features for the others; `kernel` is
     the side of a filter or pool window, `stride` its step; `map_px` are height and width of the
-    output map.
+    output map. A `normalised` convolution has batch norm in front of its ReLU, and no biases.
     """
 
     kind: str  # conv | pool | linear | fc | out
@@ -38,12 +43,15 @@ class Layer:
     kernel: int = 1
     map_px: tuple[int, int] = (1, 1)
     stride: int = 1
+    normalised: bool = False
 
     @property
     def params(self) -> int:
-        """Weights and biases."""
+        """Weights and biases; of batch norm its factors and shifts."""
         if self.kind == "pool":
             return 0
+        if self.normalised:
+            return self.kernel**2 * self.inputs * self.outputs + 2 * self.outputs
         return self.kernel**2 * self.inputs * self.outputs + self.outputs
 
     @property
@@ -65,6 +73,7 @@ def chain(
     bottleneck: int | None,
     classes: int,
     inputs: Inputs,
+    normalised: bool = False,
 ) -> tuple[Layer, ...]:
     """Layers of a net: convolutions and pools, then a bottleneck, hidden layers and the output.
 
@@ -74,7 +83,8 @@ def chain(
     [('conv', 8, 608), ('pool', 8, 0), ('fc', 16, 32784), ('out', 10, 170)]
 
     Args:
-        layout: a `c` per convolution (stride 1, same size) and a `p` per max-pool, in order.
+        layout: a `c` per convolution (stride 1, same size) and a `p` per max-pool, in order; at its
+            end may be a `g`, a max-pool of the whole map.
         convs: filters of each convolution, as many as `layout` has `c`.
         hidden: units of each fully connected ReLU layer.
         kernel: side of the filters, odd; the padding is kernel // 2.
@@ -83,6 +93,7 @@ def chain(
         bottleneck: units of the linear layer in front of the hidden ones; None for none.
         classes: outputs.
         inputs: what the first layer sees.
+        normalised: the convolutions have batch norm.
 
     Raises:
         ValueError: the images or vectors are too small for the pools.
@@ -97,11 +108,15 @@ def chain(
     filters = iter(convs)
     for position, letter in enumerate(layout):
         name = f"{'conv' if letter == 'c' else 'pool'}{layout[: position + 1].count(letter)}"
+        size = (sides[0], sides[1])
 
         if letter == "c":
             width = next(filters)
-            layers.append(Layer("conv", name, channels, width, kernel, (sides[0], sides[1])))
+            layers.append(Layer("conv", name, channels, width, kernel, size, normalised=normalised))
             channels = width
+        elif letter == "g":
+            layers.append(Layer("pool", "pool", channels, channels, sides[0], (1, 1), sides[0]))
+            sides = [1, 1]
         else:
             sides = [(side - pool) // step + 1 for side in sides]
             layers.append(Layer("pool", name, channels, channels, pool, (sides[0], sides[1]), step))
@@ -278,11 +293,55 @@ def _vector_teacher(widths: Sequence[int], classes: int, inputs: Inputs) -> tupl
     )
 
 
-def teacher_params(widths: Sequence[int], classes: int = 10, inputs: Inputs = CIFAR_IMAGES) -> int:
-    """Weights and biases of the teacher with these widths, see `teacher_layers`."""
-    return count(teacher_layers(widths, classes, inputs))
+def fast_teacher_layers(
+    widths: Sequence[int], classes: int = 10, inputs: Inputs = CIFAR_IMAGES
+) -> tuple[Layer, ...]:
+    """Layers of c-mp-c | c-mp-c | c-mp-c | gmp-out, 3x3 filters, for widths (C1, C2, C3).
+
+    Ours: a small net with batch norm in every convolution. The first convolution of a block has its
+    width, its pool is in front of batch norm, and a global max-pool takes the place of the fully
+    connected layers, as in the nets that are trained fast on CIFAR-10 (Page 2018, "How to train
+    your ResNet").
+
+    Raises:
+        ValueError: vectors, a wrong number of widths, a width below 1, images below 16 px.
+    """
+    if inputs.is_vectors or min(inputs.map[:2]) < FAST_LEAST_PX:
+        raise ValueError(
+            f"teachers.net 'fast' takes images of at least {FAST_LEAST_PX} px, got {inputs.words}: "
+            "take teachers.net: paper"
+        )
+
+    if len(widths) != 3 or min(widths) < 1:
+        raise ValueError(f"a fast teacher has 3 widths of at least 1 (C1, C2, C3), got {widths}")
+
+    c1, c2, c3 = widths
+    return chain(
+        FAST_LAYOUT,
+        (c1, c1, c2, c2, c3, c3),
+        (),
+        kernel=3,
+        pool=2,
+        bottleneck=None,
+        classes=classes,
+        inputs=inputs,
+        normalised=True,
+    )
 
 
-def teacher_macs(widths: Sequence[int], classes: int = 10, inputs: Inputs = CIFAR_IMAGES) -> int:
+TEACHERS = {"paper": teacher_layers, "fast": fast_teacher_layers}
+"""Layers of a teacher by `teachers.net`."""
+
+
+def teacher_params(
+    widths: Sequence[int], classes: int = 10, inputs: Inputs = CIFAR_IMAGES, net: str = "paper"
+) -> int:
+    """Weights and biases of the teacher with these widths, see `TEACHERS`."""
+    return count(TEACHERS[net](widths, classes, inputs))
+
+
+def teacher_macs(
+    widths: Sequence[int], classes: int = 10, inputs: Inputs = CIFAR_IMAGES, net: str = "paper"
+) -> int:
     """Multiply-accumulates of one image or vector in a forward pass of that teacher."""
-    return macs(teacher_layers(widths, classes, inputs))
+    return macs(TEACHERS[net](widths, classes, inputs))

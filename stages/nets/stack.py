@@ -65,7 +65,10 @@ def stack(
             )
 
             if layer.name in relus:
-                modules[f"relu_{relus[layer.name]}"] = nn.ReLU(inplace=True)
+                owner = relus[layer.name]
+                if owner.normalised:
+                    modules[f"norm_{owner.name}"] = nn.BatchNorm2d(owner.outputs)
+                modules[f"relu_{owner.name}"] = nn.ReLU(inplace=True)
             if layer.name in probabilities:
                 modules[f"dropout_{layer.name}"] = nn.Dropout(probabilities[layer.name])
 
@@ -129,24 +132,29 @@ def _largest(maps: torch.Tensor, axis: int, kernel: int, stride: int) -> torch.T
     return largest
 
 
-def _relus(layers: Sequence[Layer]) -> dict[str, str]:
+def _relus(layers: Sequence[Layer]) -> dict[str, Layer]:
     """Layer after which a ReLU stands -> layer that it belongs to.
 
     The ReLU of a convolution in front of a pool stands behind the pool: the largest value of a
     window, cut at zero, is the largest of the cut values, so that outputs and gradients are the
-    same, from a quarter of the elements. That holds where windows overlap too.
+    same, from a quarter of the elements. That holds where windows overlap too. Batch norm, which
+    stands in front of the ReLU, goes with it, but not behind a pool that leaves one pixel.
     """
     following = [*layers[1:], layers[-1]]
-    return {
-        (after if after.kind == "pool" else layer).name: layer.name
-        for layer, after in zip(layers, following, strict=True)
-        if layer.kind in ("conv", "fc")
-    }
+    found = {}
+
+    for layer, after in zip(layers, following, strict=True):
+        if layer.kind in ("conv", "fc"):
+            pooled = after.kind == "pool" and not (layer.normalised and after.map_px == (1, 1))
+            found[(after if pooled else layer).name] = layer
+
+    return found
 
 
 def _module(layer: Layer) -> nn.Module:
     if layer.kind == "conv":
-        return nn.Conv2d(layer.inputs, layer.outputs, layer.kernel, padding=layer.kernel // 2)
+        sizes = layer.inputs, layer.outputs, layer.kernel
+        return nn.Conv2d(*sizes, padding=layer.kernel // 2, bias=not layer.normalised)
     if layer.kind == "pool":
         return MaxPool(layer.kernel, layer.stride)
     return nn.Linear(layer.inputs, layer.outputs)

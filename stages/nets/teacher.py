@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from stages.nets.layers import teacher_layers
+from stages.nets.layers import fast_teacher_layers, teacher_layers
 from stages.nets.stack import stack
 from stages.settings.inputs import CIFAR_IMAGES, Inputs
 
@@ -45,16 +45,47 @@ def build_teacher(
     return stack(layers, inputs, dropout=dropout)
 
 
+def build_fast_teacher(
+    widths: Sequence[int],
+    dropout: Sequence[float],
+    classes: int = 10,
+    inputs: Inputs = CIFAR_IMAGES,
+) -> nn.Sequential:
+    """The teacher of `teachers.net: fast`, six convolutions with batch norm; see its layers.
+
+    Called with (n, s, s, 3) images, returns (n, classes) float32 logits.
+
+    Args:
+        widths: (C1, C2, C3).
+        dropout: (DOg,), in [0, 1): in front of the output layer.
+
+    Raises:
+        ValueError: a wrong number of widths or dropouts, vectors, images that are too small.
+    """
+    if len(dropout) != 1:
+        raise ValueError(f"a fast teacher has 1 dropout (DOg), got {len(dropout)}")
+
+    layers = fast_teacher_layers(widths, classes, inputs)
+    pools = sum(layer.kind == "pool" for layer in layers)
+    return stack(layers, inputs, dropout=(*(0.0,) * (pools - 1), *dropout))
+
+
+BUILD = {"paper": build_teacher, "fast": build_fast_teacher}
+"""Makes a teacher by `teachers.net`."""
+
+
 def described_teacher(description: Mapping[str, Any]) -> nn.Sequential:
     """The teacher that a weights file describes.
 
     Args:
         description: `widths`, `dropout` and `classes` as of `build_teacher`; `size_px` of images
-            or `shape` of vectors.
+            or `shape` of vectors; `net` where it is not that of the paper.
 
     Raises:
         TypeError, ValueError: it is another description.
     """
     inputs = Inputs.from_json(description)
-    others = {key: value for key, value in description.items() if key not in ("size_px", "shape")}
-    return build_teacher(**others, inputs=inputs)
+    others = {
+        key: value for key, value in description.items() if key not in ("size_px", "shape", "net")
+    }
+    return BUILD[description.get("net", "paper")](**others, inputs=inputs)

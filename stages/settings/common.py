@@ -13,6 +13,7 @@ Count = Annotated[int, Field(ge=1, le=10**12)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 GPU = Annotated[int, Field(ge=0, le=1023)]
+Schedule = Literal["paper", "budget"]
 ENVIRONMENT = "MIMICNETS_EXECUTION"
 """Environment variable with a YAML mapping of keys of `execution`.
 
@@ -102,6 +103,19 @@ class HSV:
     D_v: Fraction
     A_s: Annotated[float, Field(ge=0)]
     A_v: Annotated[float, Field(ge=0)]
+
+
+def check_bound(schedule: Schedule, max_epochs: int | None) -> None:
+    """Refuse a budget without an end.
+
+    Raises:
+        ValueError: the schedule "budget" without a bound on the epochs.
+    """
+    if schedule == "budget" and max_epochs is None:
+        raise ValueError(
+            "schedule is 'budget' and max_epochs is null: the learning rate falls to zero at "
+            "max_epochs, say how many; or take schedule: paper"
+        )
 
 
 def seed(params: dict[str, Any]) -> int:

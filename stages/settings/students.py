@@ -7,10 +7,10 @@ from dataclasses import fields, replace
 from itertools import product
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from stages.settings.budgets import parse_budget
-from stages.settings.common import Count
+from stages.settings.common import Count, Schedule, check_bound
 from stages.settings.groups import GROUPS, CellName, Group
 from stages.settings.read import nearest, parse, strict, strict_keywords
 from stages.settings.sweeps import Box, Range, Sweep, check_space, ordered
@@ -51,11 +51,17 @@ Budgets = Annotated[tuple[Budget, ...], AfterValidator(different_budgets)]
 
 @strict
 class StudentTraining:
-    """Batch size, an optional bound on the epochs, weight decay."""
+    """Batch size, an optional bound on the epochs, weight decay, how the learning rate falls."""
 
     batch_size: Count
     max_epochs: Count | None
     weight_decay: Annotated[float, Field(ge=0)]
+    schedule: Schedule = "paper"
+
+    @model_validator(mode="after")
+    def _bounded(self) -> StudentTraining:
+        check_bound(self.schedule, self.max_epochs)
+        return self
 
 
 @strict

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from stages.settings.common import Count
+from stages.settings.common import Count, Schedule, check_bound
 from stages.settings.inputs import CIFAR_IMAGES, Inputs
 from stages.settings.read import nearest, parse, strict
 from stages.settings.sweeps import Box, Range, Sweep, check_space
@@ -49,8 +49,14 @@ OF_VECTORS = Names(("H1",), ("DOf1", "DOf2", "DOf3"))
 """Ours: three hidden layers."""
 
 
-def names_of(inputs: Inputs) -> Names:
-    """Hyperparameters of teachers that see such inputs."""
+OF_FAST = Names(("C1", "C2", "C3"), ("DOg",), OF_IMAGES.jitter)
+"""Ours: six convolutions with batch norm."""
+
+
+def names_of(inputs: Inputs, net: str = "paper") -> Names:
+    """Hyperparameters of teachers that see such inputs, by `teachers.net`."""
+    if net == "fast":
+        return OF_FAST
     if inputs.is_images:
         return OF_IMAGES
     return OF_FRAMES if inputs.has_frames else OF_VECTORS
@@ -58,10 +64,16 @@ def names_of(inputs: Inputs) -> Names:
 
 @strict
 class TeacherTraining:
-    """Batch size and an optional bound on the epochs."""
+    """Batch size, an optional bound on the epochs, and how the learning rate falls."""
 
     batch_size: Count
     max_epochs: Count | None
+    schedule: Schedule = "paper"
+
+    @model_validator(mode="after")
+    def _bounded(self) -> TeacherTraining:
+        check_bound(self.schedule, self.max_epochs)
+        return self
 
 
 @strict
@@ -74,6 +86,7 @@ class Teachers:
         width_multiple: all widths are multiples of it.
         boxes: low and high of the filters in each group and of the hidden units.
         space: what is searched, and what is fixed.
+        net: that of the paper, or a small one with batch norm, which learns faster; images only.
     """
 
     sweep: Sweep
@@ -81,6 +94,7 @@ class Teachers:
     width_multiple: Annotated[int, Field(ge=1, le=64)]
     boxes: dict[str, Box]
     space: dict[str, Range | float]
+    net: Literal["paper", "fast"] = "paper"
 
 
 def teachers(params: dict[str, Any], inputs: Inputs = CIFAR_IMAGES) -> Teachers:
@@ -90,7 +104,12 @@ def teachers(params: dict[str, Any], inputs: Inputs = CIFAR_IMAGES) -> Teachers:
         inputs: what the teachers see; of images, frames and other vectors they differ.
     """
     section = parse(Teachers, params["teachers"], "teachers")
-    names = names_of(inputs)
+    if section.net == "fast" and inputs.is_vectors:
+        raise ValueError(
+            "params.yaml: teachers.net is 'fast', which takes images: take paper for vectors"
+        )
+
+    names = names_of(inputs, section.net)
     parts = (("boxes", section.boxes, names.widths), ("space", section.space, names.space))
 
     for part, values, wanted in parts:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from stages.settings.common import Execution, Numerics
+from stages.settings.common import Execution, Numerics, Schedule
 from stages.settings.sweeps import Sweep
 
 
@@ -18,6 +18,9 @@ class _Training(Protocol):
 
     @property
     def max_epochs(self) -> int | None: ...
+
+    @property
+    def schedule(self) -> Schedule: ...
 
 
 class _Section(Protocol):

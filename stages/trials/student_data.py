@@ -18,7 +18,7 @@ from stages.nets.teacher import described_teacher
 from stages.store.epoch import EpochShard, read_epoch, read_targets
 from stages.store.maps import parts
 from stages.store.pieces import Chosen
-from stages.store.prepared import read_transfer
+from stages.store.prepared import PreparedManifest, read_transfer
 from stages.store.scratch import check_scratch, copies_in, read_copy
 from stages.store.shards import first_members, read_or_make
 from stages.store.transfer_manifest import TransferManifest
@@ -54,6 +54,14 @@ def feed(cell: Cell, device: torch.device) -> Feed:
 
     resident = resident_bytes(device, sharing(cell, device))
     return Feed(read, source.epochs * source.places, device, resident, source.places)
+
+
+def epoch_images(cell: Cell) -> int:
+    """How many images a net of this cell sees in an epoch."""
+    if cell.hard or not cell.variant.unlabelled:
+        return PreparedManifest.read(cell.prepared).images["train"]
+
+    return TransferManifest.read(cell.augmented).images
 
 
 def labelled(shard: EpochShard, targets: np.ndarray) -> Arrays | Chosen:

@@ -19,7 +19,7 @@ from stages.store.prepared import read_test
 from stages.trials.cell import Cell
 from stages.trials.folder import TrialFolder
 from stages.trials.shared import Tested
-from stages.trials.student_data import feed
+from stages.trials.student_data import epoch_images, feed
 from stages.trials.training import UntrainedNet, train_trial
 
 
@@ -35,6 +35,7 @@ def train_student(cell: Cell, trial: int, values: dict[str, Any], seed: int) -> 
         seed,
         build=lambda classes: untrained_student(cell, everything),
         feed=partial(feed, cell),
+        epoch_images=epoch_images(cell),
         loss=_loss(cell),
         weight_decay=cell.section.training.weight_decay if decay is None else decay,
         curve=cell.curve(trial),

@@ -35,7 +35,7 @@ class TeacherJob:
     @property
     def names(self) -> Names:
         """Hyperparameters of this teacher."""
-        return names_of(self.inputs)
+        return names_of(self.inputs, self.section.net)
 
 
 def settings_of(params: dict[str, Any], inputs: Inputs) -> dict[str, Any]:

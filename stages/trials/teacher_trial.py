@@ -21,7 +21,7 @@ from stages.nets.stored import load_net
 from stages.nets.teacher import described_teacher
 from stages.runtime.device import choose_device, set_up_torch
 from stages.store.maps import parts
-from stages.store.prepared import read_test, read_train
+from stages.store.prepared import PreparedManifest, read_test, read_train
 from stages.store.tensors import write_tensors
 from stages.trials.folder import TrialFolder
 from stages.trials.shared import Tested
@@ -40,6 +40,7 @@ def train_teacher(job: TeacherJob, trial: int, values: dict[str, Any], seed: int
         seed,
         build=partial(untrained_teacher, job, everything),
         feed=lambda device: nullcontext(augmented_epochs(job, everything, seed, device)),
+        epoch_images=PreparedManifest.read(job.prepared).images["train"],
         loss="cross_entropy",
         weight_decay=everything["weight_decay"],
         curve=f"teachers/{trial:03d}",
@@ -50,7 +51,7 @@ def train_teacher(job: TeacherJob, trial: int, values: dict[str, Any], seed: int
 def untrained_teacher(job: TeacherJob, values: dict[str, Any], classes: int) -> UntrainedNet:
     """The teacher with these hyperparameters."""
     widths, description = described(job, values, classes)
-    params = teacher_params(widths, classes, job.inputs)
+    params = teacher_params(widths, classes, job.inputs, job.section.net)
     sizes = {"widths": list(widths), "params": params}
     return UntrainedNet(described_teacher(description), description, sizes)
 
@@ -68,6 +69,7 @@ def described(
         "dropout": [values[name] for name in names.dropouts],
         "classes": classes,
         **{name: value for name, value in job.inputs.to_json().items() if value is not None},
+        **({} if job.section.net == "paper" else {"net": job.section.net}),
     }
 
 

@@ -55,6 +55,7 @@ def train_trial(
     *,
     build: Build,
     feed: Callable[[torch.device], AbstractContextManager[Epoch]],
+    epoch_images: int,
     loss: str | Loss,
     weight_decay: float,
     curve: str,
@@ -70,7 +71,7 @@ def train_trial(
         trial, values, seed: the trial, its searched hyperparameters and its seed.
         build: makes the net.
         feed: gives the epochs on a device; entered when the net is there, left after training.
-        loss, weight_decay: as in `Recipe`.
+        epoch_images, loss, weight_decay: as in `Recipe`.
         curve: under which name its curve grows, if `execution.log` wants one.
         on_best: called with the net at its best validation epoch and the validation images, on the
             device or in a memory map; what it writes is on disk before the result.
@@ -83,7 +84,9 @@ def train_trial(
         if finished is not None:
             return finished
 
-        return _train(job, folder, values, seed, build, feed, loss, weight_decay, curve, on_best)
+        return _train(
+            job, folder, values, seed, build, feed, epoch_images, loss, weight_decay, curve, on_best
+        )
 
 
 def _train(
@@ -93,6 +96,7 @@ def _train(
     seed: int,
     build: Build,
     feed: Callable[[torch.device], AbstractContextManager[Epoch]],
+    epoch_images: int,
     loss: str | Loss,
     weight_decay: float,
     curve: str,
@@ -123,6 +127,8 @@ def _train(
         max_epochs=job.section.training.max_epochs,
         precision=job.numerics.precision,
         eval_batch=job.numerics.eval_batch,
+        schedule=job.section.training.schedule,
+        epoch_images=epoch_images,
     )
 
     validation = (on_device(images, device), torch.from_numpy(labels).to(device))

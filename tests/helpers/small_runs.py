@@ -72,7 +72,7 @@ def fit(
 ) -> Outcome:
     """A small run: a new draw of training images in each epoch."""
     net = make_net(device, classes=3, dropout=0.3) if net is None else net
-    recipe = Recipe(**{**RECIPE, **changes})
+    recipe = Recipe(**{**RECIPE, "epoch_images": len(data(device)[1]), **changes})
     return train(
         net,
         recipe,

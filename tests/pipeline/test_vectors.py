@@ -310,14 +310,16 @@ def test_convolutional_rows_are_of_images() -> None:
 
 def test_teachers_have_names_of_their_own() -> None:
     assert teacher_architecture("27 66") == "27c-mp-66fc³" and teacher_architecture("66") == "66fc³"
-    assert [teacher_depth(w) for w in ("1 2 3 4", "1 2", "1")] == [
+    assert teacher_architecture("6 7 8") == "6c-mp-6c-7c-mp-7c-8c-mp-8c-gmp, bn"
+    assert [teacher_depth(w) for w in ("1 2 3 4", "1 2 3", "1 2", "1")] == [
         "8 conv. layers",
+        "6 conv. layers, batch norm",
         "1 conv. layer",
         "3 hidden layers",
     ]
     assert teacher_layout("1 2") == "c-mp-fc³"
-    with pytest.raises(ValueError, match="widths '1 2 3', allowed are 4, 2 or 1"):
-        teacher_architecture("1 2 3")
+    with pytest.raises(ValueError, match="widths '1 2 3 4 5', allowed are 1 to 4"):
+        teacher_architecture("1 2 3 4 5")
 
 
 # params

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from stages.fit.checkpoint import Checkpoint
-from tests.helpers.small_runs import fit, hard, make_net, same
+from stages.nets.teacher import build_fast_teacher
+from stages.settings.inputs import Inputs
+from tests.helpers.small_runs import fit, hard, make_net, same, toy
 
 
 class Cut(Exception):
@@ -20,10 +24,13 @@ class Cut(Exception):
 EPOCHS = 7
 
 
+@pytest.mark.parametrize("schedule", ["paper", "budget"])
 @pytest.mark.parametrize("cut", range(EPOCHS))
 def test_a_run_that_was_cut_ends_with_the_same_bytes(
-    device: torch.device, tmp_path: Path, cut: int
+    device: torch.device, tmp_path: Path, cut: int, schedule: str
 ) -> None:
+    run = partial(fit, device, hard, max_epochs=EPOCHS, schedule=schedule)
+
     def checkpoint() -> Checkpoint:
         return Checkpoint(tmp_path / "c.safetensors", seconds=0)
 
@@ -31,20 +38,46 @@ def test_a_run_that_was_cut_ends_with_the_same_bytes(
         if epoch == cut:
             raise Cut
 
-    whole = fit(device, hard, max_epochs=EPOCHS)
+    whole = run()
     with pytest.raises(Cut):
-        fit(device, hard, checkpoint(), stop, max_epochs=EPOCHS)
+        run(checkpoint(), stop)
     torch.manual_seed(cut)  # the state of the generators must not matter
     torch.rand(cut + 1)
     resumed: list[int] = []
     other = (
         make_net(device, seed=7, classes=3, dropout=0.3) if cut else None
     )  # nor the net's weights
-    again = fit(
-        device, hard, checkpoint(), lambda e, *_: resumed.append(e), other, max_epochs=EPOCHS
-    )
+    again = run(checkpoint(), lambda e, *_: resumed.append(e), other)
     assert resumed == list(range(max(cut, 0), EPOCHS))
     assert same(again, whole)
+
+
+def test_a_run_with_batch_norm_that_was_cut_ends_with_the_same_bytes(
+    device: torch.device, tmp_path: Path
+) -> None:
+    """Its running statistics are in the checkpoint."""
+
+    def net() -> nn.Module:
+        torch.manual_seed(3)
+        made = build_fast_teacher((4, 4, 4), [0.2], 2, Inputs.images(16))
+        return made.to(device, memory_format=torch.channels_last)
+
+    def data(device: torch.device, count: int = 40, seed: int = 0) -> tuple[Tensor, Tensor]:
+        images, labels = toy(device, count, seed)
+        return images.repeat(1, 3, 3, 1)[:, :16, :16], labels
+
+    def stop(epoch: int, loss: float, error: float) -> None:
+        if epoch == 1:
+            raise Cut
+
+    run = partial(fit, device, data, max_epochs=4, schedule="budget")
+    whole = run(net=net())
+    assert int(whole.state["norm_conv1.num_batches_tracked"]) % 3 == 0, "3 steps an epoch"
+
+    checkpoint = Checkpoint(tmp_path / "c.safetensors", seconds=0)
+    with pytest.raises(Cut):
+        run(checkpoint, stop, net())
+    assert same(run(checkpoint, net=net()), whole)
 
 
 def test_a_run_cut_at_every_epoch_and_with_a_damaged_checkpoint(

@@ -149,6 +149,32 @@ def test_steps_capture_on_cuda_only(device: torch.device) -> None:
         )
 
 
+def test_a_budgets_rate_is_that_of_each_step(
+    device: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates: list[float] = []
+    step = SGD.step
+
+    def noted(self: SGD, lr: float) -> None:
+        rates.append(float(lr))
+        step(self, lr)
+
+    monkeypatch.setattr(SGD, "step", noted)
+    net = make_net(device, classes=3)
+    outcome = fit(device, net=net, schedule="budget", max_epochs=5, lr=0.08, batch_size=16)
+    assert outcome.why == "end" and len(outcome.errors) == 5
+
+    # 6 steps of 16 images an epoch; the first tenth of all 30 rises
+    middles = (np.arange(30) + 0.5) / 30
+    left = (1 - middles) / 0.9
+    wanted = np.where(middles < 0.1, middles / 0.1, 2 * left / (1 + left))
+    if device.type == "cpu":  # a captured step has its rate in a tensor
+        np.testing.assert_allclose(rates, 0.08 * wanted)
+
+    with pytest.raises(ValueError, match="how many images an epoch has"):
+        fit(device, schedule="budget", epoch_images=None)
+
+
 @pytest.mark.parametrize("lengths", [[96], [40, 40, 16], [1] * 96, [5, 90, 1]])
 def test_pieces_of_an_epoch_change_nothing(device: torch.device, lengths: list[int]) -> None:
     def pieces(epoch: int) -> list[Pair]:

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from stages.fit.schedule import Schedule, replay
+from stages.fit.schedule import BudgetSchedule, Schedule, replay
 from tests.helpers.processes import PATIENCE
 from tools.pocket import ROOT
 
@@ -96,6 +96,39 @@ def test_schedule_refuses_what_is_no_error_and_what_comes_too_late() -> None:
     ended = replay([0.5], max_epochs=1)
     with pytest.raises(ValueError, match=r"ended at epoch 0 \(end\)"):
         ended.update(0.4)
+
+
+def test_a_budget_rises_for_a_tenth_and_falls_to_zero_by_rex() -> None:
+    schedule = BudgetSchedule(20)
+    seen = []
+    for epoch in range(20):
+        seen += [schedule.factor_at(share) for share in (0.0, 0.25, 0.5, 0.75)]
+        schedule.update(0.5 + 0.01 * (epoch % 3))
+    assert (schedule.why, schedule.epoch, schedule.best_epoch) == ("end", 19, 0)
+    assert schedule.reduction_epochs == [], "the paper's rules do not act"
+
+    progress = np.arange(80) / 80
+    after = (progress - 0.1) / 0.9
+    rex = (1 - after) / (0.5 + 0.5 * (1 - after))  # Chen et al. 2021, equation 1, beta = 1/2
+    np.testing.assert_allclose(seen, np.where(progress < 0.1, progress / 0.1, rex))
+    assert max(seen) == pytest.approx(1.0) and seen[-1] < 0.03
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(errors=ERRORS, epochs=st.integers(1, 90))
+def test_a_budget_lasts_as_long_as_it_is(errors: list[float], epochs: int) -> None:
+    schedule = replay(errors, epochs, "budget")
+    taken = min(len(errors), epochs)
+    assert schedule.epoch + 1 == taken
+    assert schedule.why == ("end" if taken == epochs else None)
+    assert schedule.best_epoch == int(np.argmin(errors[:taken]))
+    assert 0.0 <= schedule.factor_at(0.0) <= 1.0
+    assert schedule.factor_at(1.0) < 1e-12 or schedule.epoch + 2 < epochs
+
+
+def test_a_budget_needs_an_end() -> None:
+    with pytest.raises(ValueError, match="needs max_epochs"):
+        BudgetSchedule(None)
 
 
 def schedule_command(*arguments: str) -> subprocess.CompletedProcess[str]:

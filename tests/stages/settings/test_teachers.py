@@ -10,6 +10,7 @@ import pytest
 
 from stages.settings import common, teachers
 from stages.settings.inputs import Inputs
+from stages.store.manifest import write_manifest
 from stages.store.prepared import write_split
 from stages.trials import teacher_trial as teachers_trial
 from stages.trials.teacher import TeacherJob
@@ -27,6 +28,9 @@ def test_teachers_are_built_with_their_sections_multiple(
     for split in ("train", "validation"):
         pixels, labels = np.zeros((2, 32, 32, 3), np.uint8), np.zeros(2, np.uint8)
         write_split(tmp_path, split, pixels, labels, {"classes": ["a", "b"]})
+    images = {"train": 2, "validation": 2}
+    facts = {"classes": ["a", "b"], "source": "npz", "size_px": 32, "images": images}
+    write_manifest(tmp_path, facts)
 
     def build(description: dict[str, Any]) -> None:
         raise Built(description["widths"])
