@@ -19,6 +19,7 @@ CASES.yaml has the keys of the section `teachers` for each case, without its swe
               DOg: 0.0, D_h: 0.0, D_s: 0.0, D_v: 0.0, A_s: 0.0, A_v: 0.0}
 
 A case that has finished is not run again. One that was cut begins anew, since its seconds count.
+`--quick` tries two tiny nets on embedded images, and needs neither data nor cases.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import argparse
 import json
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -40,23 +42,47 @@ from ruamel.yaml import YAML
 
 from benchmarks import measure
 from stages.fit.evaluate import logits
+from stages.images.sources.digits import cluttered_digits
 from stages.nets.stored import load_net
 from stages.nets.teacher import described_teacher
 from stages.runtime import entry
 from stages.settings import common
 from stages.settings.sweeps import Range
-from stages.settings.teachers import Teachers, teachers
+from stages.settings.teachers import OF_FAST, OF_IMAGES, Teachers, teachers
 from stages.store.atomic import read_json, write_json
-from stages.store.prepared import PreparedManifest, read_test
+from stages.store.manifest import write_manifest
+from stages.store.prepared import PreparedManifest, read_test, write_split
 from stages.trials.folder import TrialFolder
 from stages.trials.teacher import TeacherJob
 from stages.trials.teacher_trial import train_teacher
 
+FREE = {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.0005, "init_scale": 1.0}
+JITTER = dict.fromkeys(OF_IMAGES.jitter, 0.0)
+QUICK = {
+    "quick-paper": {
+        "boxes": {"C1": [4, 4], "C2": [4, 4], "C3": [4, 4], "H1": [8, 8]},
+        "training": {"batch_size": 16, "max_epochs": 2},
+        "space": {
+            **FREE,
+            **dict.fromkeys((*OF_IMAGES.widths, *OF_IMAGES.dropouts), 0.0),
+            **JITTER,
+        },
+    },
+    "quick-fast": {
+        "net": "fast",
+        "boxes": {"C1": [4, 4], "C2": [4, 4], "C3": [4, 4]},
+        "training": {"batch_size": 16, "max_epochs": 2, "schedule": "budget"},
+        "space": {**FREE, **dict.fromkeys((*OF_FAST.widths, *OF_FAST.dropouts), 0.0), **JITTER},
+    },
+}
+"""Two tiny cases."""
 SWEEP = {"trials": 1, "start": 1, "lag": 1, "engine": "sobol"}
 EVAL_BATCH = 500
 
 
-def read_cases(path: Path, prepared: Path) -> dict[str, tuple[Teachers, int]]:
+def checked(
+    written: Mapping[str, Any], path: Path | None, prepared: Path
+) -> dict[str, tuple[Teachers, int]]:
     """Name -> the section and the seed of each case.
 
     Raises:
@@ -65,7 +91,7 @@ def read_cases(path: Path, prepared: Path) -> dict[str, tuple[Teachers, int]]:
     inputs = PreparedManifest.read(prepared).inputs
     cases = {}
 
-    for name, values in YAML(typ="safe").load(path.read_text()).items():
+    for name, values in written.items():
         given = dict(values)
         seed = given.pop("seed", 0)
         try:
@@ -153,11 +179,11 @@ def line(name: str, facts: Mapping[str, Any]) -> str:
 
     each = facts["cpu_s"] / len(facts["validation"])
     curve = "  ".join(
-        f"{(epoch + 1) * each:,.0f} s {100 * value:.1f}"
+        f"{(epoch + 1) * each:,.1f} s {100 * value:.1f}"
         for epoch, value in enumerate(facts["validation"])
     )
     return (
-        f"{name}: {facts['params']:,} params, {facts['cpu_s']:,.0f} CPU-s, "
+        f"{name}: {facts['params']:,} params, {facts['cpu_s']:,.1f} CPU-s, "
         f"validation {100 * max(facts['validation']):.2f} %, test {100 * facts['test']:.2f} %, "
         f"with mirror images {100 * facts['test_with_mirror']:.2f} %\n  {curve}"
     )
@@ -171,6 +197,26 @@ def together(folder: Path, names: list[str], labels: np.ndarray) -> str:
     return f"{' + '.join(names)}: test {100 * plain:.2f} %, with mirror images {100 * both:.2f} %"
 
 
+def digits(folder: Path) -> Path:
+    """Prepared embedded images, in `folder`; returns where."""
+    made = cluttered_digits(0, 200, 100, 100)
+    size = made.train.images.shape[1]
+    classes = [str(digit) for digit in range(10)]
+    parts = {
+        "train": (made.train.images[:200], made.train.labels[:200]),
+        "validation": (made.train.images[200:], made.train.labels[200:]),
+        "test": (made.test.images, made.test.labels),
+    }
+
+    for name, (pixels, labels) in parts.items():
+        write_split(folder, name, pixels, labels.astype(np.uint8), {"classes": classes})
+
+    counts = {name: len(labels) for name, (_, labels) in parts.items()}
+    facts = {"classes": classes, "source": "cluttered-digits", "size_px": size, "images": counts}
+    write_manifest(folder, facts)
+    return folder
+
+
 def main() -> None:
     """Run the cases, one after the other."""
     summary, _, usage = (__doc__ or "").partition("\n\n")
@@ -181,16 +227,32 @@ def main() -> None:
         epilog=usage,
         formatter_class=raw,
     )
-    parser.add_argument("cases", type=Path, help="YAML: a section `teachers` for each case")
+    parser.add_argument("cases", type=Path, nargs="?", help="YAML: a section `teachers` for each")
     parser.add_argument("--prepared", type=Path, default=Path("data/prepared"))
-    parser.add_argument("--folder", type=Path, required=True, help="keeps nets and results")
+    parser.add_argument("--folder", type=Path, help="keeps nets and results")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="bf16")
     parser.add_argument("--crop-min-px", type=int, default=24, help="as images.crop_min_px")
     parser.add_argument("--no-mirror", action="store_true", help="views are not mirrored")
     parser.add_argument("--together", nargs="+", default=[], metavar="CASE", help="an ensemble")
+    parser.add_argument("--quick", action="store_true", help="two tiny nets on embedded images")
     arguments = parser.parse_args()
 
-    cases = read_cases(arguments.cases, arguments.prepared)
+    with tempfile.TemporaryDirectory() as place:
+        if arguments.quick:
+            arguments.prepared = digits(Path(place) / "prepared")
+            arguments.folder = arguments.folder or Path(place) / "nets"
+            arguments.together = [*QUICK]
+        elif arguments.cases is None or arguments.folder is None:
+            parser.error("give CASES and --folder, or --quick")
+
+        run(arguments)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the cases that have not finished, and print all of them."""
+    path = arguments.cases
+    written = QUICK if arguments.quick else YAML(typ="safe").load(path.read_text())
+    cases = checked(written, path, arguments.prepared)
     images = common.Images(not arguments.no_mirror, arguments.crop_min_px)
     for name in arguments.together:
         if name not in cases:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from benchmarks import dag, everyday, measure, memory, page, scaling, search
+from benchmarks import dag, everyday, measure, memory, page, scaling, search, teachers
 from benchmarks.measure import ROOT, Cost
 from commands.scale import compose
 from stages.settings import whole
@@ -50,6 +50,43 @@ def run_benchmark(name: str, folder: Path, *arguments: str) -> dict[str, Any]:
 
 def ratios(written: dict[str, Any], case: str) -> dict[str, float]:
     return {row["peer"]: row["ratio"] for row in written["rows"] if row["case"] == case}
+
+
+# teachers
+
+
+def test_teachers_are_trained_once_and_compared(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "benchmarks.teachers", "--quick", "--folder", str(tmp_path)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+    def run() -> str:
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    first = run()
+    for name in ("quick-paper", "quick-fast"):
+        facts = json.loads((tmp_path / name / "facts.json").read_text())
+        assert len(facts["validation"]) == 2 and facts["cpu_s"] > 0
+        assert f"{name}: {facts['params']:,} params" in first
+        assert f"test {100 * facts['test']:.2f} %" in first
+        assert np.load(tmp_path / name / "test.npy").shape == (2, 100, 10)
+    assert "quick-paper + quick-fast: test" in first
+
+    weights = [path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")]
+    assert run() == first, "the seconds are those of the first time"
+    assert [path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")] == weights
+
+
+def test_teachers_of_a_benchmark_have_fixed_hyperparameters(tmp_path: Path) -> None:
+    prepared = teachers.digits(tmp_path)
+    case = teachers.QUICK["quick-fast"]
+    ranged = {**case, "space": {**case["space"], "lr": {"low": 0.1, "high": 0.2}}}
+    with pytest.raises(ValueError, match=r"a.yaml, one: space.lr is a range"):
+        teachers.checked({"one": ranged}, Path("a.yaml"), prepared)
+    with pytest.raises(ValueError, match=r"a.yaml, one: .*'teachers.boxes.C3' is missing"):
+        boxes = {"C1": [4, 4], "C2": [4, 4]}
+        teachers.checked({"one": {**case, "boxes": boxes}}, Path("a.yaml"), prepared)
 
 
 # the harness
