@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -62,18 +65,45 @@ def test_pixels_may_be_put_in_any_order(
 
 
 @pytest.mark.parametrize("cores", [1, 3, 64])
-@pytest.mark.parametrize("share", [1, 5, 8])
 def test_pictures_are_in_order_whatever_reads_them(
-    monkeypatch: pytest.MonkeyPatch, cores: int, share: int
+    monkeypatch: pytest.MonkeyPatch, cores: int
 ) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: cores)
-    monkeypatch.setattr(many, "SHARE", share)
-    monkeypatch.setattr(many, "AT_ONCE", 40)
+    monkeypatch.setattr(many, "AT_ONCE", 9)
     files = [image_files.encoded(image) for image in IMAGES]
     items = [(str(place), lambda file=file: file) for place, file in enumerate(files)]
-    found, sizes = read_pictures(50, items, PictureRule(8))
-    np.testing.assert_array_equal(found, IMAGES)
-    assert sizes == {"8 x 8": 50}
+    for least in (0, 64, 1 << 13):
+        monkeypatch.setattr(many, "SMALL_PIXELS", least)
+        found, sizes = read_pictures(50, items, PictureRule(8))
+        np.testing.assert_array_equal(found, IMAGES)
+        assert sizes == {"8 x 8": 50}
+
+
+def test_small_pictures_are_read_by_one_thread_and_larger_ones_by_several(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As the ones before them were: four at a time; a thread waits until the others have some."""
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    monkeypatch.setattr(many, "AT_ONCE", 4)
+    monkeypatch.setattr(many, "SMALL_PIXELS", 8 * 8)
+    small = image_files.encoded(IMAGES[0])
+    large = image_files.encoded(image_files.pixels(1, size=9)[0])
+    readers: list[int] = []
+
+    def item(place: int, data: bytes) -> tuple[str, Callable[[], bytes]]:
+        def load() -> bytes:
+            readers.append(threading.get_ident())
+            time.sleep(0.05)
+            return data
+
+        return str(place), load
+
+    files = [*[small] * 8, *[large] * 8]
+    read_pictures(16, list(map(item, range(16), files)), PictureRule(8, "crop"))
+    here = threading.get_ident()
+    assert len(set(readers[:4])) > 1 and here not in readers[:4]
+    assert set(readers[4:12]) == {here}
+    assert len(set(readers[12:])) > 1 and here not in readers[12:]
 
 
 def test_images_at_places_are_copied_in_pieces(on_disk: np.ndarray) -> None:
