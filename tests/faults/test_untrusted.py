@@ -23,9 +23,11 @@ from stages.fit.checkpoint import Checkpoint
 from stages.images.pictures import PictureRule
 from stages.images.sources import archives
 from stages.images.sources.folder import image_folder
+from stages.images.sources.house_numbers import house_numbers
 from stages.images.sources.idx import idx
 from stages.images.sources.images_npz import images_npz
 from stages.images.sources.parquet import parquet
+from stages.images.sources.speech import speech
 from stages.images.sources.stl10 import stl10
 from stages.images.sources.vectors import vectors
 from stages.images.sources.webdataset import webdataset
@@ -102,6 +104,8 @@ def _read_source(name: str) -> Callable[[Path], Any]:
         "idx": lambda root: idx(root, PictureRule(8, "crop")),
         "images npz": lambda root: images_npz(root, PictureRule(8, "crop")),
         "npz": lambda root: vectors(root, (2,)),
+        "HTK": lambda root: speech(root, (2,)),
+        "house numbers": lambda root: house_numbers(root, PictureRule(8, "crop")),
         "webdataset": lambda root: webdataset(root, PictureRule(8, "crop")),
     }[name]
 
@@ -131,6 +135,8 @@ PLACES: dict[str, Callable[[Path], Any]] = {
     "stl10_binary.tar.gz": _read_source("stl10"),
     "pathmnist.npz": _read_source("images npz"),
     "train.npz": _read_source("npz"),
+    "train/a.mfc": _read_source("HTK"),
+    "train/digitStruct.mat": _read_source("house numbers"),
     "train-0.tar": _read_source("webdataset"),
     "train-0.tar.gz": _read_source("webdataset"),
     "train-images-idx3-ubyte": _read_source("idx"),

@@ -6,6 +6,7 @@ read, and none may lie in another file.
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from types import ModuleType
@@ -16,7 +17,8 @@ import numpy as np
 LIST_FILE = "digitStruct.mat"
 
 _MOST_HOUSES = 1_000_000
-_MOST_DIGITS = 1_000  # of one house
+_MOST_DIGITS = 50  # of one house
+_MOST_CHUNK = 1 << 26  # bytes; a packed one is unpacked whole, however little of it is used
 _MOST_NAME = 200
 _MOST_PX = 10**6
 _KEYS = ("left", "top", "width", "height", "label")
@@ -69,22 +71,19 @@ def houses_of(file: Path) -> list[House]:
             boxes = reader.values("digitStruct/bbox", _MOST_HOUSES)
             if len(names) != len(boxes) or not len(names):
                 raise ValueError(f"{len(names):,} names and {len(boxes):,} lists of boxes")
-            houses = [
-                House(reader.text(name), reader.digits(box))
-                for name, box in zip(names, boxes, strict=True)
-            ]
+            houses: dict[str, House] = {}
+            for name, box in zip(names, boxes, strict=True):
+                text = reader.text(name)
+                if text in houses:
+                    raise ValueError(f"it lists {text} twice")
+                houses[text] = House(text, reader.digits(box))
     except Exception as error:  # h5py raises many kinds on damaged files
         why = " ".join(str(error).split())[:200] or type(error).__name__
         raise ValueError(
             f"{file}: not the list of houses that SVHN has ({why}): unpack the archive again"
         ) from error
 
-    seen: set[str] = set()
-    for house in houses:
-        if house.name in seen:
-            raise ValueError(f"{file}: lists {house.name} twice: unpack the archive again")
-        seen.add(house.name)
-    return houses
+    return list(houses.values())
 
 
 def _library() -> ModuleType:
@@ -128,6 +127,13 @@ class _Reader:
             raise ValueError("a data set that lies in other files")
 
         shape, dtype = place.shape, place.dtype
+        if layout == self.library.h5d.CHUNKED:
+            size = math.prod(kept.get_chunk()) * dtype.itemsize
+            if size > _MOST_CHUNK:
+                raise ValueError(
+                    f"a data set in pieces of {size:,} bytes, allowed are {_MOST_CHUNK:,}"
+                )
+
         plain = dtype.kind in "fiu"
         if len(shape) != 2 or shape[1] != 1 or shape[0] > most:
             raise ValueError(f"a data set {shape}, wanted (n, 1) with n up to {most:,}")

@@ -157,6 +157,10 @@ def damaged(file: Path, fault: str) -> None:
             case "large":
                 del first["top"]
                 first.create_dataset("top", (2**40, 1), "f8", chunks=(2**10, 1))
+            case "large piece":
+                del first["top"]
+                pieces = {"chunks": (2**28, 1), "maxshape": (None, 1), "compression": "gzip"}
+                first.create_dataset("top", (1, 1), "f8", **pieces)
             case "other file":
                 del first["top"]
                 first.create_dataset("top", (1, 1), "f8", external=[("/etc/passwd", 0, 8)])
@@ -181,12 +185,13 @@ FAULTS = {
     "box for a name": "a group in the place of a data set",
     "name for a box": "a data set in the place of boxes",
     "a path": "a picture called '../a.png'",
-    "twice": "lists 1.png twice",
+    "twice": "it lists 1.png twice",
     "label 11": "label 11",
     "half a pixel": "left is [0.5]",
     "not a number": "top is [nan]",
     "text": "a data set of |S1",
     "large": "wanted (n, 1)",
+    "large piece": "in pieces of 2,147,483,648 bytes",
     "other file": "lies in other files",
     "other link": "not the list of houses",
     "virtual": "lies in other files",
