@@ -8,7 +8,8 @@ from typing import Any
 
 from commands.models.licences import licence
 from commands.models.programs import OUTPUT, input_name
-from stages.images.pictures import BACKGROUND, PictureRule
+from stages.images.colours import BACKGROUND
+from stages.images.pictures import PictureRule
 from stages.settings.inputs import Inputs
 
 MARK = "<!-- written by python -m commands.export -->"

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import numpy as np
 
+from stages.images.colours import BACKGROUND, NoRange, rgb, upper_bits, white_is_zero
+
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -53,11 +55,6 @@ MAX_PIXELS = 1 << 26
 """Of one picture: 67 million. Asked of the header, before anything is decompressed."""
 LARGE_PIXELS = 1 << 23
 """Pictures of more are decoded two at a time: eight at once would take 10 GB of memory."""
-PIECE_PIXELS = 1 << 20
-"""Of a picture with transparent parts that are made white at a time."""
-
-BACKGROUND = "white"
-"""Behind transparent parts, and beside padded pictures."""
 
 
 @dataclass(frozen=True)
@@ -111,9 +108,6 @@ _ORIENTATION = 0x0112
 """Tag of EXIF data that says how a picture is to be turned."""
 _UPRIGHT = (None, 0, 1)
 _SIDEWAYS = (5, 6, 7, 8)
-_PHOTOMETRIC = 262
-"""Tag of a TIFF file that says what its levels mean."""
-_WHITE_IS_ZERO = 0
 
 
 def read_picture(data: bytes, name: str, rule: PictureRule, box: Box | None = None) -> ReadPicture:
@@ -139,6 +133,12 @@ def read_picture(data: bytes, name: str, rule: PictureRule, box: Box | None = No
             if box is None:
                 return fitted(_rgb_picture(opened, name, rule), name, rule)
             return fitted(_cut(_rgb_picture(opened, name, None), name, box), name, rule)
+
+
+def picture_size(data: bytes, name: str) -> tuple[int, int]:
+    """Width and height in pixels of the upright picture, by its header alone; as `read_picture`."""
+    with _opened(data, name) as opened:
+        return _upright_size(opened, _turn(opened))
 
 
 def fitted(image: Image.Image, name: str, rule: PictureRule) -> ReadPicture:
@@ -208,11 +208,8 @@ def _rgb_picture(opened: Image.Image, name: str, rule: PictureRule | None) -> Im
     from PIL import ImageOps
 
     turn = _turn(opened)
-    # Pillow gives the size of a TIFF file upright, while its EXIF data still say how to turn it.
-    lies = turn in _SIDEWAYS and opened.format != "TIFF"
-    width, height = opened.size
     if rule is not None:
-        _check_exact((height, width) if lies else (width, height), name, rule)
+        _check_exact(_upright_size(opened, turn), name, rule)
 
     try:
         with warnings.catch_warnings():
@@ -220,9 +217,9 @@ def _rgb_picture(opened: Image.Image, name: str, rule: PictureRule | None) -> Im
             opened.load()
             upright = opened if turn in _UPRIGHT else ImageOps.exif_transpose(opened)
             if opened.format == "PPM" and upright.mode == "I":
-                return _upper_bits(upright, negative=False)  # Pillow scales them to 16 bits
-            return _rgb(upright, name, _white_is_zero(opened))
-    except _NoRange:
+                return upper_bits(upright, negative=False)  # Pillow scales them to 16 bits
+            return rgb(upright, name, white_is_zero(opened))
+    except NoRange:
         raise
     except Exception as error:  # Pillow raises many kinds on damaged files
         raise ValueError(
@@ -277,6 +274,14 @@ def _turn(image: Image.Image) -> object:
         return None
 
 
+def _upright_size(image: Image.Image, turn: object) -> tuple[int, int]:
+    """Width and height when it is turned."""
+    # Pillow gives the size of a TIFF file upright, while its EXIF data still say how to turn it.
+    lies = turn in _SIDEWAYS and image.format != "TIFF"
+    width, height = image.size
+    return (height, width) if lies else (width, height)
+
+
 def _check_exact(size: tuple[int, int], name: str, rule: PictureRule) -> None:
     """Refuse another size, where the rule is exact."""
     width, height = size
@@ -285,60 +290,3 @@ def _check_exact(size: tuple[int, int], name: str, rule: PictureRule) -> None:
             f"{name}: {width} x {height} px, wanted {rule.size_px} x {rule.size_px}: set "
             "prepare.size_px to the size of the pictures, or prepare.fit to crop, pad or stretch"
         )
-
-
-class _NoRange(ValueError):
-    """The pixels have no known range."""
-
-
-def _white_is_zero(image: Image.Image) -> bool:
-    """Whether a TIFF file says that its lowest level is white."""
-    return getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == _WHITE_IS_ZERO
-
-
-def _rgb(image: Image.Image, name: str, negative: bool) -> Image.Image:
-    """Red, green and blue of 8 bits, of a picture of any mode."""
-    if image.mode in ("I", "F"):
-        raise _NoRange(
-            f"{name}: its pixels are of mode {image.mode}, which has no known range: save it with 8 "
-            "or 16 bits a channel"
-        )
-
-    if image.mode.startswith("I;16"):
-        return _upper_bits(image, negative)
-
-    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
-        return _on_white(image)
-
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    """A picture with transparent parts on white, in pieces: whole copies of it take much memory."""
-    from PIL import Image
-
-    width, height = image.size
-    made = Image.new("RGB", image.size)
-    step = max(1, PIECE_PIXELS // width)
-    for top in range(0, height, step):
-        piece = image.crop((0, top, width, min(height, top + step))).convert("RGBA")
-        white = Image.new("RGBA", piece.size, BACKGROUND)
-        made.paste(Image.alpha_composite(white, piece).convert("RGB"), (0, top))
-
-    return made
-
-
-def _upper_bits(image: Image.Image, negative: bool) -> Image.Image:
-    """Grey of 16 bits as its upper 8, white where it has the transparent level."""
-    from PIL import Image
-
-    levels = np.asarray(image)
-    if negative:
-        levels = 0xFFFF - levels  # Pillow does so with 8 bits, and not with 16
-    grey = (levels >> 8).astype(np.uint8)
-
-    key = image.info.get("transparency")
-    if isinstance(key, int):
-        grey[levels == key] = 255
-
-    return Image.fromarray(grey).convert("RGB")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from stages.images.pictures import PictureRule
+from stages.images.pictures import PictureRule, picture_size
 from stages.images.sources.archives import MIXED_BY
-from stages.images.sources.digit_struct import LIST_FILE, Digit, houses_of
-from stages.images.sources.files import file_items, is_picture, visible
+from stages.images.sources.digit_struct import LIST_FILE, Digit, House, houses_of
+from stages.images.sources.files import NAMED, file_bytes, file_items, is_picture, visible
 from stages.images.sources.labelled import Labelled, Source, existing_folder
 from stages.images.sources.many import read_pictures
 
@@ -83,11 +85,18 @@ def _listed(folder: Path, notes: list[str]) -> list[CutDigit]:
 
     houses = houses_of(folder / LIST_FILE)
     digits = [CutDigit(folder / house.name, digit) for house in houses for digit in house.digits]
-    kept = [each for each in digits if _has_pixels(each.digit)]
+    seen = _sizes(folder, houses)
+    kept = [each for each in digits if _has_pixels(each.digit, seen.get(each.file))]
     if len(kept) < len(digits):
+        lost = sorted({each.file.name for each in set(digits) - set(kept)})
+        more = ", ..." if lost[NAMED:] else ""
         notes.append(
-            f"passed over {len(digits) - len(kept):,} digits of {folder.name}/ whose boxes are empty"
+            f"passed over {len(digits) - len(kept):,} digits of {folder.name}/ whose boxes have no pixel, "
+            f"in {', '.join(lost[:NAMED])}{more}"
         )
+
+    if not kept:
+        raise ValueError(f"{folder / LIST_FILE}: no digit with a pixel: unpack the archive again")
 
     names = {house.name for house in houses}
     others = sum(is_picture(file) and file.name not in names for file in visible(folder))
@@ -98,7 +107,22 @@ def _listed(folder: Path, notes: list[str]) -> list[CutDigit]:
     return kept
 
 
-def _has_pixels(digit: Digit) -> bool:
-    """Whether a box has a side, and is not wholly left of its picture or above it."""
+def _sizes(folder: Path, houses: Sequence[House]) -> dict[Path, tuple[int, int]]:
+    """Width and height of each picture by its header; without those that cannot be read.
+
+    These are named, all at once, when the pictures are decoded.
+    """
+    found = {}
+    for house in houses:
+        file = folder / house.name
+        with contextlib.suppress(OSError, ValueError):
+            found[file] = picture_size(file_bytes(file), str(file))
+    return found
+
+
+def _has_pixels(digit: Digit, size: tuple[int, int] | None) -> bool:
+    """Whether a box has a pixel of its picture."""
     left, top, right, bottom = digit.box
+    if size is not None:
+        right, bottom = min(right, size[0]), min(bottom, size[1])
     return right > max(0, left) and bottom > max(0, top)

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
-from stages.images import pictures
+from stages.images import colours, pictures
 from stages.images.pictures import MAX_PIXELS, Fit, PictureRule, read_picture
 from stages.images.sources.many import read_pictures
 from tests.helpers.exports import pixels
@@ -251,8 +251,8 @@ def test_white_behind_pieces_is_that_behind_the_whole(
     white = Image.new("RGBA", image.size, "white")
     wanted = Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
     for piece in (1, 29 * 8, 1 << 20):
-        monkeypatch.setattr(pictures, "PIECE_PIXELS", piece)
-        np.testing.assert_array_equal(pictures._on_white(image), wanted)
+        monkeypatch.setattr(colours, "PIECE_PIXELS", piece)
+        np.testing.assert_array_equal(colours.on_white(image), wanted)
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def test_few_large_pictures_are_decoded_at_once(
     monkeypatch.setattr("os.cpu_count", lambda: 8)
     running: list[int] = []
     most: list[int] = []
-    convert = pictures._rgb
+    convert = pictures.rgb
 
     def slow(*given: Any) -> Image.Image:
         running.append(0)
@@ -274,7 +274,7 @@ def test_few_large_pictures_are_decoded_at_once(
         running.pop()
         return convert(*given)
 
-    monkeypatch.setattr(pictures, "_rgb", slow)
+    monkeypatch.setattr(pictures, "rgb", slow)
     stream = io.BytesIO()
     Image.new("RGB", size).save(stream, "PNG")
     items = [(str(place), stream.getvalue) for place in range(12)]
@@ -289,3 +289,23 @@ def test_grey_portable_maps_of_16_bits_are_read_by_their_range(tmp_path: Path, m
     wanted = np.round(levels.astype(float) / most * 65535).astype(int) >> 8
     found = read(tmp_path / "a.pgm")[0]
     np.testing.assert_array_equal(found, wanted.reshape(32, 32, 1).repeat(3, axis=2))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
+def test_the_size_by_the_header_and_boxes_are_of_the_upright_picture(
+    kind: str, orientation: int
+) -> None:
+    rng = np.random.default_rng(orientation)
+    image = Image.fromarray(rng.integers(0, 256, (12, 20, 3), dtype=np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stream = io.BytesIO()
+    image.save(stream, kind, exif=exif)
+    whole = read_picture(stream.getvalue(), "x", PictureRule(8, "pad"))
+    assert pictures.picture_size(stream.getvalue(), "x") == (whole.width, whole.height)
+
+    side = min(whole.width, whole.height)
+    corner = read_picture(stream.getvalue(), "x", PictureRule(side), (0, 0, side, side)).pixels
+    upright = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(stream.getvalue()))))
+    np.testing.assert_array_equal(corner, upright[:side, :side])

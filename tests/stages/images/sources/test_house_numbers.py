@@ -57,12 +57,18 @@ def test_the_list_is_read_as_matlab_writes_it(tmp_path: Path) -> None:
 
 
 def test_boxes_end_at_the_border(tmp_path: Path) -> None:
-    boxes: Boxes = [(-3, -2, 7, 9, 1), (17, 8, 30, 30, 2), (4, 0, 0, 5, 3), (-9, 0, 9, 5, 4)]
+    boxes: Boxes = [
+        (-3, -2, 7, 9, 1),
+        (17, 8, 30, 30, 2),
+        (4, 0, 0, 5, 3),
+        (-9, 0, 9, 5, 4),
+        (20, 0, 5, 5, 1),
+    ]
     write_houses(tmp_path / "train", {"1.png": boxes})
     source = house_numbers(tmp_path, STRETCH)
     assert source.train.labels.tolist() == [1, 2]
     assert source.sizes == {"4 x 7": 1, "3 x 4": 1}
-    assert source.notes == ("passed over 2 digits of train/ whose boxes are empty",)
+    assert source.notes == ("passed over 3 digits of train/ whose boxes have no pixel, in 1.png",)
 
     cut = np.zeros((12, 20, 3), np.uint8)
     cut[..., 0], cut[..., 1] = np.arange(20), np.arange(12)[:, None]
@@ -71,11 +77,16 @@ def test_boxes_end_at_the_border(tmp_path: Path) -> None:
         np.testing.assert_array_equal(image, wanted)
 
 
-def test_a_box_outside_its_picture_is_refused_by_name(tmp_path: Path) -> None:
-    write_houses(tmp_path / "train", {"1.png": [(20, 0, 5, 5, 1), (0, 0, 8, 8, 2)]})
+def test_a_box_outside_its_picture_is_refused_by_name() -> None:
     with pytest.raises(ValueError) as error:
+        read_picture(encoded(np.zeros((12, 20, 3), np.uint8)), "1.png", STRETCH, (20, 0, 25, 5))
+    one_line(error, "1.png: the box from 20, 0 to 25, 5 has no pixel of its 20 x 12")
+
+
+def test_boxes_without_any_pixel_leave_nothing(tmp_path: Path) -> None:
+    write_houses(tmp_path / "train", {"1.png": [(20, 0, 5, 5, 1)]})
+    with pytest.raises(ValueError, match=r"digitStruct\.mat: no digit with a pixel"):
         house_numbers(tmp_path, STRETCH)
-    one_line(error, "train/1.png: the box from 20, 0 to 25, 5 has no pixel of its 20 x 12")
 
 
 def test_a_picture_that_is_missing_or_not_listed(tmp_path: Path) -> None:
