@@ -32,7 +32,7 @@ They may be from another machine or in bfloat16. A net of another trial differs 
 def score_parts(
     job: ScoreJob, places: list[int], on_part: Callable[[], None] | None = None
 ) -> None:
-    """Ask every net about these parts, as far as no result is there.
+    """Ask every net about these parts, as far as no whole result is there.
 
     Args:
         places: of the parts in the job.
@@ -52,7 +52,7 @@ def score_parts(
 
     for place in places:
         part = job.parts[place]
-        missing = job.missing(part)
+        missing = job.unanswered(part)
         if missing and part.name not in opened:
             columns = (job.image_column, job.label_column)
             sets = read_extra(part.name, part.test, job.classes, job.rule, *columns)

@@ -14,6 +14,7 @@ from stages.images.pictures import PictureRule
 from stages.settings.common import Numerics
 from stages.settings.prepare import ExtraTest
 from stages.store.manifest import file_hash
+from stages.store.tensors import fits, read_tensors
 
 SAMPLE = 64
 """Test images on which a net must give what the run has stored, before it is scored."""
@@ -98,5 +99,19 @@ class ScoreJob:
 
     def missing(self, part: ScoredPart) -> list[ScoredNet]:
         """The nets that have not been asked about a part, one of each key."""
-        different = {net.key: net for net in self.nets}
-        return [net for net in different.values() if not self.result(part, net).is_file()]
+        return [net for net in self._different() if not self.result(part, net).is_file()]
+
+    def unanswered(self, part: ScoredPart) -> list[ScoredNet]:
+        """The same, and those of which what they said is damaged."""
+        return [net for net in self._different() if not self._is_whole(part, net)]
+
+    def _different(self) -> list[ScoredNet]:
+        return list({net.key: net for net in self.nets}.values())
+
+    def _is_whole(self, part: ScoredPart, net: ScoredNet) -> bool:
+        try:
+            arrays, _ = read_tensors(self.result(part, net))
+        except (FileNotFoundError, ValueError):
+            return False
+
+        return fits(arrays, {"named": (np.uint16, (part.count,))})

@@ -190,6 +190,25 @@ def test_a_stopped_run_goes_on_where_it_was(
     assert {path.name: path.read_bytes() for path in Path("data/extra").iterdir()} == whole
 
 
+def test_damaged_answers_are_asked_for_again(here: Path, asked: list[tuple[str, str]]) -> None:
+    changed({"mine": SETS["mine"]})
+    extra.main()
+    whole = extra_path(Path("data/extra"), "mine").read_bytes()
+    flipped, cut, shorter, *others = sorted(Path("work/extra").glob("*/*.safetensors"))
+    assert len(others) == len(NETS) - 3
+
+    data = bytearray(flipped.read_bytes())
+    data[-5] ^= 1
+    flipped.write_bytes(data)
+    os.truncate(cut, cut.stat().st_size // 2)
+    arrays, header = read_tensors(shorter)
+    write_tensors(shorter, {"named": arrays["named"][:-1]}, header)
+
+    asked.clear()
+    extra.main()
+    assert len(asked) == 3 and extra_path(Path("data/extra"), "mine").read_bytes() == whole
+
+
 @pytest.mark.middle
 def test_several_processes_give_the_same_bytes(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     extra.main()
