@@ -18,6 +18,7 @@ from PIL import Image
 
 from stages.images.pictures import PictureRule
 from stages.images.sources import cifar_binary
+from stages.images.sources.folder import image_folder
 from stages.images.sources.house_numbers import house_numbers
 from stages.images.sources.idx import idx
 from stages.images.sources.images_npz import images_npz
@@ -67,6 +68,7 @@ def layout_readers(root: Path) -> list[Reader]:
         *npz_readers(root, rng),
         *byte_readers(root, rng),
         *tar_readers(root, rng),
+        *list_readers(root, rng),
         *htk_readers(root, rng),
         *(house_readers(root) if find_spec("h5py") else []),
         *(speech_readers(root, rng) if find_spec("kaldiio") else []),
@@ -89,7 +91,18 @@ def npz_readers(root: Path, rng: np.random.Generator) -> list[Reader]:
     names = np.array(["sh", "ah", "sh", "s", "ah"])
     np.savez(frames, inputs=rng.normal(size=(5, 2)), labels=names, classes=np.unique(names))
 
+    hot = new_folder(root / "hot") / "train.npz"
+    np.savez(hot, images=pictures, labels=np.eye(3)[labels[:, 0]])
+
     return [
+        Reader(
+            "npz one-hot",
+            spoiler(hot),
+            lambda path: images_npz(hot.parent, RULE),
+            judge_images(8),
+            hot.name,
+            1,
+        ),
         Reader(
             "npz images",
             spoiler(medical),
@@ -233,6 +246,33 @@ def htk_readers(root: Path, rng: np.random.Generator) -> list[Reader]:
         return Reader(name, broken, read, judge_vectors, str(folder), 2)
 
     return [reader("HTK", beside, "a.lab"), reader("HTK master", master, "all.mlf")]
+
+
+def list_readers(root: Path, rng: np.random.Generator) -> list[Reader]:
+    """Pictures with a list that has a column for each class, and Tiny ImageNet."""
+    listed, tiny = new_folder(root / "listed"), new_folder(root / "tiny")
+    picture = io.BytesIO()
+    Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(picture, "PNG")
+    names = ("grün.png", "b.png", "train/n01/images/0.png", "train/n02/images/0.png")
+    for name in (*names, "val/images/0.png", "val/images/1.png", "test/images/0.png"):
+        file = (tiny if "/" in name else listed) / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(picture.getvalue())
+
+    table, notes = listed / "list.csv", tiny / "val/val_annotations.txt"
+    table.write_text("image,NV,MEL\ngru\u0308n,0,1\nb,1.0,0.0\n", encoding="utf-8")
+    notes.write_text("0.png\tn02\t0\t1\t2\t3\n1.png\tn01\t0\t1\t2\t3\n")
+    return [
+        Reader(
+            name,
+            spoiler(file),
+            lambda path, folder=folder: image_folder(folder, RULE),
+            judge_images(8),
+            str(folder),
+            1,
+        )
+        for name, folder, file in (("list", listed, table), ("Tiny ImageNet", tiny, notes))
+    ]
 
 
 def house_readers(root: Path) -> list[Reader]:

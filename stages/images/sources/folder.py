@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from stages.images.pictures import SUFFIXES, PictureRule
+from stages.images.sources.class_folders import class_folders, notes_beside, part_folders
 from stages.images.sources.columns import USUAL, Columns
 from stages.images.sources.files import (
     NAMED,
@@ -25,14 +26,15 @@ from stages.images.sources.files import (
     visible,
 )
 from stages.images.sources.labelled import Labelled, Source, existing_folder
-from stages.images.sources.lists import (
-    image_list,
-    list_files,
-    lists_beside_classes,
-    names_and_labels,
-)
+from stages.images.sources.list_table import list_files
+from stages.images.sources.lists import image_list, lists_beside_classes, names_and_labels
 from stages.images.sources.many import read_pictures
-from stages.images.sources.parts import WANTED, part_named, part_within
+from stages.images.sources.parts import WANTED
+from stages.images.sources.tiny_imagenet import (
+    ANNOTATIONS,
+    annotated_pictures,
+    without_unlabelled,
+)
 
 COMPANIONS = (
     ".txt",
@@ -71,7 +73,7 @@ def image_folder(
     refused rather than ignored. Where there are no parts and a list has columns of names and labels,
     or a column is named, lists in the folder name and label the pictures, see `lists.image_list`.
     Beside class folders, lists that cannot be read or name no picture are passed over. A note says
-    what is passed over.
+    what is passed over. A part with annotations as those of Tiny ImageNet is labelled by them.
 
     Args:
         path: the folder; a relative one starts at the environment's MIMICNETS_DATA, if set.
@@ -105,17 +107,24 @@ def image_folder(
             f"{root} has {contents(root)}; wanted are {LAYOUTS}: change prepare.path or its files"
         )
 
+    folders, without = without_unlabelled(folders)
+    notes += without
     classes = _class_names(folders["train"])
+    number = {kind: i for i, kind in enumerate(classes)}
     linked: list[Path] = []
     passed: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
     parts = {}
     for name, folder in folders.items():
-        files = _files(folder, classes, passed, linked)
+        if (folder / ANNOTATIONS).is_file():
+            files, kinds = annotated_pictures(folder, classes)
+        else:
+            files = _files(folder, classes, passed, linked)
+            kinds = [file.parts[len(folder.parts)] for file in files]
+
         images, found = read_pictures(len(files), file_items(files), rule)
-        number = {kind: i for i, kind in enumerate(classes)}
+        labels = np.array([number[kind] for kind in kinds], np.int64)
         inside = [path_below(file, folder) for file in files]
-        labels = np.array([number[each.split("/")[0]] for each in inside], dtype=np.int64)
         parts[name] = Labelled(images, labels, groups_of(inside, columns.group))
         sizes += found
 
@@ -127,81 +136,6 @@ def image_folder(
         dict(sizes.most_common()),
         (*notes, *linked_note(linked, root), *notes_on(passed)),
     )
-
-
-def part_folders(root: Path) -> dict[str, Path] | None:
-    """Part -> folder with a folder for each class; None if no folder is a part.
-
-    A folder is a part by its whole name. Beside others, words of a name do too: valid_set, test-set
-    or train_images; not so if the name has words for two parts, or another folder has that part.
-
-    Raises:
-        ValueError: two folders are the same part, parts lack that for training, or a folder train is
-            as well one of several classes.
-    """
-    folders = sorted(folder for folder in visible(root) if folder.is_dir())
-    nested = [folder for folder in folders if any(each.is_dir() for each in visible(folder))]
-    parts: dict[str, Path] = {}
-    for folder in nested:
-        part = part_named(folder.name)
-        if part is None:
-            continue
-        if part in parts:
-            raise ValueError(
-                f"{parts[part]} and {folder} are both for {part}: put them together or move one away"
-            )
-        parts[part] = folder
-
-    by_words = {**_by_words(nested), **parts}
-    others = [folder for folder in nested if folder not in by_words.values()]
-    if "train" in parts or ("train" in by_words and not others):
-        named = {part_named(folder.name) for folder in folders} - {None}
-        if named == {"train"} and by_words.keys() == {"train"}:
-            _refuse_class_train(root, parts, others)
-        return {
-            name: by_words[name] for name in ("train", "validation", "test") if name in by_words
-        }
-    if parts:
-        raise ValueError(
-            f"{root} has {contents(root)} and no folder train with class folders: rename the "
-            "folder for training to train"
-        )
-    return None
-
-
-def _by_words(folders: Sequence[Path]) -> dict[str, Path]:
-    """Part -> the one folder that has a word for it, and for no other part, in its name."""
-    found: dict[str, list[Path]] = {}
-    for folder in folders:
-        part = part_within(folder.name)
-        if part is not None and part == part_within(folder.name, last=True):
-            found.setdefault(part, []).append(folder)
-    return {part: each[0] for part, each in found.items() if len(each) == 1}
-
-
-def _refuse_class_train(root: Path, parts: dict[str, Path], others: Sequence[Path]) -> None:
-    """Refuse a folder train that may be a class, as railway trains beside cars and planes."""
-    full = [folder for folder in others if any(map(is_picture, below(folder)))]
-    if full:
-        shown = ", ".join(f"{printable(folder.name)}/" for folder in full[:NAMED])
-        raise ValueError(
-            f"{root}: {parts['train'].name}/ may be the part for training, or a class as {shown}: "
-            "move these elsewhere if it is the part, or rename it (trains) if it is a class"
-        )
-
-
-def notes_beside(root: Path, parts: dict[str, Path]) -> list[str]:
-    """A line each on folders and pictures that lie beside the parts and are not read."""
-    inside = sorted(visible(root))
-    notes = []
-    for folder in inside:
-        if folder.is_dir() and folder not in parts.values():
-            flat = part_within(folder.name) and not any(each.is_dir() for each in visible(folder))
-            why = "which has no class folders" if flat else "which is no part"
-            notes.append(f"passed over {printable(folder.name)}/, {why}")
-
-    loose = sum(is_picture(file) for file in inside)
-    return [*notes, f"passed over {loose:,} pictures beside the parts"] if loose else notes
 
 
 def _class_names(training: Path) -> tuple[str, ...]:
@@ -217,13 +151,6 @@ def _class_names(training: Path) -> tuple[str, ...]:
                 f"{training}: the name of the class folder {printable(name)} is not UTF-8: rename it"
             )
     return tuple(names)
-
-
-def class_folders(root: Path) -> dict[str, Path] | None:
-    """The folder as its training part, if it has a folder for each class; else None."""
-    inside = [folder for folder in visible(root) if folder.is_dir()]
-    flat = any(is_picture(file) for folder in inside for file in below(folder))
-    return {"train": root} if flat and len(inside) > 1 else None
 
 
 def groups_of(paths: Sequence[str], pattern: str | None) -> np.ndarray | None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -16,27 +14,18 @@ from stages.images.sources.columns import USUAL, Columns
 from stages.images.sources.files import NAMED, file_items, hash_key, printable
 from stages.images.sources.labelled import Labelled, Source
 from stages.images.sources.list_index import PictureIndex, in_part, shared_folders
+from stages.images.sources.list_table import (
+    FILE_COLUMNS,
+    LABEL_COLUMNS,
+    PART_COLUMNS,
+    chosen_column,
+    labels_of_lines,
+    list_files,
+    read_table_of_text,
+    refuse_lines,
+)
 from stages.images.sources.many import read_pictures
 from stages.images.sources.parts import NAMES, WANTED, part_named, part_within
-
-LIST_SUFFIXES = (".csv", ".tsv")
-FILE_COLUMNS = ("file_name", "filename", "file", "image", "img", "image_id", "path", "id", "name")
-"""Columns that are taken for names of files, where prepare.image_column is null."""
-LABEL_COLUMNS = (
-    "label",
-    "labels",
-    "class",
-    "target",
-    "category",
-    "breed",
-    "species",
-    "diagnosis",
-    "dx",
-)
-"""Columns that are taken for labels, where prepare.label_column is null."""
-PART_COLUMNS = ("split", "part", "set", "subset")
-"""A column that says the part of each line, if it has the name of a part in any."""
-MAX_LIST_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -49,19 +38,18 @@ class _Line:
     part: str
 
 
-def list_files(root: Path) -> list[Path]:
-    """The lists that lie directly in a folder, sorted."""
-    return sorted(
-        file
-        for file in root.iterdir()
-        if file.suffix.lower() in LIST_SUFFIXES and not file.name.startswith(".")
-    )
-
-
 def names_and_labels(file: Path) -> bool:
-    """Whether a list has a usual column of names and one of labels."""
-    columns = {name.lower() for name in _table(file, lines=0)[0]}
-    return bool(columns & set(FILE_COLUMNS)) and bool(columns & set(LABEL_COLUMNS))
+    """Whether a list has a usual column of names, and labels."""
+    columns, _ = read_table_of_text(file, lines=0)
+    usual = {name.lower() for name in columns}
+    if not usual & set(FILE_COLUMNS):
+        return False
+    if usual & set(LABEL_COLUMNS):
+        return True
+
+    table, numbers = read_table_of_text(file)
+    names = chosen_column(file, list(table), "image_column", None, FILE_COLUMNS)
+    return labels_of_lines(file, table, numbers, USUAL, names) is not None
 
 
 def lists_beside_classes(root: Path, lists: Sequence[Path]) -> tuple[list[Path], list[str]]:
@@ -92,7 +80,7 @@ _NO_LABELS = "has no labels"
 def _no_list(file: Path, index: PictureIndex) -> str:
     """Why a table is no list of these pictures; "" if it is one."""
     try:
-        table, _ = _table(file)
+        table, numbers = read_table_of_text(file)
     except ValueError:
         return "is not a table of text in UTF-8 with lines"
 
@@ -104,7 +92,11 @@ def _no_list(file: Path, index: PictureIndex) -> str:
     part = part_within(file.stem) or "train"
     shared = shared_folders(table[names], index)
     count = sum(len(index.find(name, part, shared)) == 1 for name in table[names])
-    labels = next((table[lower[each]] for each in LABEL_COLUMNS if each in lower), None)
+    usual = bool(set(LABEL_COLUMNS) & lower.keys())
+    if not usual and part_within(file.stem) is None:
+        return _NO_LABELS  # columns of 0 and 1 may be about anything
+
+    labels = labels_of_lines(file, table, numbers, USUAL, names)
     if labels is None:
         return _NO_LABELS
 
@@ -211,26 +203,28 @@ def _repeated(root: Path, read: dict[Path, list[_Line]], also: set[Path]) -> lis
 
 def _read(file: Path, index: PictureIndex, wanted: Columns) -> list[_Line] | set[Path]:
     """The lines of one list; of a list of test pictures without labels the pictures."""
-    table, numbers = _table(file)
+    table, numbers = read_table_of_text(file)
     columns = list(table)
-    names = _chosen(file, columns, "image_column", wanted.image, FILE_COLUMNS)
+    names = chosen_column(file, columns, "image_column", wanted.image, FILE_COLUMNS)
     own = part_within(file.stem)
     shared = shared_folders(table[names], index)
-    lower = {name.lower() for name in columns}
-    if wanted.label is None and own == "test" and not set(LABEL_COLUMNS) & lower:
-        return {found for name in table[names] for found in index.find(name, own, shared)}
+    labels = labels_of_lines(file, table, numbers, wanted, names)
+    if labels is None:
+        if own == "test":
+            return {found for name in table[names] for found in index.find(name, own, shared)}
+        chosen_column(file, columns, "label_column", None, LABEL_COLUMNS)  # says what is lacking
+        raise AssertionError(columns)
 
-    labels = _chosen(file, columns, "label_column", wanted.label, LABEL_COLUMNS)
     group = wanted.group
     if group is not None:
-        _chosen(file, columns, "group", group, ())
+        chosen_column(file, columns, "group", group, ())
 
     parts = _parts(file, table, numbers, own or "train")
     lines = []
     bad = []
     groups = [None] * len(parts) if group is None else table[group]
     for number, name, label, of_group, part in zip(
-        numbers, table[names], table[labels], groups, parts, strict=True
+        numbers, table[names], labels, groups, parts, strict=True
     ):
         found = index.find(name, part, shared)
         if len(found) != 1:
@@ -243,70 +237,8 @@ def _read(file: Path, index: PictureIndex, wanted: Columns) -> list[_Line] | set
         else:
             lines.append(_Line(found[0], label, of_group or "", part))
 
-    _refuse_lines(file, bad, len(parts))
+    refuse_lines(file, bad, len(parts))
     return lines
-
-
-def _refuse_lines(file: Path, bad: Sequence[str], count: int) -> None:
-    """One error for all lines that are not usable."""
-    if bad:
-        more = f"; and {len(bad) - NAMED:,} more" if len(bad) > NAMED else ""
-        raise ValueError(
-            f"{file}: {len(bad):,} of {count:,} lines are not usable: {'; '.join(bad[:NAMED])}{more}"
-        )
-
-
-def _table(file: Path, lines: int | None = None) -> tuple[dict[str, list[str]], list[int]]:
-    """Columns of a list, all as text, and the number of each line; of its first lines, or of all."""
-    if file.stat().st_size > MAX_LIST_BYTES:
-        raise ValueError(f"{file}: more than {MAX_LIST_BYTES >> 30} GiB: divide it")
-
-    separator = "\t" if file.suffix.lower() == ".tsv" else ","
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.reader(stream, delimiter=separator, strict=True)
-            filled = (
-                (reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)
-            )
-            read = list(islice(filled, None if lines is None else lines + 1))
-    except (ValueError, OSError, csv.Error) as error:
-        raise ValueError(
-            f"{file}: not a table of text in UTF-8 ({' '.join(str(error).split())[:200]}): correct it "
-            "or move it"
-        ) from error
-
-    if not read:
-        raise ValueError(f"{file}: not a table, it has no lines: fill it or move it")
-    (_, head), *rows = read
-    twice = [name for name, count in Counter(filter(None, head)).items() if count > 1]
-    if twice:
-        raise ValueError(f"{file}: more than one column is called {twice[0]}: rename the others")
-
-    width = len(head)
-    bad = [
-        f"line {number} has {len(row)} columns, the first line has {width}"
-        for number, row in rows
-        if any(row[width:])  # commas at the end are no columns
-    ]
-    _refuse_lines(file, bad, len(rows))
-
-    columns = {
-        name: [row[place] if place < len(row) else "" for _, row in rows]
-        for place, name in enumerate(head)
-    }
-    return columns, [number for number, _ in rows]
-
-
-def _chosen(
-    file: Path, columns: Sequence[str], key: str, wanted: str | None, usual: Sequence[str]
-) -> str:
-    """The column of this name, or the first of the usual ones in any case."""
-    lower = {name.lower(): name for name in reversed(columns)}
-    found = [wanted] if wanted in columns else [lower[each] for each in usual if each in lower]
-    if (wanted is not None and wanted not in columns) or not found:
-        what = wanted if wanted is not None else " or ".join(usual)
-        raise ValueError(f"{file}: columns {', '.join(columns)}, wanted {what}: set prepare.{key}")
-    return str(found[0])
 
 
 def _parts(file: Path, table: dict[str, list[str]], numbers: Sequence[int], own: str) -> list[str]:
@@ -324,7 +256,7 @@ def _parts(file: Path, table: dict[str, list[str]], numbers: Sequence[int], own:
             for number, value, part in zip(numbers, values, parts, strict=True)
             if part is None
         ]
-        _refuse_lines(file, bad, len(values))
+        refuse_lines(file, bad, len(values))
         return [part for part in parts if part is not None]
 
     return [own] * len(numbers)

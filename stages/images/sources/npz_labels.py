@@ -16,8 +16,8 @@ def numbered_parts(
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     """Labels of every part as int64 (n,) from 0, and the names of the classes.
 
-    Labels are integers, or names of classes as strings, (n,) or (n, 1). Where a file has an array
-    `classes`, label i has its i-th name.
+    Labels are integers, or names of classes as strings, (n,) or (n, 1), or one-hot (n, classes).
+    Where a file has an array `classes`, label i has its i-th name.
 
     Args:
         stored: part -> where it lies.
@@ -96,16 +96,30 @@ def _labels(place: ArrayPart, count: int) -> np.ndarray:
     head = place.arrays.typed(place.labels, MAX_LABEL_BYTES)
     where = f"{place.name}: {place.labels} are {head.dtype} {head.shape}"
     if len(head.shape) == 2 and head.shape[0] == count and head.shape[1] > 1:
-        raise ValueError(
-            f"{where}, several for each row, allowed is one class each: save one column, or of "
-            "one-hot labels .argmax(1)"
-        )
+        return _of_columns(place, where)
     if head.dtype.kind not in "iuUS" or head.shape not in ((count,), (count, 1)):
         raise ValueError(
             f"{where}, allowed are integers ({count},), or names of classes as strings"
         )
 
     return _text(place, place.labels, place.arrays.read(place.labels).reshape(-1))
+
+
+def _of_columns(place: ArrayPart, where: str) -> np.ndarray:
+    """Labels (n,) of an array with a column for each class, 1 in one of each row and 0 in others."""
+    remedy = "allowed is one class each: save one column, or one-hot labels"
+    if place.arrays.typed(place.labels, MAX_LABEL_BYTES).dtype.kind not in "biuf":
+        raise ValueError(f"{where}, several for each row, {remedy}")
+
+    values = place.arrays.read(place.labels, MAX_LABEL_BYTES)
+    ones = values == 1
+    bad = np.flatnonzero((ones.sum(axis=1) != 1) | ~(ones | (values == 0)).all(axis=1))
+    if len(bad):
+        raise ValueError(
+            f"{where}, and {len(bad):,} rows have other than one 1 and zeros, the first is row {bad[0]}; "
+            f"{remedy}"
+        )
+    return ones.argmax(axis=1)
 
 
 def _classes(place: ArrayPart) -> tuple[str, ...] | None:

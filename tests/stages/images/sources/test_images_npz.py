@@ -117,11 +117,25 @@ def test_only_a_training_part(tmp_path: Path) -> None:
     assert source.train.labels.tolist() == [1, 0, 1]
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.float32, bool])
+def test_one_hot_labels(tmp_path: Path, kind: type) -> None:
+    """As to_categorical of Keras makes them; with names, and without."""
+    labels = np.array([2, 0, 1, 2, 2])
+    arrays = {"images": pixels(5, size=8), "labels": np.eye(3)[labels].astype(kind)}
+    np.savez(tmp_path / "mine.npz", **arrays, classes=np.array(["x", "a", "m"]))
+    source = images_npz(tmp_path, RULE)
+    assert source.classes == ("x", "a", "m") and source.train.labels.tolist() == labels.tolist()
+
+    np.savez(tmp_path / "mine.npz", **arrays)
+    assert images_npz(tmp_path, RULE).classes == ("0", "1", "2")
+
+
 OBJECTS = np.array(["a", "b", "c"], dtype=object)
 REFUSED: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"classes": OBJECTS}, ("array classes holds Python objects", ".astype(str)")),
     ({"train_labels": OBJECTS}, ("array train_labels holds Python objects",)),
-    ({"train_labels": np.zeros((9, 14), int)}, ("(9, 14)", "one class each", ".argmax(1)")),
+    ({"train_labels": np.zeros((9, 14), int)}, ("(9, 14)", "9 rows", "row 0", "one class each")),
+    ({"train_labels": np.eye(9) + np.eye(9)[::-1]}, ("9 rows", "row 0", "one-hot")),
     ({"train_labels": np.zeros(8, int)}, ("(8,)", "allowed are integers (9,)")),
     ({"train_labels": np.zeros(9)}, ("float64",)),
     ({"train_labels": None}, ("train_images", "no train_labels", "test_labels")),

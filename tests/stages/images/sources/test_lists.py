@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from stages.images.pictures import PictureRule
 from stages.images.sources.columns import Columns
 from stages.images.sources.folder import image_folder
 from stages.images.sources.labelled import Source
+from stages.images.sources.list_index import PictureIndex
 from tests.helpers.image_files import encoded, one_line
 
 EIGHT = PictureRule(8)
@@ -256,3 +258,74 @@ def test_a_sample_of_answers_is_no_training_list(tmp_path: Path, with_test_list:
     source = image_folder(tmp_path, EIGHT)
     assert labelled(source) == {0: "a", 1: "b"} and source.test is None
     assert any("passed over sample_submission.csv" in note for note in source.notes)
+
+
+ISIC = "image,MEL,NV,BCC\n0,0.0,1.0,0.0\n1,1.0,0.0,0.0\n2,0,1,0\n"
+
+
+def test_a_column_for_each_class(tmp_path: Path) -> None:
+    """ISIC's list; a class that no line has is none, and a number of the line is no class."""
+    put(tmp_path, "0.png", "1.png", "2.png")
+    (tmp_path / "GroundTruth.csv").write_text(ISIC)
+    assert labelled(image_folder(tmp_path, EIGHT)) == {0: "NV", 1: "MEL", 2: "NV"}
+
+    lines = [f"{i},{line}" for i, line in enumerate(ISIC.splitlines()[1:])]
+    text = "\n".join([",image,MEL,NV,BCC", *lines])
+    (tmp_path / "GroundTruth.csv").write_text(text)
+    assert image_folder(tmp_path, EIGHT).classes == ("MEL", "NV")
+
+
+def test_a_column_for_each_class_beside_parts_and_groups(tmp_path: Path) -> None:
+    """ISIC's folders of pictures are parts, and not classes."""
+    put(tmp_path, "ISIC_Training_Input/0.png", "ISIC_Training_Input/1.png", "ISIC_Test_Input/2.png")
+    (tmp_path / "ISIC_Training_GroundTruth.csv").write_text("image,A,B\n0,0,1\n1,1,0\n")
+    (tmp_path / "ISIC_Test_GroundTruth.csv").write_text("image,A,B\n2,0,1\n")
+    source = image_folder(tmp_path, EIGHT)
+    assert labelled(source) == {0: "B", 1: "A"} and source.classes == ("A", "B")
+    assert source.test is not None and source.test.labels.tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (ISIC + "3,0,0,0\n4,1,1,0\n", ("2 of 5 lines", "line 5: '3' is of 0 classes", "(MEL, NV)")),
+        (ISIC + "3,0.5,0.5,0\n", ("columns image, MEL, NV, BCC", "prepare.label_column")),
+        ("image,MEL\n0,1\n1,0\n", ("columns image, MEL", "prepare.label_column")),
+    ],
+)
+def test_columns_that_are_no_classes(tmp_path: Path, text: str, words: tuple[str, ...]) -> None:
+    put(tmp_path, *(f"{i}.png" for i in range(5)))
+    (tmp_path / "list.csv").write_text(text)
+    with pytest.raises(ValueError) as error:
+        image_folder(tmp_path, EIGHT, Columns(image="image"))
+    one_line(error, *words)
+
+
+def test_attributes_beside_class_folders_are_no_classes(tmp_path: Path) -> None:
+    put(tmp_path, "cat/0.png", "dog/1.png")
+    (tmp_path / "quality.csv").write_text("image,dark,blurred\n0,0,1\n1,1,0\n")
+    source = image_folder(tmp_path, EIGHT)
+    assert source.classes == ("cat", "dog")
+    assert source.notes[0] == "passed over quality.csv, which has no labels"
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC"), ("NFC", "NFC"), ("NFD", "NFD")])
+def test_names_in_another_form_of_unicode(tmp_path: Path, forms: tuple[str, str]) -> None:
+    """Folders that macOS made, and a list that a spreadsheet wrote, or the other way round."""
+    of_files, of_list = forms
+    names = ("Bäume/grün.png", "Bäume/1.png", "Höfe/1.png")
+    put(tmp_path, *(normalize(of_files, name) for name in names))
+    lines = [f"{normalize(of_list, name)},{i}" for i, name in enumerate(names)]
+    (tmp_path / "list.csv").write_text("\n".join(["path,label", *lines]), encoding="utf-8")
+    assert labelled(image_folder(tmp_path, EIGHT)) == {0: "0", 1: "1", 2: "2"}
+
+
+def test_two_files_whose_names_differ_in_their_form(tmp_path: Path) -> None:
+    put(tmp_path, normalize("NFC", "ä.png"), normalize("NFD", "ä.png"))
+    for form in ("NFC", "NFD"):
+        assert len(PictureIndex(tmp_path).find(normalize(form, "ä"), "train")) == 1
+
+    put(tmp_path, "\u01df.png", "a\u0308\u0304.png")
+    (found,) = PictureIndex(tmp_path).find("a\u0308\u0304", "train")
+    assert found.stem == "a\u0308\u0304"
+    assert len(PictureIndex(tmp_path).find("\u00e4\u0304", "train")) == 2

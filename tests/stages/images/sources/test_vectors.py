@@ -99,7 +99,9 @@ REFUSED: list[tuple[dict[str, Any], tuple[str, ...]]] = [
         ("array inputs holds Python objects",),
     ),
     ({"labels": np.array(list("abcabcabc"), object)}, ("array labels holds Python objects",)),
-    ({"labels": np.eye(9)[:, :3]}, ("one-hot labels .argmax(1)",)),
+    ({"labels": np.eye(9)[:, :3]}, ("6 rows", "row 3", "one-hot labels")),
+    ({"labels": np.eye(9) / 2}, ("9 rows", "one-hot labels")),
+    ({"labels": np.eye(9).astype(str)}, ("several for each row",)),
     (
         {"labels": np.array(list("abcabcabd")), "classes": np.array(["a", "b", "c"])},
         ("row 8 has label 'd'", "(a, b, c)"),
