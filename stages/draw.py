@@ -17,7 +17,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from stages.report.cells import CellResult, families, read_cells, read_ensemble, read_sweep
+from stages.report.cells import CellResult, families, read_cells, read_ensemble, read_teachers
 from stages.report.extra import COLUMNS, read_extra_table
 from stages.report.figures import outputs
 from stages.report.figures.ablations import ablations
@@ -43,10 +43,12 @@ OUT = Path("plots")
 
 def searches(cells: Mapping[CellName, CellResult]) -> dict[str, dict[str, pd.DataFrame]]:
     """Trial tables of all searches: panel -> line -> table."""
-    teachers = read_sweep(METRICS / "teachers")[0]
-    depth = teacher_depth(teachers["widths"].dropna().iloc[0])
+    panels: dict[str, dict[str, pd.DataFrame]] = {}
+    found = read_teachers(METRICS)
+    if found is not None:
+        depth = teacher_depth(found[0]["widths"].dropna().iloc[0])
+        panels["teachers"] = {depth: found[0]}
 
-    panels = {"teachers": {depth: teachers}}
     for name, cell in cells.items():
         heading = f"{name.group.removesuffix('_2014')} {name.row}"
         panel = panels.setdefault(name.row if name.group == "ablation" else heading, {})

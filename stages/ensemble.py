@@ -1,49 +1,51 @@
 """ensemble: choose its members on validation accuracy -> data/ensemble (Table 1, mimic targets).
 
-Reads data/teachers and the validation labels of data/prepared; the test set only when the choice is
-made. Greedy forward selection without replacement from the best single net to a fixed size; the
-ensemble's outputs are the arithmetic mean of its members' logits (Urban et al. 2017, section 2.7;
-assumption 21).
+Reads data/teachers, or the nets of the folder teachers/ (docs/teachers.md), and the validation part
+of data/prepared; the test set only when the choice is made. Greedy forward selection without
+replacement from the best single net to a fixed size; the ensemble's outputs are the arithmetic mean
+of its members' logits (Urban et al. 2017, section 2.7; assumption 21).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from stages.fit.evaluate import logits
-from stages.nets.stored import load_net
-from stages.nets.teacher import described_teacher
 from stages.runtime import entry
-from stages.runtime.device import choose_device, set_up_torch
 from stages.runtime.engines import from_settings
 from stages.runtime.shares import shared_among
 from stages.settings import common
 from stages.settings.read import read_params
 from stages.settings.transfer import Ensemble, ensemble
 from stages.store import chance
-from stages.store.atomic import link_or_copy, write_json
-from stages.store.ensemble_manifest import EnsembleManifest, member_path
-from stages.store.manifest import fresh_folder, read_manifest
+from stages.store.atomic import write_json
+from stages.store.ensemble_manifest import EnsembleManifest
+from stages.store.manifest import fresh_folder
 from stages.store.predictions import mean_logits, write_test_logits
 from stages.store.prepared import read_test, read_validation
-from stages.store.tensors import read_tensors
+from stages.transfer.candidates import FOLDER, Candidate, keep, of_files, of_search, test_outputs
 
 PREPARED = Path("data/prepared")
 TEACHERS = Path("data/teachers")
 OUT = Path("data/ensemble")
-PRELOAD = ("stages.fit.evaluate", "stages.nets.teacher")
+PRELOAD = ("stages.transfer.candidates",)
 METRICS = Path("metrics/ensemble.json")
 
 
-def select(outputs: np.ndarray, labels: np.ndarray, members: int) -> tuple[list[int], list[float]]:
+def select(
+    outputs: np.ndarray, labels: np.ndarray, members: int, source: str = "teachers"
+) -> tuple[list[int], list[float]]:
     """Greedy forward selection on accuracy.
 
     Args:
         outputs: logits (nets, n, classes) of all candidates on the validation images.
         labels: int64 (n,).
         members: size of the ensemble, at most the number of candidates.
+        source: `ensemble.source`, for the error.
 
     Returns:
         the chosen candidates in the order of their choice, and the accuracy after each of them.
@@ -53,10 +55,13 @@ def select(outputs: np.ndarray, labels: np.ndarray, members: int) -> tuple[list[
         ValueError: fewer candidates than members.
     """
     if members > len(outputs):
-        raise ValueError(
-            f"ensemble.members is {members}, only {len(outputs)} teachers finished: lower it, or "
-            "raise teachers.sweep.trials"
-        )
+        more = {
+            "teachers": f"only {len(outputs)} teachers finished: lower it, or raise "
+            "teachers.sweep.trials",
+            "files": f"and teachers/ has {len(outputs)} nets: lower it, or add nets",
+            "both": f"and there are {len(outputs)} nets of the search and of teachers/: lower it",
+        }
+        raise ValueError(f"ensemble.members is {members}, {more[source]}")
 
     chosen: list[int] = []
     accuracies: list[float] = []
@@ -88,34 +93,34 @@ def check_knowledge(accuracy: float, labels: np.ndarray, section: Ensemble) -> N
         ValueError: always naming the commonest class may be as good, and that is not allowed.
     """
     if section.at_chance == "refuse" and chance.at_chance(accuracy, labels):
+        change = (
+            "teachers.space (lr, init_scale) or teachers.training in params.yaml"
+            if section.searched
+            else "the nets in teachers/"
+        )
         raise ValueError(
             f"the ensemble is at chance: {chance.words(accuracy, labels)}. Its teachers have learnt "
-            "nothing that students could mimic: change teachers.space (lr, init_scale) or "
-            "teachers.training in params.yaml, or set ensemble.at_chance to allow"
+            f"nothing that students could mimic: change {change}, or set ensemble.at_chance to allow"
         )
 
 
-def evaluate_members(
-    nets: list[Path], device_name: str, numerics: common.Numerics
-) -> tuple[dict[int, np.ndarray], int]:
-    """Outputs of these nets on the test images.
+def facts_of(
+    chosen: Sequence[Candidate], accuracies: Sequence[float], counts: Sequence[int]
+) -> dict[str, Any]:
+    """What metrics/ensemble.json says of nets of files among the members; nothing if there are none.
 
-    Returns:
-        place -> logits float32 (n, classes), and the number of parameters of all nets together.
+    Args:
+        accuracies: of each member on the test images.
+        counts: of the parameters of each.
     """
-    device = choose_device(device_name)
-    set_up_torch(numerics.threads, device)
-    images = read_test(PREPARED)[0]
+    if not any(each.origin for each in chosen):
+        return {}
 
-    outputs = {}
-    params = 0
-    for place, path in enumerate(nets):
-        net = load_net(path, described_teacher, device)
-        values = logits(net, images, numerics.eval_batch, numerics.precision)
-        outputs[place] = values.cpu().numpy()
-        params += sum(parameter.numel() for parameter in net.parameters())
-
-    return outputs, params
+    nets = []
+    for each, accuracy, count in zip(chosen, accuracies, counts, strict=True):
+        of_file = {"trial": each.trial} if each.origin is None else asdict(each.origin)
+        nets.append({**of_file, "test_accuracy": accuracy, "params": count})
+    return {"nets": nets}
 
 
 def main() -> None:
@@ -123,41 +128,56 @@ def main() -> None:
     params = read_params()
     numerics = common.numerics(params)
     execution = common.execution(params)
-
-    # Chooses on the validation images.
-    trials = [trial["trial"] for trial in read_manifest(TEACHERS)["trials"]]
-    files = [TEACHERS / f"{trial:03d}.validation.safetensors" for trial in trials]
-    candidates = np.stack([read_tensors(path)[0]["logits"] for path in files]).astype(np.float64)
-    labels = read_validation(PREPARED)[1]
-    chosen, accuracies = select(candidates, labels, ensemble(params).members)
-    check_knowledge(accuracies[-1], labels, ensemble(params))
-
-    # Evaluates the choice on the test images.
-    members = [trials[candidate] for candidate in chosen]
-    nets = [TEACHERS / f"{trial:03d}.safetensors" for trial in members]
+    section = ensemble(params)
 
     with from_settings(execution, PRELOAD, [PREPARED, TEACHERS]) as asked:
         engine = shared_among(asked, 0, 1, 1)[0]
-        task = engine.submit(evaluate_members, nets, execution.device, numerics)
-        outputs, count = task.result()
+
+        # Chooses on the validation images.
+        candidates = of_search(TEACHERS) if section.searched else []
+        if section.source != "teachers":
+            wanted = (FOLDER, PREPARED, execution.device, numerics, section.at_chance)
+            candidates += engine.submit(of_files, *wanted).result()
+        for line in (line for each in candidates for line in each.told):
+            print(f"ensemble: {line}")
+
+        outputs = np.stack([each.outputs for each in candidates]).astype(np.float64)
+        labels = read_validation(PREPARED)[1]
+        places, accuracies = select(outputs, labels, section.members, section.source)
+        check_knowledge(accuracies[-1], labels, section)
+
+        # Evaluates the choice on the test images.
+        chosen = [candidates[place] for place in places]
+        task = engine.submit(test_outputs, chosen, PREPARED, execution.device, numerics)
+        tested, counts = task.result()
 
     test_labels = read_test(PREPARED)[1]
-    test_accuracy = float((mean_logits(outputs).argmax(1) == test_labels).mean())
+    test_accuracy = float((mean_logits(tested).argmax(1) == test_labels).mean())
+    alone = [float((net.argmax(1) == test_labels).mean()) for net in tested.values()]
 
     # Writes the members, their outputs and their accuracies.
     out = fresh_folder(OUT)
-    for place, path in enumerate(nets):
-        link_or_copy(path, member_path(out, place))
+    keep(chosen, out)
+    write_test_logits(out / "test.safetensors", {"members": tested})
 
-    write_test_logits(out / "test.safetensors", {"members": outputs})
-    EnsembleManifest(tuple(members), tuple(accuracies)).write(out)
+    origins = tuple(each.origin for each in chosen)
+    EnsembleManifest(
+        tuple(each.trial for each in chosen),
+        tuple(accuracies),
+        origins if any(origins) else None,
+    ).write(out)
 
     accuracy = accuracies[-1]
-    metrics = {"test_accuracy": test_accuracy, "validation_accuracy": accuracy, "params": count}
+    metrics = {
+        "test_accuracy": test_accuracy,
+        "validation_accuracy": accuracy,
+        "params": sum(counts),
+        **facts_of(chosen, alone, counts),
+    }
     write_json(METRICS, metrics)
 
     print(
-        f"ensemble: {len(members)} of {len(trials)} nets, validation {accuracy:.4f}, "
+        f"ensemble: {len(chosen)} of {len(candidates)} nets, validation {accuracy:.4f}, "
         f"test {test_accuracy:.4f}"
     )
 

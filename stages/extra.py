@@ -32,7 +32,7 @@ from stages.runtime.work import work_folder
 from stages.settings import common
 from stages.settings.prepare import Prepare, prepare
 from stages.settings.read import read_params
-from stages.store.ensemble_manifest import EnsembleManifest, member_path
+from stages.store.ensemble_manifest import EnsembleManifest, files_of, net_path
 from stages.store.extra_scores import ExtraScores, extra_path, write_extra_scores
 from stages.store.manifest import fresh_folder, write_manifest
 from stages.store.predictions import mean_logits, read_test_logits
@@ -66,13 +66,15 @@ def read_nets(params: dict[str, Any]) -> Iterator[ScoredNet]:
         FileNotFoundError: a cell was not run.
         ValueError: outputs are damaged, or not those of the nets in the trial tables.
     """
-    count = len(EnsembleManifest.read(ENSEMBLE).members)
+    manifest = EnsembleManifest.read(ENSEMBLE)
     members = read_test_logits(ENSEMBLE / "test.safetensors")["members"]
-    files = tuple(member_path(ENSEMBLE, place) for place in range(count))
+    nets = tuple(net_path(ENSEMBLE, place, manifest) for place in range(len(manifest.members)))
+    of_nets = [files_of(net) for net in nets]
 
     mean = mean_logits({place: net[:SAMPLE] for place, net in members.items()})
-    yield ScoredNet("ensemble", "teacher", files, mean.astype(np.float32), key_of(files))
-    yield ScoredNet("teacher", "teacher", files[:1], members[0][:SAMPLE], key_of(files[:1]))
+    key = key_of([file for of_net in of_nets for file in of_net])
+    yield ScoredNet("ensemble", "teacher", nets, mean.astype(np.float32), key)
+    yield ScoredNet("teacher", "teacher", nets[:1], members[0][:SAMPLE], key_of(of_nets[0]))
 
     for name, cell in read_cells(METRICS, params).items():
         outputs = best_outputs(DATA, METRICS, name, cell)

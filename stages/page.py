@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stages.report.cells import CellResult, read_cells, read_ensemble, read_sweep
+from stages.report.cells import CellResult, origin_words, read_cells, read_ensemble, read_teachers
 from stages.report.extra import COLUMNS as EXTRA
 from stages.report.extra import read_extra_table
 from stages.report.page.data import TEACHERS, PageData, PageExamples, PageSettings
@@ -53,9 +53,13 @@ UNTRACKED = "execution"
 """The section of params.yaml that no stage tracks, where and how trials run: it is not shown."""
 
 
-def read_teachers() -> CellResult:
-    """The teachers' search."""
-    trials, facts = read_sweep(METRICS / "teachers")
+def teachers_search() -> CellResult | None:
+    """The teachers' search; None where there was none."""
+    found = read_teachers(METRICS)
+    if found is None:
+        return None
+
+    trials, facts = found
     return CellResult("teachers", "", facts["test_accuracy"], trials, facts=facts)
 
 
@@ -147,12 +151,14 @@ def read(params: dict[str, Any]) -> PageData:
     searched = read_cells(METRICS, params)
     top = best([cell for name, cell in searched.items() if name.group == "mimic"])
     further = prepare(params).extra_tests
+    of_ensemble = read_ensemble(METRICS / "ensemble.json")
     return PageData(
         settings=read_settings(params),
-        teachers=read_teachers(),
+        teachers=teachers_search(),
         cells=searched,
         logs=log_scales(params),
-        accuracy=read_ensemble(METRICS / "ensemble.json")["test_accuracy"],
+        accuracy=of_ensemble["test_accuracy"],
+        origin=origin_words(of_ensemble),
         tables={name: read_table(METRICS, name) for name in COLUMNS},
         claims=read_claims(METRICS),
         environment=read_environment(METRICS),

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from stages.report import retrained
-from stages.report.cells import CellResult, read_cells, read_ensemble, read_sweep
+from stages.report.cells import CellResult, origin_words, read_cells, read_ensemble, read_teachers
 from stages.report.tables import markdown1, markdown2, nested, table1, table2
 from stages.runtime import entry
 from stages.settings import common, results
@@ -56,18 +56,28 @@ def figure1_numbers(cells: list[CellResult]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def caption1(where: str) -> str:
-    """What stands above Table 1."""
+def caption1(searched: bool, where: str) -> str:
+    """What stands above Table 1.
+
+    Args:
+        searched: whether there is a search of teachers.
+    """
+    teachers = "of the teachers' search the best three" if searched else "no teacher was searched"
     return (
         "**Table 1.** Test accuracy of nets trained on the true labels: of each search the best "
-        f"trial by validation error, of the teachers' search the best three ({where})."
+        f"trial by validation error, {teachers} ({where})."
     )
 
 
-def caption2(members: int, where: str) -> str:
-    """What stands above Table 2."""
+def caption2(members: int, origin: str, where: str) -> str:
+    """What stands above Table 2.
+
+    Args:
+        origin: of members that no search has made; empty where there are none.
+    """
+    of = f"{members} ({origin})" if origin else str(members)
     return (
-        f"**Table 2.** Test accuracy of nets trained to mimic the ensemble of {members}, the best "
+        f"**Table 2.** Test accuracy of nets trained to mimic the ensemble of {of}, the best "
         "trial of each by validation error; Figure 1's solid lines are means of up to "
         f"{REPORTED_TRIALS} trials ({where})."
     )
@@ -103,7 +113,7 @@ def main() -> None:
     hard = groups["hard"]
     earlier = groups["teacher_2014"]
 
-    teachers, best_teacher = read_sweep(METRICS / "teachers")
+    teachers, best_teacher = read_teachers(METRICS) or (None, None)
     of_ensemble = read_ensemble(METRICS / "ensemble.json")
 
     # Table 1 and Table 2.
@@ -111,6 +121,10 @@ def main() -> None:
     accuracies = nested(
         [*mimicking, *groups["ablation"]], [*hard, *earlier], best_teacher, of_ensemble
     )
+
+    # Their texts.
+    above1 = caption1(teachers is not None, where)
+    above2 = caption2(members, origin_words(of_ensemble), where)
 
     first = table1(hard, teachers, of_ensemble, members, settings.comparable, earlier)
     second = table2(mimicking, settings.comparable)
@@ -132,9 +146,9 @@ def main() -> None:
         accuracies,
         {
             "table1.csv": first.to_csv(index=False),
-            "table1.md": markdown1(first, caption1(where), settings.comparable),
+            "table1.md": markdown1(first, above1, settings.comparable),
             "table2.csv": second.to_csv(index=False),
-            "table2.md": markdown2(second, caption2(members, where), settings.comparable),
+            "table2.md": markdown2(second, above2, settings.comparable),
             "retrained.csv": again.to_csv(index=False),
             "retrained.md": retrained.to_markdown(again, bias, caption_retrained(where)),
             "figure1.csv": numbers.to_csv(index=False),

@@ -3,7 +3,8 @@
 Reads data/prepared. Every trial is one net on hard labels with augmentation drawn on the fly;
 eighteen hyperparameters are searched (Urban et al. 2017, sections 2.4-2.7 and 6.1). Writes
 data/teachers: the weights of every trial's best validation epoch and the outputs of all of them on
-the validation images; metrics/teachers.json and metrics/teachers.csv, one line a trial.
+the validation images; metrics/teachers.json and metrics/teachers.csv, one line a trial. Nothing is
+searched where `ensemble.source` takes other nets; the same files say so then.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from stages.settings import common
 from stages.settings.read import read_params
 from stages.settings.sweeps import split_space
 from stages.settings.teachers import teachers
+from stages.settings.transfer import ensemble
 from stages.store import chance
+from stages.store.atomic import write_json
 from stages.store.manifest import fresh_folder, write_manifest
 from stages.store.prepared import PreparedManifest, read_validation
 from stages.trials.columns import TEACHER_COLUMNS
@@ -29,7 +32,7 @@ from stages.trials.earlier import keep_files, write_trials
 from stages.trials.folder import WEIGHTS
 from stages.trials.shared import Tested
 from stages.trials.sweep import SweepResult, run_sweep
-from stages.trials.tables import write_curves, write_metrics
+from stages.trials.tables import write_curves, write_metrics, write_table
 from stages.trials.teacher import TeacherJob, settings_of
 
 PREPARED = Path("data/prepared")
@@ -99,9 +102,21 @@ def write_outputs(job: TeacherJob, result: SweepResult) -> None:
     )
 
 
+def write_none(source: str) -> None:
+    """The outputs of a search that was not made, since the ensemble's nets are from `source`."""
+    write_manifest(fresh_folder(OUT), {"trials": [], "source": source})
+    write_table(METRICS / "teachers.csv", [], TEACHER_COLUMNS)
+    write_json(METRICS / "teachers.json", {"source": source})
+    print(f"teachers: none is searched: ensemble.source is {source}")
+
+
 def main() -> None:
     """Run the stage."""
     params = read_params()
+    if not ensemble(params).searched:
+        write_none(ensemble(params).source)
+        return
+
     inputs = PreparedManifest.read(PREPARED).inputs
     section = teachers(params, inputs)
     numerics = common.numerics(params)

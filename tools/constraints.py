@@ -20,8 +20,8 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
 FILE = ROOT / "constraints.txt"
-LEFT_OUT = ("bench",)
-"""Extras whose packages are not pinned: what the benchmarks compare with."""
+LEFT_OUT = ("bench", "timm")
+"""Extras whose packages are not pinned: what the benchmarks compare with, and nets of timm."""
 
 CUDA = ("cuda-", "nvidia-", "triton")
 """What torch brings for CUDA. Other builds of the same torch need others, and torch pins its own."""

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from commands.audit.findings import Findings, Remedy
 from commands.audit.outs import files_of
 from commands.pipeline.cache import Hashes
+from stages.store.ensemble_manifest import DESCRIPTION
 from stages.store.shards import images_hash, read_images, read_logits, shard_path
 from stages.store.tensors import read_header, read_tensors
 from stages.store.transfer_manifest import TransferManifest
@@ -61,13 +62,14 @@ def check_data(check: DataCheck) -> None:
                 f"{folder} has no manifest, so it is not finished: 'dvc repro' makes it"
             )
 
-    # Checksums; those of shards are read with their pairs.
+    # Checksums; those of shards are read with their pairs, and nets from elsewhere have none but
+    # that of the manifest.
     images = check.root / "augmented"
     logits = check.root / "logits"
     files = [
         path
         for path in sorted(check.root.glob("**/*.safetensors"))
-        if path.parent not in (images, logits)
+        if path.parent not in (images, logits) and not (path.parent / DESCRIPTION).is_file()
     ]
 
     for path in tqdm([] if check.quick else files, desc="checksums", unit="file", disable=None):

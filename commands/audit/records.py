@@ -61,7 +61,8 @@ def check_records(findings: Findings) -> None:
 
 def searches(params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Stage as DVC calls it, and its folder below data/, of each search."""
-    yield "teachers", "teachers"
+    if ensemble(dict(params)).searched:
+        yield "teachers", "teachers"
     for name in cells(dict(params)):
         yield name.dvc, name.files
 

@@ -13,7 +13,7 @@ import pandas as pd
 from scipy.special import softmax
 
 from commands.models.find import DATA, PREPARED, FoundNet
-from stages.report.cells import read_ensemble, read_retrained, read_sweep
+from stages.report.cells import origin_words, read_ensemble, read_retrained, read_sweep
 from stages.report.fidelity import BINS, calibration_error
 from stages.runtime.environment import RECORD
 from stages.settings.groups import CellName
@@ -105,7 +105,9 @@ def _teacher(net: FoundNet) -> NetRecord:
 
 def _member(net: FoundNet) -> NetRecord:
     frame = read_sweep(METRICS / "teachers")[0]
-    line = _line(frame, EnsembleManifest.read(DATA / "ensemble").members[int(net.key)])
+    trial = EnsembleManifest.read(DATA / "ensemble").members[int(net.key)]
+    assert trial is not None  # nets of files are not found by name
+    line = _line(frame, trial)
 
     inputs, labels, _ = read_test(PREPARED)
     outputs = _outputs(DATA / "ensemble/test.safetensors", "members", int(net.key))
@@ -206,9 +208,11 @@ def _targets(cell: CellName | None, params: dict[str, Any], inputs: str) -> str:
     # A mimic net.
     ensemble = read_ensemble(METRICS / "ensemble.json")
     members = len(EnsembleManifest.read(DATA / "ensemble").members)
+    words = origin_words(ensemble)
+    origin = f"; its members are {words}" if words else ""
     mimic = (
         f"A mimic net: trained {stored} to give the mean logits of an ensemble of {members} nets "
-        f"(squared error). The ensemble has {ensemble['params']:,} parameters, "
+        f"(squared error){origin}. The ensemble has {ensemble['params']:,} parameters, "
         f"validation accuracy {ensemble['validation_accuracy']:.4f} and test "
         f"accuracy {ensemble['test_accuracy']:.4f}."
     )

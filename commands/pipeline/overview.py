@@ -85,16 +85,19 @@ def tasks(params: dict[str, Any]) -> Iterator[StageTask]:
     # The code, the data and the teachers.
     yield StageTask("code", METRICS / "code/students.json")
     yield StageTask("prepare", Path("data/prepared"))
-    yield StageTask(
-        "teachers",
-        METRICS / "teachers.json",
-        steps=section.sweep.trials,
-        slots=min(slots, section.sweep.lag),
-        epochs=section.training.max_epochs,
-        kind="teacher",
-        row="teacher",
-        params=1,
-    )
+    if not transfer.ensemble(params).searched:
+        yield StageTask("teachers", METRICS / "teachers.json")
+    else:
+        yield StageTask(
+            "teachers",
+            METRICS / "teachers.json",
+            steps=section.sweep.trials,
+            slots=min(slots, section.sweep.lag),
+            epochs=section.training.max_epochs,
+            kind="teacher",
+            row="teacher",
+            params=1,
+        )
     yield StageTask("ensemble", METRICS / "ensemble.json")
     yield StageTask("augment", Path("data/augmented"), steps=epochs)
     yield StageTask("label", Path("data/logits"), steps=epochs)

@@ -159,15 +159,18 @@ def jobs(params: dict[str, Any], classes: int | None = None) -> tuple[list[Work]
     macs = teacher_macs(widths, classes, data.inputs, section.net)
     size = teacher_params(widths, classes, data.inputs, section.net)
 
-    # The sweep of the teachers, and the labels by those of the ensemble.
+    # The sweep of the teachers, and the labels by those of the ensemble; what nets of files cost
+    # nobody knows before they run.
     epochs = section.training.max_epochs or UNBOUNDED_EPOCHS
     trials = section.sweep.trials
     validated = epochs * counts.validation
-    members = transfer.ensemble(params).members
-    works = [
-        Work("teachers", macs, size, epochs * counts.train, trials, validated=validated),
-        Work("label", macs, size, labelled, members, "label"),
-    ]
+    ensemble = transfer.ensemble(params)
+    works = []
+    if ensemble.searched:
+        works = [
+            Work("teachers", macs, size, epochs * counts.train, trials, validated=validated),
+            Work("label", macs, size, labelled, ensemble.members, "label"),
+        ]
 
     works += cell_jobs(params, data, classes)
     return works, labelled * transfer_bytes(kept_bytes(data, augmented), classes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -179,8 +179,51 @@ def read_sweep(stem: Path) -> tuple[pd.DataFrame, dict[str, float]]:
     return frame, facts
 
 
-def read_ensemble(path: Path) -> dict[str, float]:
+def read_teachers(metrics: Path) -> tuple[pd.DataFrame, dict[str, float]] | None:
+    """The search of the teachers, as `read_sweep`; None where the run made none.
+
+    Raises:
+        FileNotFoundError, ValueError: a file is missing or damaged.
+    """
+    path = metrics / "teachers.json"
+    if path.is_file() and _is_none(path):
+        return None
+    return read_sweep(metrics / "teachers")
+
+
+def _is_none(path: Path) -> bool:
+    """Whether the stage `teachers` says that nothing was searched."""
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):  # read_sweep says it
+        return False
+    return isinstance(facts, dict) and isinstance(facts.get("source"), str)
+
+
+def origin_words(ensemble: Mapping[str, Any]) -> str:
+    """Where the members of an ensemble are from that are not all of the search; else empty.
+
+    >>> nets = [{"trial": 3}, {"name": "resnet18", "format": "torchvision"}]
+    >>> origin_words({"source": "both", "nets": nets})
+    '1 of the search, and from files: resnet18 (torchvision)'
+
+    Args:
+        ensemble: what metrics/ensemble.json says.
+    """
+    nets = ensemble.get("nets", [])
+    outside = [f"{net['name']} ({net['format']})" for net in nets if "name" in net]
+    if not outside:
+        return ""
+
+    own = len(nets) - len(outside)
+    before = f"{own} of the search, and " if own else ""
+    return f"{before}from files: {', '.join(outside)}"
+
+
+def read_ensemble(path: Path) -> dict[str, Any]:
     """metrics/ensemble.json: test_accuracy, validation_accuracy (fractions) and params (whole).
+
+    Where nets of files are among the members, `source` and `nets` say which.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -194,6 +237,9 @@ def read_ensemble(path: Path) -> dict[str, float]:
         shares = [facts[name] for name in ("test_accuracy", "validation_accuracy")]
         if not all(0 <= share <= 1 for share in shares) or not isinstance(facts["params"], int):
             raise ValueError("accuracies are fractions, and params is a whole number")
+        for net in facts.get("nets", []):
+            if "trial" not in net and not isinstance(net["name"] + net["format"], str):
+                raise ValueError("each net has a trial, or a name and a format")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(
             f"{path} is damaged ({error}): run 'dvc repro --force ensemble'"

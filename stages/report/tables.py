@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from stages.nets.families import FAMILIES
-from stages.report.cells import CellResult
+from stages.report.cells import CellResult, origin_words
 from stages.report.paper import convolutions, of_the_paper, paper_values, printed_rows
 
 ORDINALS = ("1st", "2nd", "3rd")
@@ -47,13 +48,15 @@ LAYOUTS = {
     1: "fc³",
 }
 """Of teachers, by their number of widths: of images, fast ones, of vectors with frames, of others."""
+KINDS = {LAYOUTS[4]: "Teacher CNN", LAYOUTS[3]: "Fast teacher CNN"}
+"""What teachers of images are called in Table 1, by their layout."""
 DEPTHS = {
     4: "8 conv. layers",
     3: "6 conv. layers, batch norm",
     2: "1 conv. layer",
     1: "3 hidden layers",
 }
-"""The same in words."""
+"""Of teachers in words, by their number of widths."""
 
 
 def teacher_layout(widths: str) -> str:
@@ -62,7 +65,7 @@ def teacher_layout(widths: str) -> str:
 
 
 def teacher_depth(widths: str) -> str:
-    """The same in words."""
+    """Of teachers in words, by their number of widths."""
     return DEPTHS[len(str(widths).split())]
 
 
@@ -89,8 +92,8 @@ def architecture(family: str) -> str:
 
 def table1(
     hard: list[CellResult],
-    teachers: pd.DataFrame,
-    ensemble: dict[str, float],
+    teachers: pd.DataFrame | None,
+    ensemble: Mapping[str, Any],
     members: int,
     comparable: bool,
     earlier: list[CellResult] | tuple[()] = (),
@@ -99,8 +102,9 @@ def table1(
 
     Args:
         hard: the hard-label cells.
-        teachers: the teachers' trial table; the three best by validation error are shown.
-        ensemble: `test_accuracy` (fraction) and `params`.
+        teachers: the teachers' trial table; the three best by validation error are shown. None
+            where nothing was searched.
+        ensemble: `test_accuracy` (fraction) and `params`; `nets` where some are of files.
         members: nets in the ensemble.
         comparable: whether this run's data are the paper's; if so, `difference` is given.
         earlier: cells of the teacher of Ba and Caruana (2014), with what they say of their
@@ -122,21 +126,28 @@ def table1(
         label = name if at and comparable else f"{name}, {cell.budget}"
         rows.append((label, architecture(cell.family), cell.params, cell.test_accuracy, at))
 
-    # The best teachers and their ensemble; the paper has neither fast ones nor those of vectors.
-    best = teachers.dropna(subset=["validation_error"])
-    best = best.sort_values(["validation_error", "trial"], kind="stable").head(len(ORDINALS))
-    layout = teacher_layout(best["widths"].iloc[0])
-    of_paper = layout == LAYOUTS[4]
-    of_images = of_paper or layout == LAYOUTS[3]
+    # The best teachers and their ensemble; the paper has no fast ones, nor any of vectors or files.
+    layout = ""
+    if teachers is not None:
+        best = teachers.dropna(subset=["validation_error"])
+        best = best.sort_values(["validation_error", "trial"], kind="stable").head(len(ORDINALS))
+        layout = teacher_layout(best["widths"].iloc[0])
 
-    kind = "Teacher CNN" if of_paper else "Fast teacher CNN" if of_images else "Teacher"
-    for ordinal, (_, entry) in zip(ORDINALS, best.iterrows(), strict=False):
-        name = f"{kind} {ordinal}"
-        shape = teacher_architecture(entry["widths"])
-        rows.append((name, shape, entry["params"], entry["test_accuracy"], printed.get(name)))
+        kind = KINDS.get(layout, "Teacher")
+        for ordinal, (_, entry) in zip(ORDINALS, best.iterrows(), strict=False):
+            name = f"{kind} {ordinal}"
+            shape = teacher_architecture(entry["widths"])
+            rows.append((name, shape, entry["params"], entry["test_accuracy"], printed.get(name)))
 
+    outside = [net for net in ensemble.get("nets", []) if "name" in net]
+    for net in outside:
+        name = f"Teacher from a file: {net['name']}"
+        rows.append((name, net["format"], net["params"], net["test_accuracy"], None))
+
+    of_images = layout in KINDS and not outside
     name = f"Ensemble of {members} {'CNNs' if of_images else 'nets'}"
-    at = printed["Ensemble of 16 CNNs"] if of_paper else None
+    at = printed["Ensemble of 16 CNNs"] if layout == LAYOUTS[4] and not outside else None
+    layout = origin_words(ensemble) or layout
     rows.append((name, layout, ensemble["params"], ensemble["test_accuracy"], at))
 
     # The teacher of 2014 and its ensemble.
@@ -205,8 +216,8 @@ def _difference(frame: pd.DataFrame, comparable: bool) -> pd.DataFrame:
 def nested(
     cells: list[CellResult],
     hard: list[CellResult],
-    teachers: dict[str, float],
-    ensemble: dict[str, float],
+    teachers: Mapping[str, float] | None,
+    ensemble: Mapping[str, Any],
 ) -> dict[str, dict[str, float]]:
     """row -> budget -> test accuracy in per cent, the form of Table 2 in `dvc exp diff`."""
     out: dict[str, dict[str, float]] = {}
@@ -214,7 +225,8 @@ def nested(
         for cell in group:
             out.setdefault(prefix + cell.row, {})[cell.budget] = round(100 * cell.test_accuracy, 2)
 
-    out["teacher"] = {"best": round(100 * teachers["test_accuracy"], 2)}
+    if teachers is not None:
+        out["teacher"] = {"best": round(100 * teachers["test_accuracy"], 2)}
     out["ensemble"] = {"test": round(100 * ensemble["test_accuracy"], 2)}
     return out
 

@@ -88,20 +88,31 @@ def read_params(path: Path | str = "params.yaml") -> dict[str, Any]:
             "or write it with 'python -m commands.scale smoke'"
         )
 
+    params = read_yaml(path)
+    check_sections(params, path)
+    return params
+
+
+def read_yaml(path: Path) -> Any:
+    """The plain values of a YAML file of settings (YAML 1.2).
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: not YAML, or the file is too large.
+    """
     try:
         text = path.read_text(encoding="utf-8")
         check_merged(text, path)
         if len(text) > LONGEST or sum(1 for _ in _BEGINS.finditer(text)) > MOST:
             raise ValueError(f"more than {LONGEST:,} characters or {MOST:,} lists and mappings")
-        params = YAML(typ="safe").load(text)
-        _check_size(params)
+        values = YAML(typ="safe").load(text)
+        _check_size(values)
     except MergeError:
         raise
     except (YAMLError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise ValueError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
 
-    check_sections(params, path)
-    return params
+    return values
 
 
 MARKS = ("<" * 7, ">" * 7)

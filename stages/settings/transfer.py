@@ -19,10 +19,27 @@ class Ensemble:
 
         ensemble:
           at_chance: allow
+
+    Nets from elsewhere, as teachers/README.md says, instead of a search of our own::
+
+        ensemble:
+          source: files
+
+    Attributes:
+        members: how many nets it has.
+        at_chance: what is done with one that has nothing to teach.
+        source: where its candidates are from: the search `teachers`, the files of the folder
+            teachers/, or both.
     """
 
     members: Count
     at_chance: Literal["refuse", "allow"] = "refuse"
+    source: Literal["teachers", "files", "both"] = "teachers"
+
+    @property
+    def searched(self) -> bool:
+        """Whether the search `teachers` is run for it."""
+        return self.source in ("teachers", "both")
 
 
 @strict

@@ -24,7 +24,7 @@ def check(params: dict[str, Any]) -> None:
     # The teachers and the transfer set.
     trials = teachers.teachers(params, prepare.prepare(params).inputs).sweep.trials
     members = transfer.ensemble(params).members
-    if members > trials:
+    if transfer.ensemble(params).source == "teachers" and members > trials:
         raise ValueError(
             f"params.yaml: ensemble.members is {members}, more than teachers.sweep.trials {trials}"
         )

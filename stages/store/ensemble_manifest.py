@@ -1,4 +1,4 @@
-"""The files of an ensemble: its members' weights, and which trials they are."""
+"""The files of an ensemble: its members' weights, and which trials or files they are."""
 
 from __future__ import annotations
 
@@ -8,19 +8,41 @@ from pathlib import Path
 from stages.settings.read import strict
 from stages.store.manifest import read_manifest_as, write_manifest
 
+DESCRIPTION = "net.yaml"
+"""Of a net of a file, in the folder of its own that it has in an ensemble."""
+
+
+@strict
+class Origin:
+    """Where a member is from that no search has made.
+
+    Attributes:
+        name: of its files.
+        format: what runs it, as `onnx`; `logits` where they are only logits.
+        validation_accuracy: a fraction.
+    """
+
+    name: str
+    format: str
+    validation_accuracy: float
+
 
 @strict
 class EnsembleManifest:
     """The manifest of data/ensemble, or of the teachers of 2014 that are kept as an ensemble.
 
     Attributes:
-        members: their trials, in the order of their choice.
+        members: their trials, in the order of their choice; None for nets of files.
         validation_accuracy: of the members chosen so far, after each choice; None where the members
             are the best nets of a sweep.
+        origins: of each member, None for trials; None where all are trials.
+        weights: of each member in the mean, with the sum 1; None where all are equal.
     """
 
-    members: tuple[int, ...]
+    members: tuple[int | None, ...]
     validation_accuracy: tuple[float, ...] | None = None
+    origins: tuple[Origin | None, ...] | None = None
+    weights: tuple[float, ...] | None = None
 
     def write(self, folder: Path) -> None:
         """Write the manifest, when the members are in `folder`."""
@@ -46,3 +68,24 @@ def member_name(place: int) -> str:
 def member_path(folder: Path, place: int) -> Path:
     """Weights of the member that was chosen at this place, from 0."""
     return folder / member_name(place)
+
+
+def outside_path(folder: Path, place: int) -> Path:
+    """Description of the net of a file that was chosen at this place; the file is beside it."""
+    return folder / f"member-{place:02d}" / DESCRIPTION
+
+
+def net_path(folder: Path, place: int, manifest: EnsembleManifest) -> Path:
+    """The file from which the member at this place is loaded."""
+    if manifest.members[place] is None:
+        return outside_path(folder, place)
+    return member_path(folder, place)
+
+
+def files_of(path: Path) -> tuple[Path, ...]:
+    """All files of the member that is loaded from `path`, that one first."""
+    if path.name != DESCRIPTION:
+        return (path,)
+    if not path.is_file():
+        return (path,)
+    return (path, *(each for each in sorted(path.parent.iterdir()) if each != path))

@@ -11,12 +11,12 @@ from torch import nn
 from stages.fit.evaluate import mean_logits
 from stages.images.sources.extra import read_extra
 from stages.images.sources.extra_sets import ExtraPart, ExtraSet
-from stages.nets.stored import load_net
 from stages.nets.student import described_student
 from stages.nets.teacher import described_teacher
 from stages.runtime.device import check_precision, choose_device, set_up_torch
 from stages.store.prepared import read_test
 from stages.store.tensors import write_tensors
+from stages.transfer.members import load_member
 from stages.trials.scored import ScoredNet, ScoredPart, ScoreJob
 
 BUILD = {"student": described_student, "teacher": described_teacher}
@@ -83,7 +83,7 @@ def images_of(part: ScoredPart, sets: list[ExtraSet]) -> ExtraPart:
 
 def load(net: ScoredNet, device: torch.device) -> list[nn.Module]:
     """The net, or those that are averaged."""
-    return [load_net(path, BUILD[net.kind], device) for path in net.weights]
+    return [load_member(path, BUILD[net.kind], device) for path in net.weights]
 
 
 def classes_named(job: ScoreJob, nets: list[nn.Module], part: ExtraPart) -> np.ndarray:

@@ -136,7 +136,7 @@ class LabelledOnce(Stored):
         self.cell = cell
         self.device = device
         self.logits = cell.labels
-        self.nets: list[nn.Sequential] = []
+        self.nets: list[nn.Module] = []
 
     def targets(self, epoch: int, shard: EpochShard) -> np.ndarray:
         """Logits float32 (n, classes), computed and stored where no other trial has done so."""
@@ -207,7 +207,7 @@ class Fresh:
         return labels_of(self.nets, shard, self.numerics)
 
 
-def labels_of(nets: list[nn.Sequential], shard: EpochShard, numerics: Numerics) -> np.ndarray:
+def labels_of(nets: list[nn.Module], shard: EpochShard, numerics: Numerics) -> np.ndarray:
     """Mean logits of these nets for the images of a shard, float32 (n, classes)."""
     count = len(nets)
     means = mean_logits(nets, shard.images, numerics.eval_batch, numerics.precision, [count])

@@ -64,6 +64,7 @@ def copy_of_the_repository(folder: Path) -> Path:
         "--exclude-standard",
         "stages",
         "commands",
+        "teachers",
         "dvc.yaml",
         ".dvcignore",
     )

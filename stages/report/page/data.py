@@ -88,7 +88,7 @@ class PageData:
 
     Attributes:
         settings: what params.yaml says.
-        teachers: their search.
+        teachers: their search; None where there was none.
         cells: all cells.
         logs: name of a search -> hyperparameters that it draws on a log scale.
         accuracy: of the ensemble on the test images, a fraction.
@@ -97,10 +97,11 @@ class PageData:
         look: what metrics/data.json says of the data.
         examples: what data/ holds.
         extra: metrics/extra.csv; empty where there are no further test sets.
+        origin: where members of the ensemble are from that no search has made, in words; or empty.
     """
 
     settings: PageSettings
-    teachers: CellResult
+    teachers: CellResult | None
     cells: Mapping[CellName, CellResult]
     logs: Mapping[str, set[str]]
     accuracy: float
@@ -110,6 +111,7 @@ class PageData:
     look: Mapping[str, Any]
     examples: PageExamples
     extra: pd.DataFrame = field(default_factory=pd.DataFrame)
+    origin: str = ""
 
     @property
     def mimic(self) -> list[CellResult]:
@@ -119,7 +121,8 @@ class PageData:
     @property
     def searches(self) -> dict[str, CellResult]:
         """Every search by its name: the teachers', then those of all cells."""
-        return {TEACHERS: self.teachers, **{name.words: cell for name, cell in self.cells.items()}}
+        teachers = {} if self.teachers is None else {TEACHERS: self.teachers}
+        return {**teachers, **{name.words: cell for name, cell in self.cells.items()}}
 
     @property
     def best(self) -> CellName:
@@ -137,4 +140,5 @@ class PageData:
     @property
     def current(self) -> list[str]:
         """This run's stages, as metrics/environment.json names them."""
-        return ["teachers", "label", *(name.recorded for name in self.cells)]
+        teachers = [] if self.teachers is None else ["teachers"]
+        return [*teachers, "label", *(name.recorded for name in self.cells)]

@@ -29,6 +29,8 @@ def head(data: PageData) -> PagePart:
     sentences = summary.summary(
         settings.data, tested, settings.members, data.accuracy, data.mimic, data.claims
     )
+    if data.origin:
+        sentences.append(f"The members of the ensemble are {data.origin}.")
     if chance.at_chance(data.accuracy, data.examples.labels):
         compared = chance.words(data.accuracy, data.examples.labels)
         sentences.append(f"The ensemble is at chance: it is {compared}. It has nothing to teach.")
@@ -39,6 +41,8 @@ def head(data: PageData) -> PagePart:
             "scale": settings.scale,
             "comparable": settings.comparable,
             "members": settings.members,
+            "origin": data.origin,
+            "searched": data.teachers is not None,
             "vectors": vectors,
             "images": count,
             "class_count": len(data.examples.classes),
@@ -234,7 +238,7 @@ def provenance(data: PageData) -> PagePart:
     """Cost, environment, parameters."""
     settings = data.settings
 
-    stages = {"teachers": [data.teachers]}
+    stages = {} if data.teachers is None else {"teachers": [data.teachers]}
     for name, cell in data.cells.items():
         stages.setdefault(name.stage, []).append(cell)
 

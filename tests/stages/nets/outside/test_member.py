@@ -1,0 +1,204 @@
+"""Nets from elsewhere give logits of our classes, or one line that says why they cannot."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from stages.nets.outside.files import files_of_net, parameters_of_onnx
+from stages.nets.outside.member import as_logits, load_outside
+from stages.settings.outside import Described, read_described
+from tests.helpers.outside_nets import (
+    CLASSES,
+    WEIGHTS,
+    coloured,
+    described,
+    exported,
+    linear_onnx,
+    needs_onnx,
+    squeezenet,
+)
+
+CPU = torch.device("cpu")
+IMAGES, LABELS = coloured()
+
+
+def outputs(path: Path, classes: tuple[str, ...] = CLASSES) -> np.ndarray:
+    return load_outside(path, classes, CPU)(torch.from_numpy(IMAGES)).numpy()
+
+
+def wanted() -> np.ndarray:
+    """What `linear_onnx` computes, by numpy."""
+    return IMAGES.mean(axis=(1, 2)) / 255 @ WEIGHTS.T + [0.8, 0, 0, 0]
+
+
+@needs_onnx
+@pytest.mark.parametrize("batch", ["n", 1, 7, 100])
+def test_onnx_of_any_fixed_batch(tmp_path: Path, batch: int | str) -> None:
+    found = outputs(linear_onnx(tmp_path, batch=batch))
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, wanted(), atol=1e-5)
+
+
+@needs_onnx
+def test_classes_come_in_our_order(tmp_path: Path) -> None:
+    """The net's first output is called blue, so blue's logit is its first output."""
+    path = linear_onnx(tmp_path, classes=CLASSES[::-1])
+    np.testing.assert_allclose(outputs(path), wanted()[:, ::-1], atol=1e-5)
+
+
+@needs_onnx
+def test_outputs_and_inputs_are_not_shared_with_later_calls(tmp_path: Path) -> None:
+    net = load_outside(linear_onnx(tmp_path), CLASSES, CPU)
+    images = torch.from_numpy(IMAGES.copy())
+    first = net(images)
+    kept = first.clone()
+    net(255 - images)
+    assert torch.equal(first, kept) and torch.equal(images, torch.from_numpy(IMAGES))
+
+
+@needs_onnx
+def test_weights_in_a_file_of_their_own(tmp_path: Path) -> None:
+    path = linear_onnx(tmp_path, external=True)
+    np.testing.assert_allclose(outputs(path), wanted(), atol=1e-5)
+    file = tmp_path / "linear.onnx"
+    assert [each.name for each in files_of_net(file, read_described(path))] == [
+        "linear.onnx",
+        "linear.weights",
+    ]
+
+    (tmp_path / "linear.weights").unlink()
+    with pytest.raises(FileNotFoundError, match=r"a file of its own, linear\.weights, which is"):
+        outputs(path)
+
+
+@needs_onnx
+def test_parameters_are_counted(tmp_path: Path) -> None:
+    linear_onnx(tmp_path)
+    assert parameters_of_onnx(tmp_path / "linear.onnx") == 4 * 3 + 4
+
+
+@needs_onnx
+def test_what_onnxruntime_cannot_run_is_one_line(tmp_path: Path) -> None:
+    path = linear_onnx(tmp_path, operation="Bogus")
+    with pytest.raises(ValueError, match=r"linear\.onnx cannot be run by onnxruntime: .*Bogus"):
+        outputs(path)
+
+    (tmp_path / "linear.onnx").write_bytes(b"\x08\x99hello")
+    with pytest.raises(ValueError, match=r"linear\.onnx is no ONNX net"):
+        outputs(path)
+
+
+@needs_onnx
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"input": "pixels"}, "input is 'pixels', the net has x: choose one of them"),
+        ({"output_name": "z"}, "output_name is 'z', the net has y"),
+        ({"layout": "NHWC"}, r"cannot be run on x \[60, 8, 8, 3\], it is declared"),
+        (
+            {"classes": (*CLASSES, "violet")},
+            r"gives \[60, 4\] for 60 images, and its classes has 5",
+        ),
+        ({"output": "probabilities"}, "and what the net gives has sums of"),
+    ],
+)
+def test_what_the_net_does_not_have(tmp_path: Path, keys: dict[str, Any], message: str) -> None:
+    path = linear_onnx(tmp_path, **keys)
+    with pytest.raises(ValueError, match=message) as caught:
+        outputs(path, tuple(keys.get("classes", CLASSES)))
+    assert "\n" not in str(caught.value)
+
+
+@needs_onnx
+def test_outputs_that_are_not_finite(tmp_path: Path) -> None:
+    path = linear_onnx(tmp_path, bias=(float("nan"), 0, 0, 0))
+    with pytest.raises(ValueError, match="not finite, for 60 of 60 images"):
+        outputs(path)
+
+
+def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.onnx").write_bytes(b"x")
+    path = described(tmp_path / "a.yaml", format="onnx", file="a.onnx")
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ValueError, match=r"format onnx needs onnx .*pip install '\.\[onnx\]'"):
+        outputs(path)
+
+
+def test_probabilities_become_centred_logits_with_a_floor() -> None:
+    """A forest's zeros have no logarithm: the floor takes their place, and the softmax stays."""
+    given = torch.tensor([[0.75, 0.25, 0.0], [1.0, 0.0, 0.0]])
+    net = Described("onnx", "a.onnx", ("a", "b", "c"), "probabilities", floor=1e-3)
+    found = as_logits(given, net)
+    torch.testing.assert_close(found.mean(1), torch.zeros(2), atol=1e-6, rtol=0)
+    torch.testing.assert_close(found.softmax(1), given, atol=3e-3, rtol=0)
+    np.testing.assert_allclose(float(found[0, 0] - found[0, 2]), np.log(0.75 / 1e-3), rtol=1e-5)
+
+    logs = Described("onnx", "a.onnx", ("a", "b", "c"), "log-probabilities", floor=1e-3)
+    torch.testing.assert_close(as_logits(given.log(), logs), found)
+
+
+def test_an_exported_program(tmp_path: Path) -> None:
+    np.testing.assert_allclose(outputs(exported(tmp_path)), wanted(), atol=1e-5)
+
+
+def test_torchvision_is_the_net_itself(tmp_path: Path) -> None:
+    path, net = squeezenet(
+        tmp_path, size_px=40, resize="bilinear", mean=[0.5], deviation=[0.25, 0.2, 0.3]
+    )
+    loaded = load_outside(path, CLASSES, CPU)
+    assert loaded.count(tmp_path) == sum(each.numel() for each in net.parameters())
+
+    from stages.nets.outside.views import as_wanted
+
+    with torch.inference_mode():
+        peer = net(as_wanted(torch.from_numpy(IMAGES), loaded.described))
+        found = loaded(torch.from_numpy(IMAGES))
+    assert torch.equal(found, peer)
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"architecture": "resnet18"}, "holds weights of another net than resnet18 with 4 classes"),
+        ({"architecture": "squeezenet"}, "unknown to torchvision; did you mean 'squeezenet1_"),
+        ({"arguments": {"depth": 3}}, "cannot make squeezenet1_1 with the arguments"),
+    ],
+)
+def test_weights_of_another_net(tmp_path: Path, keys: dict[str, Any], message: str) -> None:
+    path, _ = squeezenet(tmp_path, **keys)
+    with pytest.raises(ValueError, match=message) as caught:
+        outputs(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_no_net(tmp_path: Path) -> None:
+    path, _ = squeezenet(tmp_path)
+    (tmp_path / "squeezenet.safetensors").write_bytes(b"\x00" * 40)
+    with pytest.raises(ValueError, match="is not a safetensors file"):
+        outputs(path)
+
+    (tmp_path / "b.pt2").write_bytes(b"\x00" * 40)
+    path = described(tmp_path / "b.yaml", format="torch-export", file="b.pt2", trusted=True)
+    with pytest.raises(ValueError, match=r"b\.pt2 is not a torch\.export program"):
+        outputs(path)
+
+
+def test_timm_is_the_net_itself(tmp_path: Path) -> None:
+    timm = pytest.importorskip("timm", reason="timm is in the extra timm")
+    from safetensors.torch import save_file
+
+    net = timm.create_model("test_resnet", pretrained=False, num_classes=4).eval()
+    save_file(net.state_dict(), tmp_path / "a.safetensors")
+    keys = {"format": "timm", "architecture": "test_resnet", "file": "a.safetensors"}
+    path = described(tmp_path / "a.yaml", size_px=64, **keys)
+    assert outputs(path).shape == (60, 4)
+
+    bad = {**keys, "architecture": "hf-hub:timm/test_resnet"}
+    with pytest.raises(ValueError, match="unknown to timm"):
+        outputs(described(tmp_path / "b.yaml", **bad))
