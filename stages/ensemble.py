@@ -27,7 +27,15 @@ from stages.store.ensemble_manifest import EnsembleManifest
 from stages.store.manifest import fresh_folder
 from stages.store.predictions import mean_logits, write_test_logits
 from stages.store.prepared import read_test, read_validation
-from stages.transfer.candidates import FOLDER, Candidate, keep, of_files, of_search, test_outputs
+from stages.transfer.candidates import (
+    FOLDER,
+    Candidate,
+    keep,
+    of_files,
+    of_logits,
+    of_search,
+    test_outputs,
+)
 
 PREPARED = Path("data/prepared")
 TEACHERS = Path("data/teachers")
@@ -60,6 +68,7 @@ def select(
             "teachers.sweep.trials",
             "files": f"and teachers/ has {len(outputs)} nets: lower it, or add nets",
             "both": f"and there are {len(outputs)} nets of the search and of teachers/: lower it",
+            "logits": "and there are the logits of one teacher: set it to 1",
         }
         raise ValueError(f"ensemble.members is {members}, {more[source]}")
 
@@ -96,7 +105,7 @@ def check_knowledge(accuracy: float, labels: np.ndarray, section: Ensemble) -> N
         change = (
             "teachers.space (lr, init_scale) or teachers.training in params.yaml"
             if section.searched
-            else "the nets in teachers/"
+            else "what is in teachers/"
         )
         raise ValueError(
             f"the ensemble is at chance: {chance.words(accuracy, labels)}. Its teachers have learnt "
@@ -135,7 +144,9 @@ def main() -> None:
 
         # Chooses on the validation images.
         candidates = of_search(TEACHERS) if section.searched else []
-        if section.source != "teachers":
+        if section.source == "logits":
+            candidates = of_logits(PREPARED)
+        elif section.source != "teachers":
             wanted = (FOLDER, PREPARED, execution.device, numerics, section.at_chance)
             candidates += engine.submit(of_files, *wanted).result()
         for line in (line for each in candidates for line in each.told):

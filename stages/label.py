@@ -4,7 +4,8 @@ Reads data/ensemble, data/augmented (and data/prepared where only draws were sto
 shard an epoch: float32 logits, the arithmetic mean over members of their pre-softmax outputs, not
 standardised (Urban et al. 2017, sections 2.2 and 2.7; assumption 18), bound to their images by
 hash. Folders `first-NN` inside hold the mean over the first NN members alone, for each size of
-`label.members`.
+`label.members`. Where the ensemble is only logits, which another program has made of these images, they
+are taken as they are.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from stages.store.atomic import link_or_copy
 from stages.store.disk_space import check_space
 from stages.store.ensemble_manifest import EnsembleManifest
 from stages.store.manifest import fresh_folder, write_manifest
+from stages.store.outside_logits import AGAIN, INSIDE
 from stages.store.prepared import PreparedManifest, data_folders
-from stages.store.shards import logits_shard_bytes, shard_path
+from stages.store.shards import images_digests, logits_shard_bytes, read_logits, shard_path
 from stages.store.transfer_manifest import TransferManifest
 from stages.transfer.labels import (
     AUGMENTED,
@@ -78,6 +80,28 @@ def write_outputs(job: LabelJob, epochs: int) -> None:
     write_manifest(out, {"epochs": epochs, "members": job.sizes[-1]})
 
 
+def take_logits(augmented: TransferManifest) -> None:
+    """Put the logits from elsewhere in the place of those of nets, each beside its images.
+
+    Raises:
+        FileNotFoundError: an epoch is lacking.
+        ValueError: the logits are of other images.
+    """
+    source = ENSEMBLE / INSIDE
+    for epoch in range(augmented.epochs):
+        _, images_sha256 = images_digests(AUGMENTED, epoch)
+        try:
+            read_logits(source, epoch, images_sha256)
+        except (FileNotFoundError, ValueError) as error:
+            raise ValueError(f"ensemble.source is logits, and {error}; {AGAIN}") from error
+
+    out = fresh_folder(OUT)
+    for epoch in range(augmented.epochs):
+        link_or_copy(shard_path(source, epoch), shard_path(out, epoch))
+    write_manifest(out, {"epochs": augmented.epochs, "members": 1})
+    print(f"label: {augmented.epochs} epochs of {augmented.images} images by another program")
+
+
 def main() -> None:
     """Run the stage."""
     params = read_params()
@@ -85,7 +109,12 @@ def main() -> None:
     execution = common.execution(params)
 
     augmented = TransferManifest.read(AUGMENTED)
-    members = len(EnsembleManifest.read(ENSEMBLE).members)
+    ensemble = EnsembleManifest.read(ENSEMBLE)
+    if ensemble.only_logits:
+        take_logits(augmented)
+        return
+
+    members = len(ensemble.members)
     sizes = (*label(params).members, members)
     settings = {"numerics": asdict(numerics), "members": sizes}
     inputs = [*data_folders(PREPARED), AUGMENTED, ENSEMBLE]

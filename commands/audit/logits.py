@@ -26,8 +26,9 @@ from stages.runtime.device import check_precision, choose_device, set_up_torch
 from stages.settings import common
 from stages.store.ensemble_manifest import EnsembleManifest, net_path
 from stages.store.epoch import Rebuild, read_epoch
+from stages.store.outside_logits import INSIDE
 from stages.store.prepared import read_transfer
-from stages.store.shards import read_logits, shard_path
+from stages.store.shards import images_digests, read_logits, shard_path
 from stages.store.transfer_manifest import TransferManifest
 from stages.transfer.members import load_member
 
@@ -75,6 +76,8 @@ def rerun(again: Again, batches: Mapping[int, Sequence[int]]) -> list[str]:
         OSError, ValueError: the originals, from which images are made again, cannot be read.
     """
     check = again.check
+    if EnsembleManifest.read(again.ensemble).only_logits:
+        return compare_taken(again, TransferManifest.read(again.augmented).epochs)
 
     # The nets, on a device that computes as the stage did.
     device = choose_device(again.device)
@@ -105,6 +108,28 @@ def rerun(again: Again, batches: Mapping[int, Sequence[int]]) -> list[str]:
 
     check.findings.counts["rows through the ensemble"] += tally.rows
     return [summary(tally, nets, device, again.numerics)] if tally.rows else []
+
+
+def compare_taken(again: Again, epochs: int) -> list[str]:
+    """Whether data/logits is what another program gave, where the ensemble is only its logits."""
+    equal = 0
+    for epoch in range(epochs):
+        path = shard_path(again.logits, epoch)
+        try:
+            _, images_sha256 = images_digests(again.augmented, epoch)
+            taken = read_logits(again.ensemble / INSIDE, epoch, images_sha256)
+            stored = read_logits(again.logits, epoch, images_sha256)
+        except (OSError, ValueError) as error:
+            again.check.damaged(path, error)
+            continue
+
+        again.check.findings.counts["rows from elsewhere"] += len(stored)
+        if taken.tobytes() == stored.tobytes():
+            equal += 1
+        else:
+            again.check.problem(path, "is not what data/ensemble has from elsewhere", fresh=True)
+
+    return [f"ensemble: no nets, {equal} of {epochs} epochs have the logits from elsewhere"]
 
 
 def compare(

@@ -208,11 +208,12 @@ def _targets(cell: CellName | None, params: dict[str, Any], inputs: str) -> str:
     # A mimic net.
     ensemble = read_ensemble(METRICS / "ensemble.json")
     members = len(EnsembleManifest.read(DATA / "ensemble").members)
+    size = f"{ensemble['params']:,} parameters, " if ensemble["params"] else ""
     words = origin_words(ensemble)
     origin = f"; its members are {words}" if words else ""
     mimic = (
         f"A mimic net: trained {stored} to give the mean logits of an ensemble of {members} nets "
-        f"(squared error){origin}. The ensemble has {ensemble['params']:,} parameters, "
+        f"(squared error){origin}. The ensemble has {size}"
         f"validation accuracy {ensemble['validation_accuracy']:.4f} and test "
         f"accuracy {ensemble['test_accuracy']:.4f}."
     )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from safetensors import safe_open
 
 MAX_BYTES = 1 << 32
 """Of one array."""
@@ -26,16 +27,7 @@ def read_vectors(
         OSError: no such file.
         ValueError: none of these, of another shape, or with numbers that are not finite.
     """
-    # Load
-    try:
-        array = _load(path)
-    except OSError:
-        raise
-    except Exception as error:  # numpy and zipfile raise many kinds on damaged files
-        raise ValueError(
-            f"no file of numpy.save or numpy.savez ({' '.join(str(error).split())[:200]})"
-        ) from error
-
+    array = load_array(path, "inputs")
     if array.dtype.kind not in "fiu":
         raise ValueError(f"its numbers are {array.dtype}, allowed are floats and integers")
 
@@ -57,8 +49,29 @@ def read_vectors(
     return ((vectors - mean) / deviation).astype(np.float32)
 
 
-def _load(path: Path) -> np.ndarray:
-    """The array of an .npy file, or `inputs` of an .npz file."""
+def load_array(path: Path, name: str) -> np.ndarray:
+    """The array of an .npy file, or the one called `name` of an .npz or safetensors file.
+
+    Raises:
+        OSError: no such file.
+        ValueError: none of these, or without such an array.
+    """
+    try:
+        return _load(path, name)
+    except OSError:
+        raise
+    except Exception as error:  # numpy, zipfile and safetensors raise many kinds on damaged files
+        raise ValueError(
+            f"no file of numpy.save or numpy.savez ({' '.join(str(error).split())[:200]})"
+        ) from error
+
+
+def _load(path: Path, name: str) -> np.ndarray:
+    """The array of an .npy file, or `name` of an .npz or safetensors file."""
+    if path.suffix == ".safetensors":
+        with safe_open(path, framework="np") as file:
+            return file.get_tensor(name)
+
     with path.open("rb") as file:
         head = file.read(6)
     if not head.startswith((b"PK", b"\x93NUMPY")):
@@ -67,9 +80,9 @@ def _load(path: Path) -> np.ndarray:
         return np.array(np.load(path, allow_pickle=False, mmap_mode="r"))
 
     with np.load(path, allow_pickle=False) as archive:
-        if "inputs" not in archive.files:
-            raise ValueError(f"it has no array 'inputs', but {', '.join(archive.files) or 'none'}")
-        size = archive.zip.getinfo("inputs.npy").file_size
+        if name not in archive.files:
+            raise ValueError(f"it has no array {name!r}, but {', '.join(archive.files) or 'none'}")
+        size = archive.zip.getinfo(f"{name}.npy").file_size
         if size > MAX_BYTES:
             raise ValueError(f"{size:,} bytes, allowed are {MAX_BYTES:,}")
-        return archive["inputs"]
+        return archive[name]

@@ -214,6 +214,8 @@ def origin_words(ensemble: Mapping[str, Any]) -> str:
     outside = [f"{net['name']} ({net['format']})" for net in nets if "name" in net]
     if not outside:
         return ""
+    if any(net.get("format") == "logits" for net in nets):
+        return f"only the logits of {nets[0]['name']}, which another program has made"
 
     own = len(nets) - len(outside)
     before = f"{own} of the search, and " if own else ""

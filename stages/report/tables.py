@@ -15,7 +15,9 @@ ORDINALS = ("1st", "2nd", "3rd")
 
 
 def millions(params: float) -> str:
-    """Parameters as the paper prints them: 5.3M; below a million as 30k."""
+    """Parameters as the paper prints them: 5.3M; below a million as 30k; empty where none are known."""
+    if not params:
+        return ""
     return f"{params / 1e6:.3g}M" if params >= 1e6 else f"{params / 1e3:.3g}k"
 
 
@@ -141,7 +143,8 @@ def table1(
 
     outside = [net for net in ensemble.get("nets", []) if "name" in net]
     for net in outside:
-        name = f"Teacher from a file: {net['name']}"
+        what = "Logits from elsewhere" if net["format"] == "logits" else "Teacher from a file"
+        name = f"{what}: {net['name']}"
         rows.append((name, net["format"], net["params"], net["test_accuracy"], None))
 
     of_images = layout in KINDS and not outside

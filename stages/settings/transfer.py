@@ -29,12 +29,12 @@ class Ensemble:
         members: how many nets it has.
         at_chance: what is done with one that has nothing to teach.
         source: where its candidates are from: the search `teachers`, the files of the folder
-            teachers/, or both.
+            teachers/, or both. `logits`: there are no nets, only what another program gave.
     """
 
     members: Count
     at_chance: Literal["refuse", "allow"] = "refuse"
-    source: Literal["teachers", "files", "both"] = "teachers"
+    source: Literal["teachers", "files", "both", "logits"] = "teachers"
 
     @property
     def searched(self) -> bool:

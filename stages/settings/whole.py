@@ -31,6 +31,7 @@ def check(params: dict[str, Any]) -> None:
 
     transfer.augment(params)
     transfer.label(params)
+    _check_logits(params)
 
     # The cells.
     for cell in students.cells(params):
@@ -47,6 +48,27 @@ def check(params: dict[str, Any]) -> None:
     results.assess(params)
     results.draw(params)
     results.scale(params)
+
+
+def _check_logits(params: dict[str, Any]) -> None:
+    """Where the ensemble is only logits, nothing needs its nets."""
+    section = transfer.ensemble(params)
+    if section.source != "logits":
+        return
+
+    only = "params.yaml: ensemble.source is logits: there are no nets"
+    if section.members != 1:
+        raise ValueError(f"{only}, and ensemble.members is {section.members}: set it to 1")
+    if prepare.prepare(params).extra_tests:
+        raise ValueError(f"{only} to ask about prepare.extra_tests: set it to {{}}")
+
+    fresh = [
+        name
+        for name in students.matrix(params, "ablation").rows
+        if students.ablation(params, name).fresh
+    ]
+    if fresh:
+        raise ValueError(f"{only} to label new images for ablations.rows {fresh[0]}: take it out")
 
 
 def _check_views(params: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ DESCRIPTION = "net.yaml"
 
 
 @strict
-class Origin:
+class MemberOrigin:
     """Where a member is from that no search has made.
 
     Attributes:
@@ -41,8 +41,13 @@ class EnsembleManifest:
 
     members: tuple[int | None, ...]
     validation_accuracy: tuple[float, ...] | None = None
-    origins: tuple[Origin | None, ...] | None = None
+    origins: tuple[MemberOrigin | None, ...] | None = None
     weights: tuple[float, ...] | None = None
+
+    @property
+    def only_logits(self) -> bool:
+        """Whether there are no nets, but only what another program has given of our images."""
+        return any(each is not None and each.format == "logits" for each in self.origins or ())
 
     def write(self, folder: Path) -> None:
         """Write the manifest, when the members are in `folder`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +19,14 @@ from stages.runtime.device import choose_device, set_up_torch
 from stages.settings.common import Numerics
 from stages.store import chance
 from stages.store.atomic import link_or_copy
-from stages.store.ensemble_manifest import Origin, member_path
+from stages.store.ensemble_manifest import MemberOrigin, member_path
 from stages.store.manifest import read_manifest
+from stages.store.outside_logits import AGAIN, INSIDE, OutsideLogits, read_part
+from stages.store.outside_logits import FOLDER as LOGITS
 from stages.store.prepared import PreparedManifest, read_test, read_validation
 from stages.store.tensors import read_tensors
 from stages.transfer.members import keep_outside
-from stages.transfer.outside import descriptions, look_at
+from stages.transfer.outside import descriptions, look_at, permuted
 
 FOLDER = Path("teachers")
 """Where nets of files are, from the root; DVC watches it."""
@@ -45,9 +48,14 @@ class Candidate:
     path: Path
     outputs: np.ndarray
     trial: int | None = None
-    origin: Origin | None = None
+    origin: MemberOrigin | None = None
     order: tuple[int, ...] = ()
     told: tuple[str, ...] = ()
+
+    @property
+    def only_logits(self) -> bool:
+        """Whether there is no net, but only what one has given."""
+        return self.origin is not None and self.origin.format == INSIDE
 
 
 def of_search(teachers: Path) -> list[Candidate]:
@@ -86,9 +94,31 @@ def of_files(
                 f"{path} describes a net that is at chance here: {'; '.join(net.lines)}. Correct "
                 "the description, take the net away, or set ensemble.at_chance to allow"
             )
-        origin = Origin(net.name, net.format, net.accuracy)
+        origin = MemberOrigin(net.name, net.format, net.accuracy)
         found.append(Candidate(path, net.outputs, None, origin, net.order, net.lines))
     return found
+
+
+def of_logits(prepared: Path) -> list[Candidate]:
+    """Logits from elsewhere in the place of a net.
+
+    Raises:
+        FileNotFoundError, ValueError: they are missing, of other images, or of other classes.
+    """
+    folder = LOGITS if LOGITS.is_dir() else in_clone(LOGITS)
+    manifest = OutsideLogits.read(folder)
+    classes = PreparedManifest.read(prepared).classes
+    if manifest.classes != classes:
+        raise ValueError(f"{folder} has logits of other classes than the data: {AGAIN}")
+
+    images, labels, _ = read_validation(prepared)
+    outputs = read_part(folder, "validation", images)
+    accuracy = float((outputs.argmax(1) == labels).mean())
+
+    told = [f"{manifest.name} (logits): {chance.words(accuracy, labels)}"]
+    told += permuted(range(len(classes)), outputs, labels, classes)
+    origin = MemberOrigin(manifest.name, INSIDE, accuracy)
+    return [Candidate(folder, outputs, None, origin, (), tuple(told))]
 
 
 def test_outputs(
@@ -107,6 +137,11 @@ def test_outputs(
     outputs = {}
     params = []
     for place, each in enumerate(nets):
+        if each.only_logits:
+            outputs[place] = read_part(each.path, "test", images)
+            params.append(0)
+            continue
+
         net: nn.Module = (
             load_outside(each.path, classes, device)
             if each.trial is None
@@ -125,7 +160,10 @@ def test_outputs(
 def keep(nets: Sequence[Candidate], out: Path) -> None:
     """Put the files of these nets into the folder of an ensemble, in this order."""
     for place, each in enumerate(nets):
-        if each.trial is None:
+        if each.only_logits:
+            shutil.copytree(each.path, out / INSIDE)
+            (out / INSIDE / "manifest.json").unlink()  # data/ensemble has its own
+        elif each.trial is None:
             keep_outside(each.path, list(each.order), out, place)
         else:
             link_or_copy(each.path, member_path(out, place))

@@ -101,7 +101,7 @@ def look_at(
 
     accuracy = float((outputs.argmax(1) == labels).mean())
     lines = [f"{path.stem} ({net.described.format}): {chance.words(accuracy, labels)}"]
-    lines += permuted(net, outputs, labels, classes)
+    lines += permuted(net.order, outputs, labels, classes)
     lines += read_otherwise(net, images, labels, batch, accuracy)
 
     return LookedAt(
@@ -137,12 +137,15 @@ def shapes(described: Described) -> Iterator[Described]:
 
 
 def permuted(
-    net: OutsideNet, outputs: np.ndarray, labels: np.ndarray, classes: Sequence[str]
+    order: Sequence[int], outputs: np.ndarray, labels: np.ndarray, classes: Sequence[str]
 ) -> Iterator[str]:
     """A line, if the outputs fit the labels clearly better in another order of the classes.
 
     The best order is found by assignment, which fits chance too. So it is compared with what it
     reaches on the same labels, shuffled.
+
+    Args:
+        order: place in the net's own outputs of each of our classes.
     """
     from scipy.optimize import linear_sum_assignment
 
@@ -160,7 +163,7 @@ def permuted(
 
     # Output `order[i]` of the net, named classes[i], fits the class columns[i].
     names = [""] * len(classes)
-    for ours, place in enumerate(net.order):
+    for ours, place in enumerate(order):
         names[place] = classes[columns[ours]]
     yield (
         f"  it would be right on {100 * reached:.1f} % with its classes in another order: "

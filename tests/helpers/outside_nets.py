@@ -111,12 +111,14 @@ def exported(folder: Path, name: str = "program", size: int = 8, **keys: Any) ->
     )
 
 
-def squeezenet(folder: Path, name: str = "squeezenet", **keys: Any) -> tuple[Path, nn.Module]:
+def squeezenet(
+    folder: Path, name: str = "squeezenet", classes: Sequence[str] = CLASSES, **keys: Any
+) -> tuple[Path, nn.Module]:
     """torchvision's SqueezeNet 1.1 with random weights of 3 MB, and the net itself."""
     from torchvision import models
 
     torch.manual_seed(0)
-    net = models.squeezenet1_1(weights=None, num_classes=len(CLASSES)).eval()
+    net = models.squeezenet1_1(weights=None, num_classes=len(classes)).eval()
     folder.mkdir(parents=True, exist_ok=True)
     save_file(net.state_dict(), folder / f"{name}.safetensors")
     path = described(
@@ -125,6 +127,7 @@ def squeezenet(folder: Path, name: str = "squeezenet", **keys: Any) -> tuple[Pat
             "format": "torchvision",
             "architecture": "squeezenet1_1",
             "file": f"{name}.safetensors",
+            "classes": classes,
             **keys,
         },
     )

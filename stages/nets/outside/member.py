@@ -50,7 +50,10 @@ class OutsideNet(nn.Module):
         """
         with torch.autocast(images.device.type, enabled=False):
             given = self.run(as_wanted(images, self.described))
-        return as_logits(self._checked(given, len(images)), self.described)[:, self.order]
+        described = self.described
+        checked = self._checked(given, len(images))
+        values = as_logits(checked, described.output, described.floor, described.file)
+        return values[:, self.order]
 
     def train(self, mode: bool = True) -> OutsideNet:
         """It is never trained: an exported program knows one mode, and batch norm must not move."""
@@ -88,28 +91,32 @@ class OutsideNet(nn.Module):
         return given
 
 
-def as_logits(given: Tensor, described: Described) -> Tensor:
+def as_logits(given: Tensor, output: str, floor: float, source: object) -> Tensor:
     """Logits (n, classes) of what a net gives; logits stay as they are.
 
     Probabilities p become log(max(p, floor)) less its mean over the classes: log p alone is below 0
     everywhere, by an amount that says nothing of the classes and that students would have to learn.
 
+    Args:
+        output: logits, probabilities or log-probabilities.
+        floor: the smallest probability.
+        source: for the error.
+
     Raises:
-        ValueError: probabilities below 0 or above 1, or with another sum than 1.
+        ValueError: probabilities below 0, or with another sum than 1.
     """
-    if described.output == "logits":
+    if output == "logits":
         return given
 
-    shares = given if described.output == "probabilities" else given.exp()
+    shares = given if output == "probabilities" else given.exp()
     sums = shares.sum(1)
     if (shares < -1e-4).any() or not torch.allclose(sums, torch.ones_like(sums), atol=0.02):
         raise ValueError(
-            f"{described.file}: output is {described.output}, and what the net gives has sums of "
-            f"{float(sums.min()):.3g} to {float(sums.max()):.3g}: choose logits, probabilities or "
-            "log-probabilities"
+            f"{source}: output is {output}, and what it gives has sums of {float(sums.min()):.3g} "
+            f"to {float(sums.max()):.3g}: choose logits, probabilities or log-probabilities"
         )
 
-    values = shares.clamp_min(described.floor).log()
+    values = shares.clamp_min(floor).log()
     return values - values.mean(1, keepdim=True)
 
 

@@ -11,7 +11,7 @@ import torch
 
 from stages.nets.teacher import described_teacher
 from stages.settings.outside import read_described
-from stages.store.ensemble_manifest import EnsembleManifest, Origin, files_of, net_path
+from stages.store.ensemble_manifest import EnsembleManifest, MemberOrigin, files_of, net_path
 from stages.transfer.members import keep_outside, load_members
 from stages.transfer.outside import LookedAt, changed_keys, descriptions, look_at, readings
 from tests.helpers.outside_nets import CLASSES, coloured, exported, linear_onnx, needs_onnx
@@ -131,7 +131,7 @@ def test_a_kept_net_answers_as_before_without_the_first_folder(tmp_path: Path) -
     found = look(path)
     out = tmp_path / "ensemble"
     keep_outside(path, list(found.order), out, 0)
-    manifest = EnsembleManifest((None,), (found.accuracy,), (Origin("linear", "onnx", 0.5),))
+    manifest = EnsembleManifest((None,), (found.accuracy,), (MemberOrigin("linear", "onnx", 0.5),))
     manifest.write(out)
     assert EnsembleManifest.read(out) == manifest
 

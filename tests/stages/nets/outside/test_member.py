@@ -12,7 +12,7 @@ import torch
 
 from stages.nets.outside.files import files_of_net, parameters_of_onnx
 from stages.nets.outside.member import as_logits, load_outside
-from stages.settings.outside import Described, read_described
+from stages.settings.outside import read_described
 from tests.helpers.outside_nets import (
     CLASSES,
     WEIGHTS,
@@ -105,7 +105,7 @@ def test_what_onnxruntime_cannot_run_is_one_line(tmp_path: Path) -> None:
             {"classes": (*CLASSES, "violet")},
             r"gives \[60, 4\] for 60 images, and its classes has 5",
         ),
-        ({"output": "probabilities"}, "and what the net gives has sums of"),
+        ({"output": "probabilities"}, "output is probabilities, and what it gives has sums of"),
     ],
 )
 def test_what_the_net_does_not_have(tmp_path: Path, keys: dict[str, Any], message: str) -> None:
@@ -133,14 +133,11 @@ def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_probabilities_become_centred_logits_with_a_floor() -> None:
     """A forest's zeros have no logarithm: the floor takes their place, and the softmax stays."""
     given = torch.tensor([[0.75, 0.25, 0.0], [1.0, 0.0, 0.0]])
-    net = Described("onnx", "a.onnx", ("a", "b", "c"), "probabilities", floor=1e-3)
-    found = as_logits(given, net)
+    found = as_logits(given, "probabilities", 1e-3, "a.onnx")
     torch.testing.assert_close(found.mean(1), torch.zeros(2), atol=1e-6, rtol=0)
     torch.testing.assert_close(found.softmax(1), given, atol=3e-3, rtol=0)
     np.testing.assert_allclose(float(found[0, 0] - found[0, 2]), np.log(0.75 / 1e-3), rtol=1e-5)
-
-    logs = Described("onnx", "a.onnx", ("a", "b", "c"), "log-probabilities", floor=1e-3)
-    torch.testing.assert_close(as_logits(given.log(), logs), found)
+    torch.testing.assert_close(as_logits(given.log(), "log-probabilities", 1e-3, "a.onnx"), found)
 
 
 def test_an_exported_program(tmp_path: Path) -> None:
