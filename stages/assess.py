@@ -29,6 +29,7 @@ from stages.settings.prepare import prepare
 from stages.settings.read import read_params
 from stages.settings.students import ablation
 from stages.store.atomic import write_json, write_text
+from stages.store.ensemble_manifest import EnsembleManifest
 from stages.store.predictions import mean_logits, read_test_logits
 from stages.store.prepared import read_test
 
@@ -75,15 +76,16 @@ def varied(
 
 
 def fidelities(
-    nets: list[ReportedNet], members: dict[int, np.ndarray], labels: np.ndarray
+    nets: list[ReportedNet],
+    members: dict[int, np.ndarray],
+    ensemble: np.ndarray,
+    labels: np.ndarray,
 ) -> pd.DataFrame:
     """Accuracy, calibration and nearness to the ensemble: a line a net.
 
     Nets are the best trial of each cell, the ensemble, and its first member, which is the best
     single teacher by validation error.
     """
-    ensemble = mean_logits(members)
-
     lines = []
     for net in nets:
         name = net.name
@@ -97,13 +99,15 @@ def fidelities(
     return pd.DataFrame(lines)
 
 
-def drawn_outputs(nets: list[ReportedNet], members: dict[int, np.ndarray]) -> dict[str, np.ndarray]:
+def drawn_outputs(
+    nets: list[ReportedNet], members: dict[int, np.ndarray], ensemble: np.ndarray
+) -> dict[str, np.ndarray]:
     """Outputs of the nets whose confusions and calibration are drawn, by the words for them.
 
     The ensemble, the best teacher, the best mimic net with and the best without convolution and
     their twins on hard labels; best by validation error.
     """
-    shown = {"ensemble": mean_logits(members), "teacher": members[0]}
+    shown = {"ensemble": ensemble, "teacher": members[0]}
     for convolutional in (True, False):
         mimic = [
             net
@@ -125,6 +129,7 @@ def extra_accuracies(
     params: dict[str, Any],
     nets: list[ReportedNet],
     members: dict[int, np.ndarray],
+    ensemble: np.ndarray,
     labels: np.ndarray,
     level: float,
 ) -> pd.DataFrame:
@@ -132,7 +137,7 @@ def extra_accuracies(
     if not prepare(params).extra_tests:
         return extra.table([], [], level)
 
-    outputs_of = {"ensemble": mean_logits(members), "teacher": members[0]}
+    outputs_of = {"ensemble": ensemble, "teacher": members[0]}
     outputs_of |= {net.name.words: net.logits for net in nets}
 
     sets = extra.scored_sets(EXTRA, outputs_of, labels)
@@ -191,7 +196,8 @@ def main() -> None:
     _, labels, header = read_test(PREPARED)
     nets = list(read_nets(DATA, METRICS, params, labels))
     members = read_test_logits(DATA / "ensemble/test.safetensors")["members"]
-    ensemble_hits = mean_logits(members).argmax(1) == labels
+    ensemble = mean_logits(members, EnsembleManifest.read(DATA / "ensemble").weights)
+    ensemble_hits = ensemble.argmax(1) == labels
 
     # Claims and ablations, from resampled accuracies.
     accuracies, of_ensemble = resampled(
@@ -203,13 +209,13 @@ def main() -> None:
     variants = ablations.table(varied(params, accuracies), settings.level)
 
     # Fidelity, calibration and confusions, from outputs.
-    nearness = fidelities(nets, members, labels)
-    drawn = drawn_outputs(nets, members)
+    nearness = fidelities(nets, members, ensemble, labels)
+    drawn = drawn_outputs(nets, members, ensemble)
     confusions = outputs.confusions(drawn, labels, header["classes"])
     calibrations = outputs.calibrations(drawn, labels)
 
     # Further test sets.
-    further = extra_accuracies(params, nets, members, labels, settings.level)
+    further = extra_accuracies(params, nets, members, ensemble, labels, settings.level)
 
     write_all(
         {

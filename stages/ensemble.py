@@ -36,6 +36,7 @@ from stages.transfer.candidates import (
     of_search,
     test_outputs,
 )
+from stages.transfer.weights import found_weights, given_weights
 
 PREPARED = Path("data/prepared")
 TEACHERS = Path("data/teachers")
@@ -113,23 +114,53 @@ def check_knowledge(accuracy: float, labels: np.ndarray, section: Ensemble) -> N
         )
 
 
+def weights_of(
+    section: Ensemble, chosen: Sequence[Candidate], outputs: np.ndarray, labels: np.ndarray
+) -> tuple[float, ...] | None:
+    """Weights of the members, with the sum 1; None where all are equal.
+
+    Args:
+        outputs: logits (members, n, classes) of the validation images.
+
+    Raises:
+        ValueError: they are given for other members, or cannot be found.
+    """
+    if section.weights == "equal":
+        return None
+
+    names = [each.origin.name if each.origin else str(each.trial) for each in chosen]
+    if isinstance(section.weights, dict):
+        weights = given_weights(section.weights, names)
+    else:
+        weights = found_weights(outputs, labels)
+
+    said = ", ".join(f"{name} {weight:.3f}" for name, weight in zip(names, weights, strict=True))
+    print(f"ensemble: weights of the members: {said}")
+    return weights
+
+
 def facts_of(
-    chosen: Sequence[Candidate], accuracies: Sequence[float], counts: Sequence[int]
+    chosen: Sequence[Candidate],
+    accuracies: Sequence[float],
+    counts: Sequence[int],
+    weights: Sequence[float] | None,
 ) -> dict[str, Any]:
-    """What metrics/ensemble.json says of nets of files among the members; nothing if there are none.
+    """What metrics/ensemble.json says of nets of files among the members; nothing if there are none
+    and all weights are equal.
 
     Args:
         accuracies: of each member on the test images.
         counts: of the parameters of each.
+        weights: of each; None where all are equal.
     """
-    if not any(each.origin for each in chosen):
+    if weights is None and not any(each.origin for each in chosen):
         return {}
 
     nets = []
     for each, accuracy, count in zip(chosen, accuracies, counts, strict=True):
         of_file = {"trial": each.trial} if each.origin is None else asdict(each.origin)
         nets.append({**of_file, "test_accuracy": accuracy, "params": count})
-    return {"nets": nets}
+    return {"nets": nets} if weights is None else {"nets": nets, "weights": list(weights)}
 
 
 def main() -> None:
@@ -155,15 +186,20 @@ def main() -> None:
         outputs = np.stack([each.outputs for each in candidates]).astype(np.float64)
         labels = read_validation(PREPARED)[1]
         places, accuracies = select(outputs, labels, section.members, section.source)
-        check_knowledge(accuracies[-1], labels, section)
+        chosen = [candidates[place] for place in places]
+        weights = weights_of(section, chosen, outputs[places], labels)
+        accuracy = accuracies[-1]
+        if weights is not None:
+            mean = mean_logits(dict(enumerate(outputs[places])), weights)
+            accuracy = float((mean.argmax(1) == labels).mean())
+        check_knowledge(accuracy, labels, section)
 
         # Evaluates the choice on the test images.
-        chosen = [candidates[place] for place in places]
         task = engine.submit(test_outputs, chosen, PREPARED, execution.device, numerics)
         tested, counts = task.result()
 
     test_labels = read_test(PREPARED)[1]
-    test_accuracy = float((mean_logits(tested).argmax(1) == test_labels).mean())
+    test_accuracy = float((mean_logits(tested, weights).argmax(1) == test_labels).mean())
     alone = [float((net.argmax(1) == test_labels).mean()) for net in tested.values()]
 
     # Writes the members, their outputs and their accuracies.
@@ -176,14 +212,14 @@ def main() -> None:
         tuple(each.trial for each in chosen),
         tuple(accuracies),
         origins if any(origins) else None,
+        weights,
     ).write(out)
 
-    accuracy = accuracies[-1]
     metrics = {
         "test_accuracy": test_accuracy,
         "validation_accuracy": accuracy,
         "params": sum(counts),
-        **facts_of(chosen, alone, counts),
+        **facts_of(chosen, alone, counts, weights),
     }
     write_json(METRICS, metrics)
 

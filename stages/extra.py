@@ -71,9 +71,10 @@ def read_nets(params: dict[str, Any]) -> Iterator[ScoredNet]:
     nets = tuple(net_path(ENSEMBLE, place, manifest) for place in range(len(manifest.members)))
     of_nets = [files_of(net) for net in nets]
 
-    mean = mean_logits({place: net[:SAMPLE] for place, net in members.items()})
-    key = key_of([file for of_net in of_nets for file in of_net])
-    yield ScoredNet("ensemble", "teacher", nets, mean.astype(np.float32), key)
+    mean = mean_logits({place: net[:SAMPLE] for place, net in members.items()}, manifest.weights)
+    key = key_of([file for of_net in of_nets for file in of_net], manifest.weights)
+    shares = manifest.weights
+    yield ScoredNet("ensemble", "teacher", nets, mean.astype(np.float32), key, shares)
     yield ScoredNet("teacher", "teacher", nets[:1], members[0][:SAMPLE], key_of(of_nets[0]))
 
     for name, cell in read_cells(METRICS, params).items():

@@ -42,6 +42,7 @@ from stages.settings.sweeps import Range
 from stages.settings.teachers import teachers
 from stages.settings.transfer import augment, ensemble
 from stages.store.atomic import write_text
+from stages.store.ensemble_manifest import EnsembleManifest
 from stages.store.predictions import mean_logits, read_test_logits
 from stages.store.prepared import PreparedManifest, read_test, read_train
 from stages.store.tensors import read_tensors
@@ -94,7 +95,7 @@ def ensemble_outputs(shape: tuple[int, int], student: np.ndarray) -> np.ndarray:
             "data/prepared: run 'dvc repro --force ensemble'"
         )
 
-    return mean_logits(members)
+    return mean_logits(members, EnsembleManifest.read(path.parent).weights)
 
 
 def read_samples() -> tuple[np.ndarray, np.ndarray]:

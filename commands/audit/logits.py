@@ -31,6 +31,7 @@ from stages.store.prepared import read_transfer
 from stages.store.shards import images_digests, read_logits, shard_path
 from stages.store.transfer_manifest import TransferManifest
 from stages.transfer.members import load_member
+from stages.transfer.weights import Weighted, weighted
 
 MARGIN = {"fp32": 32.0, "bf16": 4.0}
 """Allowed distance between two machines, in distances of this one from float64.
@@ -187,11 +188,16 @@ def compare(
     )
 
 
+def has_outside(nets: list[nn.Module]) -> bool:
+    """Whether a net is of a file."""
+    return any(isinstance(each, OutsideNet) for net in nets for each in net.modules())
+
+
 def allowed_distance(
     nets: list[nn.Module], images: np.ndarray, values: np.ndarray, precision: str
 ) -> float:
     """How far the logits of another machine may be from these."""
-    if any(isinstance(net, OutsideNet) for net in nets):
+    if has_outside(nets):
         return OUTSIDE * float(np.abs(values).max())
     return MARGIN[precision] * float(np.abs(values - reference(nets, images)).max())
 
@@ -201,10 +207,14 @@ def reference(nets: list[nn.Module], images: np.ndarray) -> np.ndarray:
     pixels = as_tensor(images).to(next(nets[0].parameters()).device)
     total = np.zeros(())
     with torch.inference_mode():
-        for net in nets:
+        for each in nets:
+            net = each.net if isinstance(each, Weighted) else each
+            factor = each.factor if isinstance(each, Weighted) else 1.0
             assert isinstance(net, nn.Sequential)  # one of ours
             standardise, *layers = copy.deepcopy(net).eval().double()
-            total = total + nn.Sequential(*layers)(standardise(pixels).double()).cpu().numpy()
+            total = (
+                total + factor * nn.Sequential(*layers)(standardise(pixels).double()).cpu().numpy()
+            )
     return total / len(nets)
 
 
@@ -222,7 +232,7 @@ def load_members(folder: Path, device: torch.device, check: DataCheck) -> list[n
 
         nets.append(net)
 
-    return nets if count and len(nets) == count else None
+    return weighted(nets, manifest.weights) if count and len(nets) == count else None
 
 
 def rebuilder(again: Again, device: torch.device) -> Rebuild | None:
@@ -249,7 +259,7 @@ def summary(
         return text
 
     margin = f"{MARGIN[numerics.precision]:g} times this machine's distance from float64"
-    if any(isinstance(net, OutsideNet) for net in nets):
+    if has_outside(nets):
         margin = f"{OUTSIDE:g} of the largest logit, since nets of files are among them"
     return (
         f"{text}, largest difference {tally.largest:.3g}, allowed {tally.tolerance:.2g} ({margin}; "

@@ -211,15 +211,17 @@ def origin_words(ensemble: Mapping[str, Any]) -> str:
         ensemble: what metrics/ensemble.json says.
     """
     nets = ensemble.get("nets", [])
-    outside = [f"{net['name']} ({net['format']})" for net in nets if "name" in net]
+    outside = [net for net in nets if "name" in net]
     if not outside:
         return ""
-    if any(net.get("format") == "logits" for net in nets):
+    if any(net["format"] == "logits" for net in outside):
         return f"only the logits of {nets[0]['name']}, which another program has made"
 
     own = len(nets) - len(outside)
     before = f"{own} of the search, and " if own else ""
-    return f"{before}from files: {', '.join(outside)}"
+    named = ", ".join(f"{net['name']} ({net['format']})" for net in outside)
+    after = ", with weights" if "weights" in ensemble else ""
+    return f"{before}from files: {named}{after}"
 
 
 def read_ensemble(path: Path) -> dict[str, Any]:

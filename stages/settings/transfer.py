@@ -9,6 +9,8 @@ from pydantic import Field
 from stages.settings.common import HSV, Count
 from stages.settings.read import parse, strict
 
+MemberWeight = Annotated[float, Field(gt=0, le=1e6)]
+
 
 @strict
 class Ensemble:
@@ -25,16 +27,25 @@ class Ensemble:
         ensemble:
           source: files
 
+    Members that count differently, by their names; or found on the validation images::
+
+        ensemble:
+          members: 2
+          source: files
+          weights: {resnet18: 3, forest: 1}
+
     Attributes:
         members: how many nets it has.
         at_chance: what is done with one that has nothing to teach.
         source: where its candidates are from: the search `teachers`, the files of the folder
             teachers/, or both. `logits`: there are no nets, only what another program gave.
+        weights: of the members in the mean of the logits. A trial is called by its number.
     """
 
     members: Count
     at_chance: Literal["refuse", "allow"] = "refuse"
     source: Literal["teachers", "files", "both", "logits"] = "teachers"
+    weights: Literal["equal", "found"] | dict[str, MemberWeight] = "equal"
 
     @property
     def searched(self) -> bool:

@@ -32,6 +32,7 @@ def check(params: dict[str, Any]) -> None:
     transfer.augment(params)
     transfer.label(params)
     _check_logits(params)
+    _check_weights(params)
 
     # The cells.
     for cell in students.cells(params):
@@ -69,6 +70,23 @@ def _check_logits(params: dict[str, Any]) -> None:
     ]
     if fresh:
         raise ValueError(f"{only} to label new images for ablations.rows {fresh[0]}: take it out")
+
+
+def _check_weights(params: dict[str, Any]) -> None:
+    """Weights are of all members together."""
+    section = transfer.ensemble(params)
+    if section.weights == "equal":
+        return
+
+    where = "params.yaml: ensemble.weights is not equal"
+    if transfer.label(params).members:
+        raise ValueError(
+            f"{where}, and label.members asks for the first members alone: set it to []"
+        )
+    if isinstance(section.weights, dict) and len(section.weights) != section.members:
+        raise ValueError(
+            f"{where}, and has {len(section.weights)} names for ensemble.members {section.members}"
+        )
 
 
 def _check_views(params: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ the outputs.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +23,18 @@ def fingerprint(logits: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(logits, "<f4").tobytes()).hexdigest()
 
 
-def mean_logits(nets: Nets) -> np.ndarray:
-    """Outputs of an ensemble: the mean of its members', float64 (n, classes) (section 2.7)."""
+def mean_logits(nets: Nets, weights: Sequence[float] | None = None) -> np.ndarray:
+    """Outputs of an ensemble: the mean of its members', float64 (n, classes) (section 2.7).
+
+    Args:
+        weights: ours: of each, with the sum 1; None where all are equal.
+    """
     total = np.zeros(next(iter(nets.values())).shape, np.float64)
+    if weights is not None:
+        for net, weight in zip(nets.values(), weights, strict=True):
+            total += weight * net
+        return total
+
     for net in nets.values():
         total += net
     return total / len(nets)

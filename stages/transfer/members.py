@@ -15,6 +15,7 @@ from stages.nets.stored import Built, Description, load_net
 from stages.settings.outside import read_described
 from stages.store.atomic import read_json, write_json
 from stages.store.ensemble_manifest import DESCRIPTION, EnsembleManifest, net_path, outside_path
+from stages.transfer.weights import weighted
 
 ORDER = "order.json"
 """Beside the description: place in the net's outputs of each of our classes."""
@@ -28,6 +29,8 @@ def load_members(
 ) -> list[nn.Module]:
     """The nets of an ensemble on the device, in the order of their choice.
 
+    Where it has weights, each net's logits are multiplied, so that the plain mean of all is weighted.
+
     Args:
         folder: of the ensemble.
         build: makes the net of a description, e.g. `described_teacher`.
@@ -39,7 +42,8 @@ def load_members(
     """
     manifest = EnsembleManifest.read(folder)
     count = len(manifest.members) if count is None else count
-    return [load_member(net_path(folder, place, manifest), build, device) for place in range(count)]
+    paths = [net_path(folder, place, manifest) for place in range(count)]
+    return weighted([load_member(path, build, device) for path in paths], manifest.weights)
 
 
 def load_member(

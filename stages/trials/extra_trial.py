@@ -17,6 +17,7 @@ from stages.runtime.device import check_precision, choose_device, set_up_torch
 from stages.store.prepared import read_test
 from stages.store.tensors import write_tensors
 from stages.transfer.members import load_member
+from stages.transfer.weights import weighted
 from stages.trials.scored import ScoredNet, ScoredPart, ScoreJob
 
 BUILD = {"student": described_student, "teacher": described_teacher}
@@ -83,7 +84,8 @@ def images_of(part: ScoredPart, sets: list[ExtraSet]) -> ExtraPart:
 
 def load(net: ScoredNet, device: torch.device) -> list[nn.Module]:
     """The net, or those that are averaged."""
-    return [load_member(path, BUILD[net.kind], device) for path in net.weights]
+    nets: list[nn.Module] = [load_member(path, BUILD[net.kind], device) for path in net.weights]
+    return weighted(nets, net.shares)
 
 
 def classes_named(job: ScoreJob, nets: list[nn.Module], part: ExtraPart) -> np.ndarray:

@@ -30,6 +30,7 @@ class ScoredNet:
         weights: its files.
         sample: logits (SAMPLE or fewer, classes) that it gave on the first test images.
         key: sha256 over its files; nets of the same weights have the same.
+        shares: of each net in the mean; None where all are equal.
     """
 
     name: str
@@ -37,10 +38,11 @@ class ScoredNet:
     weights: tuple[Path, ...]
     sample: np.ndarray
     key: str
+    shares: tuple[float, ...] | None = None
 
 
-def key_of(weights: Sequence[Path]) -> str:
-    """sha256 over files of weights, as hex.
+def key_of(weights: Sequence[Path], shares: Sequence[float] | None = None) -> str:
+    """sha256 over files of weights, and what share each net has if they differ, as hex.
 
     Raises:
         FileNotFoundError: one is missing.
@@ -50,7 +52,8 @@ def key_of(weights: Sequence[Path]) -> str:
             raise FileNotFoundError(
                 f"{path} not found: run 'dvc checkout {path.parent}' or 'dvc pull {path.parent}'"
             )
-    return hashlib.sha256("".join(map(file_hash, weights)).encode()).hexdigest()
+    differing = "" if shares is None else str(list(shares))
+    return hashlib.sha256(("".join(map(file_hash, weights)) + differing).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,12 @@ from stages import assess, augment, draw, ensemble, extra, label, page, prepare,
 from stages.nets.teacher import described_teacher
 from stages.settings import whole
 from stages.settings.read import read_params
-from stages.store.ensemble_manifest import EnsembleManifest
+from stages.store.ensemble_manifest import EnsembleManifest, net_path
 from stages.store.manifest import read_manifest
+from stages.store.predictions import mean_logits, read_test_logits
 from stages.store.prepared import PreparedManifest, read_test, read_validation
 from stages.store.shards import images_digests, read_images, read_logits
-from stages.transfer.members import load_members
+from stages.transfer.members import load_member, load_members
 from tests.helpers.outside_nets import linear_onnx, needs_onnx, squeezenet
 from tests.helpers.pocket import run_cell
 from tools.pocket import write_params
@@ -146,9 +147,52 @@ def test_nets_of_files_and_of_the_search_are_mixed(begin: Begin) -> None:
 
 
 @needs_onnx
+@pytest.mark.parametrize("weights", ["found", {"linear": 3.0, "squeezenet": 1.0}])
+def test_weighted_members_label_as_the_reports_say(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch, weights: str | dict[str, float]
+) -> None:
+    here = begin({**FILES, "ensemble.weights": weights})
+    put_nets(here)
+    for stage in (teachers, ensemble, label):
+        stage.main()
+
+    manifest = EnsembleManifest.read(here / "data/ensemble")
+    assert manifest.weights is not None and manifest.origins is not None
+    assert sum(manifest.weights) == pytest.approx(1, abs=1e-5)
+    if isinstance(weights, dict):
+        names = [each.name for each in manifest.origins if each]
+        assert manifest.weights == tuple(weights[name] / 4 for name in names)
+
+    # The labels, by the nets one by one.
+    device = torch.device("cpu")
+    paths = [net_path(here / "data/ensemble", place, manifest) for place in range(2)]
+    nets = [load_member(path, described_teacher, device) for path in paths]
+    arrays, header = read_images(here / "data/augmented", 0)
+    with torch.inference_mode():
+        alone = {
+            i: net(torch.from_numpy(np.array(arrays["images"]))).numpy()
+            for i, net in enumerate(nets)
+        }
+    found = read_logits(here / "data/logits", 0, header["images_sha256"])
+    np.testing.assert_allclose(found, mean_logits(alone, manifest.weights), atol=1e-4)
+    assert ran_verify(monkeypatch, "ensemble") == 0
+
+    # What is reported.
+    tests, labels, _ = read_test(here / "data/prepared")
+    stored = read_test_logits(here / "data/ensemble/test.safetensors")["members"]
+    hits = mean_logits(stored, manifest.weights).argmax(1) == labels
+    facts = json.loads((here / "metrics/ensemble.json").read_text())
+    assert facts["test_accuracy"] == float(hits.mean())
+
+
+@needs_onnx
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        (
+            {"ensemble.weights": {"a": 1, "b": 1}},
+            "ensemble.weights names a, b, the members are lin",
+        ),
         ({"ensemble.members": 3}, r"ensemble.members is 3, and teachers/ has 2 nets: lower it"),
         ({"ensemble.at_chance": "refuse"}, r"linear\.yaml describes a net that is at chance here"),
     ],
@@ -300,6 +344,19 @@ def test_a_changed_transfer_set_does_not_take_old_logits(begin: Begin) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        (
+            {"ensemble.source": "files", "ensemble.weights": {"a": 1}, "ensemble.members": 2},
+            "has 1 names for ensemble.members 2",
+        ),
+        (
+            {
+                "ensemble.source": "files",
+                "ensemble.weights": "found",
+                "ensemble.members": 2,
+                "label.members": [1],
+            },
+            "label.members asks for the first members alone",
+        ),
         ({"ensemble.members": 2}, "there are no nets, and ensemble.members is 2: set it to 1"),
         ({"prepare.extra_tests": {"a": "b"}}, "to ask about prepare.extra_tests: set it to {}"),
         (
