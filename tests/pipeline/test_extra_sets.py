@@ -324,11 +324,17 @@ def test_an_edit_of_the_sets_trains_nothing(repository: Path) -> None:
 
     # Without sets DVC has run all of it before, and its run cache has all but assess.
     due = {"prepare", "extra", "assess", "draw", "page"}
-    steps = ((list(sets), due), (["cifar10.1"], due), ([], {"assess"}))
+    column = {"prepare.image_column": "photo"}  # that of sets without their own, if they have any
+    steps = (
+        (list(sets), {}, due),
+        (["cifar10.1"], {}, due),
+        (["cifar10.1"], column, {"prepare", "extra", "page"}),
+        ([], {}, {"assess"}),
+    )
 
-    for names, wanted in steps:
+    for names, changes, wanted in steps:
         chosen = {name: sets[name] for name in names}
-        write_params(repository, {**WHOLE_RUN, "prepare.extra_tests": chosen})
+        write_params(repository, {**WHOLE_RUN, "prepare.extra_tests": chosen, **changes})
         assert ran(dvc(repository, "repro")) == wanted
         assert read_manifest(repository / "data/prepared") == prepared
 
