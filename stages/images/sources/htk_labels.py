@@ -223,7 +223,8 @@ def _is_score(word: str) -> bool:
 def segment_of_frames(segments: Sequence[Segment], place: Parameters, name: str) -> np.ndarray:
     """Which segment each frame is in, int64 (frames,): the one that holds the middle of its time.
 
-    This is HTK's own rule, which rounds times to whole frames.
+    For alignments that HTK has written, whose times are whole frames, this is exact. For others it is
+    an assumption: HInit gives a frame in which two labels meet to both, and a net needs one.
 
     Raises:
         ValueError: segments overlap, a frame has none, or they end far behind the last frame.

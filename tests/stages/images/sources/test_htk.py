@@ -128,7 +128,7 @@ def test_kaldi_lists_label_and_name_speakers_of_htk_files(corpus: Path) -> None:
 
 
 def test_a_frame_has_the_label_of_its_middle(tmp_path: Path) -> None:
-    """As HTK rounds: 149,999 is the end of one frame, and 150,000 of two."""
+    """A label that ends in the middle of a frame does not have it."""
     put(tmp_path / "train/a.mfc", plain(features(4)))
     for end, wanted in ((149_999, [0, 1, 1, 1]), (150_000, [0, 1, 1, 1]), (150_001, [0, 0, 1, 1])):
         put(tmp_path / "train/a.lab", f"0 {end} a\n{end} 400000 b\n")
