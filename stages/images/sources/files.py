@@ -72,8 +72,12 @@ def hash_key(file: Path, root: Path) -> bytes:
 
 
 def path_below(file: Path, root: Path) -> str:
-    """The path of a file that is below a folder, from there, with slashes."""
-    return "/".join(file.parts[len(root.parts) :])  # relative_to takes long
+    """The path of a file that is below a folder, from there, with slashes.
+
+    `relative_to` takes five times as long, and `parts` stays in memory.
+    """
+    start = root.as_posix()
+    return file.as_posix() if start == "." else file.as_posix()[len(start) :].lstrip("/")
 
 
 def printable(name: str) -> str:
