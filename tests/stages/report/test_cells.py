@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 
-from stages.report.cells import families, read_cell, read_cells, read_ensemble, read_sweep
+from stages.report.cells import (
+    families,
+    origin_words,
+    read_cell,
+    read_cells,
+    read_ensemble,
+    read_sweep,
+    read_teachers,
+)
 from stages.settings.groups import CellName
 from tools.pocket import pocket_params
 
@@ -143,3 +151,23 @@ def test_a_damaged_family_is_one_line(tmp_path: Path, names: list[str]) -> None:
     with pytest.raises(ValueError, match=r"a-1M\.csv is damaged \(column family says") as caught:
         read_cell(tmp_path, A)
     assert "\n" not in str(caught.value)
+
+
+def test_a_run_without_a_search_of_teachers_has_none(tmp_path: Path) -> None:
+    (tmp_path / "teachers.json").write_text('{"source": "files"}')
+    assert read_teachers(tmp_path) is None
+
+    (tmp_path / "teachers.json").write_text("{}")
+    with pytest.raises(FileNotFoundError, match="run 'dvc repro'"):
+        read_teachers(tmp_path)
+
+
+def test_where_members_are_from() -> None:
+    of_file = {"name": "forest", "format": "onnx"}
+    assert origin_words({"params": 3}) == ""
+    assert origin_words({"nets": [{"trial": 2}], "weights": [1.0]}) == ""
+    assert origin_words({"nets": [of_file]}) == "from files: forest (onnx)"
+    both = {"nets": [{"trial": 2}, of_file], "weights": [0.5, 0.5]}
+    assert origin_words(both) == "1 of the search, and from files: forest (onnx), with weights"
+    logits = {"nets": [{"name": "theirs", "format": "logits"}]}
+    assert origin_words(logits) == "only the logits of theirs, which another program has made"

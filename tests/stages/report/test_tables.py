@@ -190,3 +190,14 @@ def test_table2_compares_the_papers_rows_with_nets_of_their_depth() -> None:
     ]
     text = tables.markdown2(tables.table2(cells, False).assign(paper_pct=np.nan), "", False)
     assert "| conv2 | 50.00\u00a0% |  |" in text.splitlines()
+
+
+def test_nets_of_files_stand_in_the_place_of_the_search() -> None:
+    net = {"name": "forest", "format": "onnx", "params": 0, "test_accuracy": 0.7}
+    ensemble = {**ENSEMBLE, "nets": [net]}
+    frame = tables.table1([cell("conv2", "180k", 0.5)], None, ensemble, 1, comparable=True)
+    assert list(frame["model"])[1:] == ["Teacher from a file: forest", "Ensemble of 1 nets"]
+    assert list(frame["architecture"])[1:] == ["onnx", "from files: forest (onnx)"]
+    assert frame["paper_pct"][1:].isna().all()
+    assert tables.nested([], [], None, ensemble) == {"ensemble": {"test": 93.8}}
+    assert "| Teacher from a file: forest | onnx |  | 70.00" in tables.markdown1(frame, "", True)
