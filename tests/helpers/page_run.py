@@ -22,6 +22,7 @@ from stages.settings.read import read_params
 from stages.settings.students import cells
 from stages.settings.students import row as row_settings
 from stages.store.atomic import write_json
+from stages.store.ensemble_manifest import EnsembleManifest
 from stages.store.extra_scores import ExtraScores, extra_path, write_extra_scores
 from stages.store.manifest import write_manifest
 from stages.store.predictions import fingerprint, write_test_logits
@@ -126,6 +127,7 @@ def make(
     )
     members = {i: logits(rng, labels, len(classes), 3.2) for i in range(2)}
     write_test_logits(folder / "data/ensemble/test.safetensors", {"members": members})
+    EnsembleManifest((0, 1), (0.8, 0.8)).write(folder / "data/ensemble")
     params = read_params(folder / "params.yaml")
     for name in cells(params):
         skill = SKILL.get(name.row, 2.4) - (name.group == "hard")
