@@ -239,7 +239,9 @@ def accuracies(task: StageTask, now: State) -> tuple[str, str]:
         validation = facts["validation_accuracy"]
         test = facts["test_accuracy"]
         return f"{100 * validation:.1f} %", f"{100 * test:.1f} %"
-    return ("" if now.best is None else f"{100 * (1 - now.best):.1f} %"), ""
+    if now.best is None or not task.kind:  # an earlier search may have left its trials
+        return "", ""
+    return f"{100 * (1 - now.best):.1f} %", ""
 
 
 def duration(seconds: float) -> str:

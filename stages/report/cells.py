@@ -242,8 +242,11 @@ def read_ensemble(path: Path) -> dict[str, Any]:
         if not all(0 <= share <= 1 for share in shares) or not isinstance(facts["params"], int):
             raise ValueError("accuracies are fractions, and params is a whole number")
         for net in facts.get("nets", []):
-            if "trial" not in net and not isinstance(net["name"] + net["format"], str):
-                raise ValueError("each net has a trial, or a name and a format")
+            known = isinstance(net["params"], int) and 0 <= net["test_accuracy"] <= 1
+            if not known or (
+                "trial" not in net and not isinstance(net["name"] + net["format"], str)
+            ):
+                raise ValueError("each net has a trial, or a name and a format, and its accuracy")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(
             f"{path} is damaged ({error}): run 'dvc repro --force ensemble'"

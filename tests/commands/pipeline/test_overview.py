@@ -53,6 +53,14 @@ def test_seconds_left_by_hand() -> None:
     ]
 
 
+def test_without_a_search_the_teachers_have_no_trials_and_no_accuracy() -> None:
+    params = {**VARIED, "ensemble": {"members": 1, "source": "files"}}
+    (task,) = [task for task in overview.tasks(params) if task.stage == "teachers"]
+    assert (task.steps, task.kind) == (0, "")
+    left = states.State("teachers", "done", best=0.2)  # trials of a search before
+    assert overview.accuracies(task, left) == ("", "")
+
+
 def shown(params: dict[str, Any]) -> str:
     text = io.StringIO()
     Console(file=text, width=200).print(overview.board(params).whole())

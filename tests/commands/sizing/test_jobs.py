@@ -91,3 +91,11 @@ def test_what_each_stage_reads_by_hand() -> None:
         images = sum(work.images * work.count for work in by_name[name].jobs)
         assert by_name[name].read == images * image > 0, name
     assert [name for name, part in by_name.items() if part.views] == ["teachers", "augment"]
+
+
+def test_nets_of_files_have_no_cost_that_is_known() -> None:
+    """They are not trained here, and what they take to label shows when they run."""
+    works, stored = jobs({**SMOKE, "ensemble": {"members": 1, "source": "files"}})
+    plain, same = jobs(SMOKE)
+    left_out = {work.name for work in plain} - {work.name for work in works}
+    assert left_out == {"teachers", "label"} and stored == same

@@ -122,6 +122,28 @@ def test_outputs_that_are_not_finite(tmp_path: Path) -> None:
         outputs(path)
 
 
+@needs_onnx
+def test_vectors_go_to_the_net_as_they_are(tmp_path: Path) -> None:
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "w"], ["y"])],
+        "vectors",
+        [helper.make_tensor_value_info("x", TensorProto.DOUBLE, ["n", 5])],
+        [helper.make_tensor_value_info("y", TensorProto.DOUBLE, ["n", 2])],
+        [numpy_helper.from_array(np.arange(10.0).reshape(5, 2), "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(model, str(tmp_path / "v.onnx"))
+    path = described(tmp_path / "v.yaml", ("a", "b"), format="onnx", file="v.onnx")
+
+    vectors = torch.randn(3, 5, generator=torch.Generator().manual_seed(0))
+    found = load_outside(path, ("b", "a"), CPU)(vectors)
+    peer = vectors.double().numpy() @ np.arange(10.0).reshape(5, 2)
+    np.testing.assert_allclose(found.numpy(), peer[:, ::-1], rtol=1e-5, atol=1e-5)
+
+
 def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.onnx").write_bytes(b"x")
     path = described(tmp_path / "a.yaml", format="onnx", file="a.onnx")
