@@ -206,7 +206,7 @@ def from_zoo(path: Path, described: Described, device: torch.device) -> nn.Modul
             f"{path} holds weights of another net than {described.architecture} with "
             f"{len(described.classes)} classes: {fault(error)}"
         ) from error
-    return net.eval().to(device)
+    return net.eval().requires_grad_(False).to(device)
 
 
 def _torchvision(described: Described, path: Path) -> nn.Module:
