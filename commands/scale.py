@@ -22,6 +22,7 @@ from stages.images.sources.labelled import FEWEST_CLASSES, MOST_CLASSES
 from stages.runtime import entry
 from stages.settings import common
 from stages.settings.read import read_params
+from stages.settings.transfer import ensemble
 from stages.store.atomic import write_text
 
 PARAMS = Path("params.yaml")
@@ -78,6 +79,8 @@ def main() -> None:
     if counts.origin:
         listed_counts = f"{counts.train:,} for training, {counts.validation:,} for validation"
         print(f"images: {listed_counts}, {counts.unlabelled:,} without labels, {counts.origin}")
+    if not ensemble(params).searched:
+        print("not counted: labelling with the nets of teachers/, whose cost nobody knows before")
     print()
     print("\n".join(in_words(listed, precision, rated)))
 

@@ -14,6 +14,8 @@ from stages.runtime import entry
 from stages.runtime.device import choose_device, set_up_torch
 from stages.settings import common
 from stages.settings.read import read_params
+from stages.settings.transfer import ensemble
+from stages.store import chance
 from stages.store.prepared import PreparedManifest, read_validation
 from stages.transfer.candidates import FOLDER
 from stages.transfer.outside import descriptions, look_at
@@ -40,6 +42,8 @@ def main() -> None:
     classes = PreparedManifest.read(PREPARED).classes
     images, labels, _ = read_validation(PREPARED)
 
+    at_chance = ensemble(params).at_chance
+
     # Every net, also after one that cannot be used.
     paths = descriptions(folder)
     bad = 0
@@ -47,6 +51,11 @@ def main() -> None:
         try:
             found = look_at(path, classes, images, labels, device, numerics.eval_batch)
             print("\n".join(found.lines))
+            if at_chance == "refuse" and chance.at_chance(found.accuracy, labels):
+                bad += 1
+                print(
+                    "  error: at chance, and ensemble.at_chance is refuse: the run would end here"
+                )
         except (OSError, ValueError) as error:
             bad += 1
             print(f"error: {' '.join(str(error).split())}")

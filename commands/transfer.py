@@ -12,16 +12,21 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter, ValidationError
 
 from commands.models.vectors import load_array
 from stages.nets.outside.member import as_logits
 from stages.runtime import entry
-from stages.store.atomic import read_json, write_json
+from stages.settings.common import Count
+from stages.settings.outside import order_of
+from stages.settings.read import strict
+from stages.store.atomic import write_json
 from stages.store.disk_space import check_space
 from stages.store.epoch import read_epoch
 from stages.store.manifest import fresh_folder
@@ -41,6 +46,22 @@ PREPARED = Path("data/prepared")
 AUGMENTED = Path("data/augmented")
 LIST = "images.json"
 OUTPUTS = ("logits", "probabilities", "log-probabilities")
+
+
+@strict
+class ExportedPart:
+    """Images of an epoch or part: how many, and their hash."""
+
+    rows: Count
+    images_sha256: str
+
+
+@strict
+class Exported:
+    """What images.json holds: names of the classes in the order of the labels, and the parts."""
+
+    classes: tuple[str, ...]
+    parts: dict[str, ExportedPart]
 
 
 def epoch_name(epoch: int) -> str:
@@ -98,7 +119,7 @@ def bring_in(source: Path, name: str, output: str, floor: float, classes: Path |
         name: what the teacher is called.
         output: what it gave, one of OUTPUTS.
         floor: of probabilities.
-        classes: a text file with the class of each column, one a line; None: our order.
+        classes: a text file with the class of each column, one a line; None: the order of the export.
 
     Raises:
         FileNotFoundError: a file is missing.
@@ -106,15 +127,15 @@ def bring_in(source: Path, name: str, output: str, floor: float, classes: Path |
     """
     ours = PreparedManifest.read(PREPARED).classes
     epochs = TransferManifest.read(AUGMENTED).epochs
-    order = column_order(classes, ours)
-    listed = read_list(source)
+    named, listed = read_list(source)
+    order = order_of(named, ours, source / LIST) if classes is None else column_order(classes, ours)
     check_images(source, listed, epochs)
 
     # Everything is read before anything is written.
     found = {}
     at_floor = 0.0
     for part, entry_of in listed.items():
-        given = read_given(source, part, int(entry_of["rows"]), len(ours))
+        given = read_given(source, part, entry_of["rows"], len(ours), output)
         values = as_logits(torch.from_numpy(given), output, floor, f"{source}: logits-{part}")
         if output != "logits":
             shares = given if output == "probabilities" else np.exp(given)
@@ -134,8 +155,8 @@ def bring_in(source: Path, name: str, output: str, floor: float, classes: Path |
     print(f"{out}: {output} of {name} for {epochs} epochs{share}; set ensemble.source to logits")
 
 
-def read_list(source: Path) -> dict[str, Any]:
-    """What images.json says of each part.
+def read_list(source: Path) -> tuple[list[str], dict[str, Any]]:
+    """The classes that images.json names, and what it says of each part.
 
     Raises:
         FileNotFoundError: it is missing.
@@ -150,14 +171,13 @@ def read_list(source: Path) -> dict[str, Any]:
             "to exactly this view"
         )
 
-    listed = read_json(path)
-    listed = listed.get("parts") if isinstance(listed, dict) else None
-    if not isinstance(listed, dict) or not all(
-        isinstance(each, dict) and {"rows", "images_sha256"} <= each.keys()
-        for each in listed.values()
-    ):
-        raise ValueError(f"{path} is not the list of an export: take it from there again")
-    return listed
+    try:
+        written = TypeAdapter(Exported).validate_json(path.read_bytes(), strict=True)
+    except (ValidationError, RecursionError) as error:
+        raise ValueError(
+            f"{path} is not the list of an export: take it from there again"
+        ) from error
+    return list(written.classes), {part: asdict(entry) for part, entry in written.parts.items()}
 
 
 def check_images(source: Path, listed: dict[str, Any], epochs: int) -> None:
@@ -189,8 +209,11 @@ def check_images(source: Path, listed: dict[str, Any], epochs: int) -> None:
         raise ValueError(f"{source / LIST}: {part} is not in the transfer set now: {AGAIN}")
 
 
-def read_given(source: Path, part: str, rows: int, classes: int) -> np.ndarray:
+def read_given(source: Path, part: str, rows: int, classes: int, output: str) -> np.ndarray:
     """float32 (n, classes) of one part.
+
+    Args:
+        output: what it holds, one of OUTPUTS; log-probabilities may be minus infinity.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -201,32 +224,43 @@ def read_given(source: Path, part: str, rows: int, classes: int) -> np.ndarray:
     if not path.is_file() and not other.is_file():
         raise FileNotFoundError(f"{path} not found, nor {other.name}: label {part}.npy first")
 
-    values = load_array(path if path.is_file() else other, "logits")
+    path = path if path.is_file() else other
+    try:
+        values = load_array(path, "logits")
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{path}: {error}") from error
+
     if values.shape != (rows, classes) or values.dtype.kind != "f":
         raise ValueError(
-            f"{path.stem} holds {values.dtype} {list(values.shape)}, needed are floats "
+            f"{path} holds {values.dtype} {list(values.shape)}, needed are floats "
             f"[{rows}, {classes}]: a row for each image and a column for each class"
         )
 
-    small = values.astype(np.float32)
-    bad = ~(np.isfinite(small) | np.isneginf(small)).all(axis=1)
+    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite, and named below
+        small = values.astype(np.float32)
+    usable = np.isfinite(small)
+    if output == "log-probabilities":
+        usable |= np.isneginf(small)
+
+    bad = ~usable.all(axis=1)
     if bad.any():
-        raise ValueError(f"{path.stem}: row {int(bad.argmax())} holds something else than numbers")
+        row = int(bad.argmax())
+        infinite = " (of log-probabilities it may be minus infinity: --output log-probabilities)"
+        raise ValueError(
+            f"{path}: row {row} holds something else than numbers of float32"
+            f"{infinite if np.isneginf(small[row]).any() else ''}"
+        )
     if len(small) > 1 and np.ptp(small, axis=0).max() == 0:
-        raise ValueError(f"{path.stem} holds the same values for every image")
+        raise ValueError(f"{path} holds the same values for every image")
     return small
 
 
-def column_order(path: Path | None, ours: tuple[str, ...]) -> list[int]:
+def column_order(path: Path, ours: tuple[str, ...]) -> list[int]:
     """Column of each of our classes.
 
     Raises:
         ValueError: the names differ.
     """
-    from stages.settings.outside import order_of
-
-    if path is None:
-        return list(range(len(ours)))
     named = path.read_text(encoding="utf-8").splitlines()
     return order_of(named, ours, path)
 

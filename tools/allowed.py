@@ -141,6 +141,8 @@ def in_words(node: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
             else f"keys {', '.join(node['properties'])}"
         )
 
+    if "oneOf" in node:
+        return " or ".join(in_words(option, schema) for option in node["oneOf"])
     if "anyOf" in node:
         words = [
             in_words(option, schema) for option in node["anyOf"] if option.get("type") != "null"

@@ -51,5 +51,7 @@ def outline(net: nn.Sequential) -> str:
             parts.append(f"{name} {module.kernel_size}x{module.kernel_size}{step}")
         elif isinstance(module, nn.Linear):
             parts.append(f"{name} {module.out_features}")
+        elif isinstance(module, nn.BatchNorm2d):
+            parts.append("batch norm")
 
     return "; ".join(parts)

@@ -211,8 +211,9 @@ def _targets(cell: CellName | None, params: dict[str, Any], inputs: str) -> str:
     size = f"{ensemble['params']:,} parameters, " if ensemble["params"] else ""
     words = origin_words(ensemble)
     origin = f"; its members are {words}" if words else ""
+    mean = "weighted mean of the logits" if "weights" in ensemble else "mean logits"
     mimic = (
-        f"A mimic net: trained {stored} to give the mean logits of an ensemble of {members} nets "
+        f"A mimic net: trained {stored} to give the {mean} of an ensemble of {members} nets "
         f"(squared error){origin}. The ensemble has {size}"
         f"validation accuracy {ensemble['validation_accuracy']:.4f} and test "
         f"accuracy {ensemble['test_accuracy']:.4f}."

@@ -201,7 +201,7 @@ def _is_none(path: Path) -> bool:
 
 
 def origin_words(ensemble: Mapping[str, Any]) -> str:
-    """Where the members of an ensemble are from that are not all of the search; else empty.
+    """Where the members of an ensemble are from that is not the paper's, of the search; else empty.
 
     >>> nets = [{"trial": 3}, {"name": "resnet18", "format": "torchvision"}]
     >>> origin_words({"source": "both", "nets": nets})
@@ -213,7 +213,7 @@ def origin_words(ensemble: Mapping[str, Any]) -> str:
     nets = ensemble.get("nets", [])
     outside = [net for net in nets if "name" in net]
     if not outside:
-        return ""
+        return "of the search, with weights" if "weights" in ensemble else ""
     if any(net["format"] == "logits" for net in outside):
         return f"only the logits of {nets[0]['name']}, which another program has made"
 

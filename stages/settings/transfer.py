@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from stages.settings.common import HSV, Count
 from stages.settings.read import parse, strict
 
 MemberWeight = Annotated[float, Field(gt=0, le=1e6)]
+
+
+def _kind_of_weights(given: Any) -> str:
+    """Which of the two is meant, so that an error speaks of that one."""
+    return "function-names" if isinstance(given, dict) else "function-word"
+
+
+Weights = Annotated[
+    Annotated[Literal["equal", "found"], Tag("function-word")]
+    | Annotated[dict[str, MemberWeight], Tag("function-names")],
+    Discriminator(_kind_of_weights),
+]
 
 
 @strict
@@ -45,7 +57,7 @@ class Ensemble:
     members: Count
     at_chance: Literal["refuse", "allow"] = "refuse"
     source: Literal["teachers", "files", "both", "logits"] = "teachers"
-    weights: Literal["equal", "found"] | dict[str, MemberWeight] = "equal"
+    weights: Weights = "equal"
 
     @property
     def searched(self) -> bool:

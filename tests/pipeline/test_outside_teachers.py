@@ -22,6 +22,7 @@ from stages.store.manifest import read_manifest
 from stages.store.predictions import mean_logits, read_test_logits
 from stages.store.prepared import PreparedManifest, read_test, read_validation
 from stages.store.shards import images_digests, read_images, read_logits
+from stages.store.tensors import read_tensors
 from stages.transfer.members import load_member, load_members
 from tests.helpers.outside_nets import linear_onnx, needs_onnx, squeezenet
 from tests.helpers.pocket import run_cell
@@ -218,6 +219,12 @@ def test_the_command_looks_at_every_net(
     out = capsys.readouterr().out
     assert "linear (onnx): right on" in out and "squeezenet (torchvision): right on" in out
 
+    write_params(here, {**FILES, "ensemble.at_chance": "refuse"})
+    with pytest.raises(ValueError, match="of 2 nets cannot be a teacher"):
+        teacher.main()
+    assert "error: at chance, and ensemble.at_chance is refuse" in capsys.readouterr().out
+
+    write_params(here, FILES)
     (here / "teachers/linear.onnx").write_bytes(b"no")
     with pytest.raises(ValueError, match="1 of 2 nets cannot be a teacher"):
         teacher.main()
@@ -318,12 +325,86 @@ def test_logits_of_other_images_are_refused(begin: Begin) -> None:
     entry["images_sha256"] = right
     (lab / "images.json").write_text(json.dumps(listed))
     np.save(lab / "logits-epoch-000.npy", np.zeros((5, 10), np.float32))
-    with pytest.raises(ValueError, match=r"logits-epoch-000 holds float32 \[5, 10\], needed are"):
+    with pytest.raises(
+        ValueError, match=r"logits-epoch-000.npy holds float32 \[5, 10\], needed are"
+    ):
         transfer.bring_in(lab, "theirs", "logits", 1e-4, None)
     (lab / "logits-epoch-000.npy").unlink()
     with pytest.raises(FileNotFoundError, match=r"label epoch-000\.npy first"):
         transfer.bring_in(lab, "theirs", "logits", 1e-4, None)
     assert not (here / "teachers/logits").exists()
+
+
+def test_columns_are_those_of_the_classes_at_the_export(begin: Begin) -> None:
+    here = begin(LOGITS)
+    lab = here / "lab"
+    transfer.export(lab)
+    labelled(lab, answer)
+    listed = json.loads((lab / "images.json").read_text())
+    classes = listed["classes"]
+
+    # Exported when the classes had another order: the columns go back to their names.
+    listed["classes"] = classes[::-1]
+    (lab / "images.json").write_text(json.dumps(listed))
+    transfer.bring_in(lab, "theirs", "logits", 1e-4, None)
+    pixels = np.load(lab / "validation.npy")
+    (path,) = (here / "teachers/logits").glob("validation*")
+    stored = read_tensors(path)[0]["logits"]
+    np.testing.assert_allclose(stored, answer(pixels)[:, ::-1], rtol=1e-6)
+
+    # One of them has had another name since.
+    listed["classes"] = ["zebra", *classes[1:]]
+    (lab / "images.json").write_text(json.dumps(listed))
+    with pytest.raises(ValueError, match=r"images.json: classes has 10 names.*has besides 'zebra'"):
+        transfer.bring_in(lab, "theirs", "logits", 1e-4, None)
+
+
+@pytest.mark.parametrize(
+    ("value", "output", "message"),
+    [
+        (-np.inf, "logits", r"logits-epoch-000.npy: row 2 .*--output log-probabilities"),
+        (np.nan, "log-probabilities", r"logits-epoch-000.npy: row 2 holds something else"),
+        (1e300, "logits", r"logits-epoch-000.npy: row 2 holds something else"),
+    ],
+)
+def test_logits_that_are_no_numbers_are_refused(
+    begin: Begin, value: float, output: str, message: str
+) -> None:
+    lab = begin(LOGITS) / "lab"
+    transfer.export(lab)
+    labelled(lab, lambda images: answer(images).astype(np.float64))
+    bad = np.load(lab / "logits-epoch-000.npy")
+    bad[2, 1] = value
+    np.save(lab / "logits-epoch-000.npy", bad)
+    if output != "logits":
+        for path in lab.glob("logits-*.npy"):
+            given = np.load(path)
+            shares = given - np.log(np.exp(given).sum(1, keepdims=True))
+            np.save(path, np.where(np.isnan(given), np.nan, shares))
+    with pytest.raises(ValueError, match=message):
+        transfer.bring_in(lab, "theirs", output, 1e-4, None)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ({"rows": None}, "images.json is not the list of an export"),
+        (None, r"logits-epoch-000.npy: no file of numpy"),
+    ],
+)
+def test_damaged_exports_are_named(begin: Begin, damage: Any, message: str) -> None:
+    lab = begin(LOGITS) / "lab"
+    transfer.export(lab)
+    labelled(lab, answer)
+    if damage is None:
+        whole = (lab / "logits-epoch-000.npy").read_bytes()
+        (lab / "logits-epoch-000.npy").write_bytes(whole[: len(whole) // 2])
+    else:
+        listed = json.loads((lab / "images.json").read_text())
+        listed["parts"]["epoch-000"] |= damage
+        (lab / "images.json").write_text(json.dumps(listed))
+    with pytest.raises(ValueError, match=message):
+        transfer.bring_in(lab, "theirs", "logits", 1e-4, None)
 
 
 def test_a_changed_transfer_set_does_not_take_old_logits(begin: Begin) -> None:
