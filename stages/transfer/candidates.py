@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from stages.fit.evaluate import logits
 from stages.nets.outside.member import OutsideNet, load_outside
 from stages.nets.stored import load_net
 from stages.nets.teacher import described_teacher
-from stages.runtime.copies import in_clone
+from stages.runtime.copies import clone_of
 from stages.runtime.device import choose_device, set_up_torch
 from stages.settings.common import Numerics
 from stages.store import chance
@@ -30,6 +31,11 @@ from stages.transfer.outside import descriptions, look_at, permuted
 
 FOLDER = Path("teachers")
 """Where nets of files are, from the root; DVC watches it."""
+
+IN_COPY = (
+    "this is a copy for an experiment, which has only what git and DVC know: 'git add' or 'dvc add' "
+    "the files of teachers/, then start the experiment again"
+)
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,6 @@ def of_files(
     """The nets of the files in a folder, by name, after a look at each.
 
     Args:
-        folder: if it has no YAML file in a copy for an experiment, that of the clone is taken.
         at_chance: of `ensemble`: "refuse" or "allow".
 
     Raises:
@@ -82,13 +87,15 @@ def of_files(
     """
     device = choose_device(device_name)
     set_up_torch(numerics.threads, device)
-    here = folder if [*folder.glob("*.y*ml")] else in_clone(folder)
     images, labels, _ = read_validation(prepared)
     classes = PreparedManifest.read(prepared).classes
 
     found = []
-    for path in descriptions(here):
-        net = look_at(path, classes, images, labels, device, numerics.eval_batch)
+    with _only_here():
+        paths = descriptions(folder)
+    for path in paths:
+        with _only_here():
+            net = look_at(path, classes, images, labels, device, numerics.eval_batch)
         if at_chance == "refuse" and chance.at_chance(net.accuracy, labels):
             raise ValueError(
                 f"{path} describes a net that is at chance here: {'; '.join(net.lines)}. Correct "
@@ -105,20 +112,36 @@ def of_logits(prepared: Path) -> list[Candidate]:
     Raises:
         FileNotFoundError, ValueError: they are missing, of other images, or of other classes.
     """
-    folder = LOGITS if LOGITS.is_dir() else in_clone(LOGITS)
-    manifest = OutsideLogits.read(folder)
+    with _only_here():
+        manifest = OutsideLogits.read(LOGITS)
     classes = PreparedManifest.read(prepared).classes
     if manifest.classes != classes:
-        raise ValueError(f"{folder} has logits of other classes than the data: {AGAIN}")
+        raise ValueError(f"{LOGITS} has logits of other classes than the data: {AGAIN}")
 
     images, labels, _ = read_validation(prepared)
-    outputs = read_part(folder, "validation", images)
+    with _only_here():
+        outputs = read_part(LOGITS, "validation", images)
     accuracy = float((outputs.argmax(1) == labels).mean())
 
     told = [f"{manifest.name} (logits): {chance.words(accuracy, labels)}"]
     told += permuted(range(len(classes)), outputs, labels, classes)
     origin = MemberOrigin(manifest.name, INSIDE, accuracy)
-    return [Candidate(folder, outputs, None, origin, (), tuple(told))]
+    return [Candidate(LOGITS, outputs, None, origin, (), tuple(told))]
+
+
+@contextmanager
+def _only_here() -> Iterator[None]:
+    """Where a copy for an experiment lacks a file, the error says how it gets it.
+
+    Never the file of the clone: DVC hashes those of the copy, and would give the ensemble of other
+    nets from its cache of runs.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        if clone_of(Path.cwd() / FOLDER) is None:
+            raise
+        raise FileNotFoundError(f"{error}; {IN_COPY}") from None
 
 
 def test_outputs(

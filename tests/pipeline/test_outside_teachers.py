@@ -209,6 +209,34 @@ def test_refusals_before_anything_is_labelled(
 
 
 @needs_onnx
+@pytest.mark.parametrize("lacking", ["all", "the net's own file", "the logits"])
+def test_a_copy_for_an_experiment_does_not_take_the_files_of_its_clone(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch, lacking: str
+) -> None:
+    """DVC hashes the teachers/ of the copy, so the ensemble of other nets would be restored."""
+    here = begin(LOGITS if lacking == "the logits" else FILES)
+    put_nets(here)
+    if lacking == "the logits":
+        transfer.export(here / "lab")
+        labelled(here / "lab", answer)
+        transfer.bring_in(here / "lab", "theirs", "logits", 1e-4, None)
+    teachers.main()
+
+    # What git has of it.
+    copy = here / ".dvc/tmp/exps/tmpx1"
+    shutil.copytree(here / "data", copy / "data")
+    shutil.copy(here / "params.yaml", copy)
+    (copy / "teachers").mkdir()
+    if lacking == "the net's own file":
+        shutil.copy(here / "teachers/linear.yaml", copy / "teachers")
+
+    monkeypatch.chdir(copy)
+    with pytest.raises(FileNotFoundError, match=r"teachers.*; this is a copy .* 'git add' or 'dvc"):
+        ensemble.main()
+    assert not (copy / "data/ensemble").exists()
+
+
+@needs_onnx
 def test_the_command_looks_at_every_net(
     begin: Begin, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
