@@ -90,6 +90,51 @@ def linear_onnx(
     return described(folder / f"{name}.yaml", format="onnx", file=f"{name}.onnx", **keys)
 
 
+def branching_onnx(folder: Path) -> Path:
+    """The same net without its bias, with weights in files of their own in both branches of an If.
+
+    One branch has an initializer in `then.weights`, the other a constant in `else.weights`.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    def stored(name: str, place: str) -> Any:
+        """The weights as a tensor of another file."""
+        data = np.ascontiguousarray(WEIGHTS.T)
+        (folder / place).write_bytes(data.tobytes())
+        tensor = numpy_helper.from_array(data, name)
+        tensor.ClearField("raw_data")
+        tensor.data_location = TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value=place)
+        return tensor
+
+    def body(name: str, nodes: list[Any], weights: list[Any]) -> Any:
+        last = helper.make_node("MatMul", ["flat", "w"], [name])
+        output = helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+        return helper.make_graph([*nodes, last], name, [], [output], weights)
+
+    folder.mkdir(parents=True, exist_ok=True)
+    constant = helper.make_node("Constant", [], ["w"], value=stored("value", "else.weights"))
+    branches = {
+        "then_branch": body("then", [], [stored("w", "then.weights")]),
+        "else_branch": body("else", [constant], []),
+    }
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["x"], ["mean"]),
+        helper.make_node("Flatten", ["mean"], ["flat"]),
+        helper.make_node("If", ["always"], ["y"], **branches),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "branching",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, "s", "s"])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 4])],
+        [numpy_helper.from_array(np.array(True), "always")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    (folder / "branching.onnx").write_bytes(model.SerializeToString())
+    return described(folder / "branching.yaml", format="onnx", file="branching.onnx")
+
+
 class Means(nn.Module):
     """The same net in torch, for torch.export."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -24,7 +25,8 @@ def files_of_net(path: Path, described: Described) -> list[Path]:
     if described.format != "onnx":
         return [path]
 
-    places = (_location(tensor, path) for tensor in _tensors(_model(path)))
+    tensors = _inside(_model(path), extra("onnx", "onnx").TensorProto)
+    places = (_location(tensor, path) for tensor in tensors)
     names = sorted({name for name in places if name is not None})
     for name in names:
         if not (path.parent / name).is_file():
@@ -36,7 +38,10 @@ def files_of_net(path: Path, described: Described) -> list[Path]:
 
 
 def parameters_of_onnx(path: Path) -> int:
-    """Floats in an ONNX file: its weights, and the numbers of its trees or linear models."""
+    """Floats in an ONNX file: its weights, and the numbers of its trees or linear models.
+
+    Those of inner graphs count too, of a sparse weight the numbers that are stored.
+    """
     onnx = extra("onnx", "onnx")
     model = _model(path)
     floats = {
@@ -45,8 +50,8 @@ def parameters_of_onnx(path: Path) -> int:
         onnx.TensorProto.DOUBLE,
         onnx.TensorProto.BFLOAT16,
     }
-    weights = [each for each in model.graph.initializer if each.data_type in floats]
-    lists = (len(each.floats) for node in model.graph.node for each in node.attribute)
+    weights = [each for each in _inside(model, onnx.TensorProto) if each.data_type in floats]
+    lists = (len(each.floats) for each in _inside(model, onnx.AttributeProto))
     return sum(int(np.prod(each.dims, dtype=np.int64)) for each in weights) + sum(lists)
 
 
@@ -63,12 +68,14 @@ def _model(path: Path) -> Any:
     return model
 
 
-def _tensors(model: Any) -> list[Any]:
-    """Weights, and constants of the outer graph."""
-    constants = [
-        each.t for node in model.graph.node for each in node.attribute if each.HasField("t")
-    ]
-    return [*model.graph.initializer, *constants]
+def _inside(message: Any, kind: type) -> Iterator[Any]:
+    """All parts of a kind, at any depth: the bodies of If, Loop and Scan, functions, sparse weights."""
+    if isinstance(message, kind):
+        yield message
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for part in (value,) if hasattr(value, "ListFields") else value:
+                yield from _inside(part, kind)
 
 
 def _location(tensor: Any, path: Path) -> str | None:

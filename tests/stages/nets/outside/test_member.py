@@ -16,6 +16,7 @@ from stages.settings.outside import read_described
 from tests.helpers.outside_nets import (
     CLASSES,
     WEIGHTS,
+    branching_onnx,
     coloured,
     described,
     exported,
@@ -75,6 +76,40 @@ def test_weights_in_a_file_of_their_own(tmp_path: Path) -> None:
     (tmp_path / "linear.weights").unlink()
     with pytest.raises(FileNotFoundError, match=r"a file of its own, linear\.weights, which is"):
         outputs(path)
+
+
+@needs_onnx
+def test_weights_of_inner_graphs_are_found_and_counted(tmp_path: Path) -> None:
+    path = branching_onnx(tmp_path)
+    np.testing.assert_allclose(outputs(path), wanted() - [0.8, 0, 0, 0], atol=1e-5)
+    file = tmp_path / "branching.onnx"
+    names = [each.name for each in files_of_net(file, read_described(path))]
+    assert names == ["branching.onnx", "else.weights", "then.weights"]
+    assert parameters_of_onnx(file) == 2 * 12
+
+    (tmp_path / "else.weights").unlink()
+    with pytest.raises(FileNotFoundError, match=r"a file of its own, else\.weights, which is"):
+        outputs(path)
+
+
+@needs_onnx
+def test_weights_of_functions_and_sparse_weights_are_counted(tmp_path: Path) -> None:
+    """Of a sparse weight the 3 numbers that are stored, of a function its constant of 5."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    linear_onnx(tmp_path)
+    file = tmp_path / "linear.onnx"
+    model = onnx.load(str(file))
+    values = numpy_helper.from_array(np.ones(3, np.float32), "sparse")
+    places = numpy_helper.from_array(np.arange(3), "sparse_places")
+    model.graph.sparse_initializer.append(helper.make_sparse_tensor(values, places, [100]))
+    five = helper.make_tensor("five", TensorProto.FLOAT, [5], np.ones(5))
+    constant = helper.make_node("Constant", [], ["out"], value=five)
+    opset = [helper.make_opsetid("", 17)]
+    model.functions.append(helper.make_function("own", "five", [], ["out"], [constant], opset))
+    onnx.save(model, str(file))
+    assert parameters_of_onnx(file) == 16 + 3 + 5
 
 
 @needs_onnx
