@@ -29,6 +29,9 @@ KINDS = {
 }
 """Types of an ONNX net's input that it can be given."""
 
+NOT_OF_A_NET = ("pretrained", "weights", "progress", "checkpoint", "cache")
+"""How arguments begin by which torchvision and timm load weights from elsewhere, some with pickle."""
+
 
 def extra(name: str, group: str) -> ModuleType:
     """A library of one of the extras.
@@ -62,7 +65,7 @@ def run_of(path: Path, described: Described, device: torch.device) -> tuple[Run,
     def run(inputs: Tensor) -> Tensor:
         try:
             return net(inputs)
-        except (RuntimeError, AssertionError, ValueError, TypeError) as error:
+        except Exception as error:  # whatever the net's own code raises
             raise ValueError(
                 f"{path} cannot be run on {list(inputs.shape)}: {fault(error)}"
             ) from error
@@ -233,6 +236,13 @@ def _check_listed(described: Described, known: list[str], path: Path) -> None:
 
 def _built(make: Callable[..., nn.Module], described: Described, path: Path, **more: Any) -> Any:
     """A net with as many outputs as there are classes."""
+    for key in described.arguments:
+        if key.startswith(NOT_OF_A_NET):
+            raise ValueError(
+                f"{path}: arguments has {key!r}, by which {described.format} loads weights: take it "
+                "away, the weights are those of file; allowed are arguments of the architecture"
+            )
+
     try:
         return make(
             described.architecture,
@@ -240,7 +250,7 @@ def _built(make: Callable[..., nn.Module], described: Described, path: Path, **m
             **more,
             **described.arguments,
         )
-    except (TypeError, ValueError, AssertionError, RuntimeError) as error:
+    except Exception as error:  # each architecture raises its own kinds
         raise ValueError(
             f"{path}: {described.format} cannot make {described.architecture} with the arguments "
             f"{described.arguments}: {fault(error)}"
@@ -257,5 +267,12 @@ def _weights(path: Path) -> dict[str, Tensor]:
 
 
 def fault(error: Exception) -> str:
-    """What an error says, on one line, or its kind."""
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    """What an error says, on one line, or its kind.
+
+    >>> fault(KeyError("nope"))
+    "KeyError: 'nope'"
+    """
+    words = " ".join(str(error).split())[:300]
+    if isinstance(error, KeyError):  # says the key alone
+        return f"KeyError: {words}"
+    return words or type(error).__name__

@@ -222,6 +222,11 @@ def test_torchvision_is_the_net_itself(tmp_path: Path) -> None:
         ({"architecture": "resnet18"}, "holds weights of another net than resnet18 with 4 classes"),
         ({"architecture": "squeezenet"}, "unknown to torchvision; did you mean 'squeezenet1_"),
         ({"arguments": {"depth": 3}}, "cannot make squeezenet1_1 with the arguments"),
+        (
+            {"arguments": {"weights": "DEFAULT"}},
+            "has 'weights', by which torchvision loads weights",
+        ),
+        ({"arguments": {"progress": False}}, "has 'progress', by which torchvision loads weights"),
     ],
 )
 def test_weights_of_another_net(tmp_path: Path, keys: dict[str, Any], message: str) -> None:
@@ -252,6 +257,15 @@ def test_timm_is_the_net_itself(tmp_path: Path) -> None:
     keys = {"format": "timm", "architecture": "test_resnet", "file": "a.safetensors"}
     path = described(tmp_path / "a.yaml", size_px=64, **keys)
     assert outputs(path).shape == (60, 4)
+
+    # Nothing is loaded from elsewhere, and what the architecture does not know is one line.
+    for name in ("checkpoint_path", "cache_dir", "pretrained", "pretrained_cfg_overlay"):
+        path = described(tmp_path / "b.yaml", **keys, arguments={name: "x.pth"})
+        with pytest.raises(ValueError, match=f"arguments has '{name}', by which timm loads"):
+            outputs(path)
+    path = described(tmp_path / "b.yaml", **keys, arguments={"act_layer": "nope"})
+    with pytest.raises(ValueError, match=r"timm cannot make test_resnet .*: KeyError: 'nope'"):
+        outputs(path)
 
     bad = {**keys, "architecture": "hf-hub:timm/test_resnet"}
     with pytest.raises(ValueError, match="unknown to timm"):
