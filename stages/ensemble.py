@@ -134,7 +134,7 @@ def weights_of(
     else:
         weights = found_weights(outputs, labels)
 
-    said = ", ".join(f"{name} {weight:.3f}" for name, weight in zip(names, weights, strict=True))
+    said = ", ".join(f"{name} {weight:.3g}" for name, weight in zip(names, weights, strict=True))
     print(f"ensemble: weights of the members: {said}")
     return weights
 

@@ -8,7 +8,9 @@ import numpy as np
 from torch import Tensor, nn
 
 MOST = 100.0
-"""Of a weight before all are divided by their sum: where the members are never wrong, none is best."""
+"""Of a weight of logits with deviation 1: where the members are never wrong, no weight is best."""
+DIGITS = 6
+"""Of the weights that are found: the rest is rounding, which differs between machines."""
 
 
 class Weighted(nn.Module):
@@ -60,8 +62,9 @@ def given_weights(given: Mapping[str, float], names: Sequence[str]) -> tuple[flo
 def found_weights(outputs: np.ndarray, labels: np.ndarray) -> tuple[float, ...]:
     """Weights of 0 or more, with the sum 1, of the lowest cross-entropy on the validation images.
 
-    Logits of different nets may have different scales, so the sum is free while they are sought;
-    the problem is convex, and the result the same on each machine to rounding.
+    Logits of different nets may have different scales. So each net's are divided by their deviation
+    while weights are sought, and the sum of these is free; the problem is convex, and the result the
+    same on each machine to rounding.
 
     Args:
         outputs: logits (nets, n, classes).
@@ -74,6 +77,11 @@ def found_weights(outputs: np.ndarray, labels: np.ndarray) -> tuple[float, ...]:
     from scipy.special import logsumexp, softmax
 
     values = outputs.astype(np.float64)
+    rounding = 1e-6 * np.abs(values).max(axis=(1, 2))
+    values -= values.mean(axis=2, keepdims=True)  # changes no probability
+    scales = values.std(axis=(1, 2))
+    scales[scales <= rounding] = 1  # the same for all classes: any weight does
+    values /= scales[:, None, None]
     at_label = values[:, np.arange(len(labels)), labels]  # (nets, n)
 
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
@@ -85,10 +93,10 @@ def found_weights(outputs: np.ndarray, labels: np.ndarray) -> tuple[float, ...]:
 
     start = np.full(len(values), 1 / len(values))
     bounds = [(0.0, MOST)] * len(values)
-    found = minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B").x
+    found = minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B").x / scales
     if not found.sum() > 0:
         raise ValueError(
             "ensemble.weights is found, and no member is better than none on the validation images: "
             "set it to equal, or change the members"
         )
-    return tuple(round(float(weight), 6) for weight in found / found.sum())
+    return tuple(float(f"{weight:.{DIGITS}g}") for weight in found / found.sum())

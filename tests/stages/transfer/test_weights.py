@@ -51,6 +51,37 @@ def test_found_weights_do_not_depend_on_the_order() -> None:
     np.testing.assert_allclose(found_weights(outputs[::-1], labels)[::-1], first, atol=1e-3)
 
 
+@pytest.mark.parametrize("scale", [1e-6, 1e-3, 1.0, 1e3, 1e5])
+def test_found_weights_balance_any_scale(scale: float) -> None:
+    """A net with logits so many times as large, or shifted for all classes, gets so much less."""
+    outputs, labels = some_nets(2)
+    better = outputs[:2]  # the noise has no weight whose ratio could be compared
+    first, second = found_weights(better, labels)
+    shift = 50 * scale * np.arange(len(labels))[:, None]
+    scaled, other = found_weights(np.stack([scale * better[0] + shift, better[1]]), labels)
+    assert scaled + other == pytest.approx(1, abs=1e-5)
+    assert scaled * scale / other == pytest.approx(first / second, rel=1e-3)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e5])
+def test_equally_good_nets_get_the_ratio_of_their_scales(scale: float) -> None:
+    rng = np.random.default_rng(4)
+    labels = rng.integers(0, 4, 4000)
+    truth = 2 * np.eye(4)[labels]
+    one, two = (truth + rng.normal(size=truth.shape) for _ in range(2))
+    first, second = found_weights(np.stack([one, scale * two]), labels)
+    assert second * scale / first == pytest.approx(1, rel=0.1)
+
+
+def test_a_net_that_gives_all_classes_the_same_does_not_take_the_weight_of_others() -> None:
+    """Its deviation is rounding, by which nothing may be divided."""
+    outputs, labels = some_nets(3)
+    same = 0.1 + np.repeat(1e-9 * outputs[2].mean(1, keepdims=True), 4, axis=1)
+    same[:, 0] += 1e-16
+    weights = found_weights(np.stack([outputs[0], same]), labels)
+    assert all(0 <= weight <= 1 for weight in weights) and weights[0] > 0.001
+
+
 def test_members_of_which_none_is_better_than_none() -> None:
     labels = np.arange(40) % 2
     wrong = 5.0 * np.eye(2)[1 - labels]
