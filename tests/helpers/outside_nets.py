@@ -143,13 +143,19 @@ class Means(nn.Module):
         return pixels.mean(dim=(2, 3)) @ torch.from_numpy(WEIGHTS).T + bias
 
 
-def exported(folder: Path, name: str = "program", size: int = 8, **keys: Any) -> Path:
-    """A torch.export program of `Means`."""
+def exported(
+    folder: Path, name: str = "program", size: int = 8, batch: Any = "n", **keys: Any
+) -> Path:
+    """A torch.export program of `Means`.
+
+    Args:
+        batch: a whole number, which is fixed; "n" for any, or a `torch.export.Dim` with limits.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    example = (torch.zeros(2, 3, size, size),)
-    program = torch.export.export(
-        Means().eval(), example, dynamic_shapes=({0: torch.export.Dim("n")},)
-    )
+    example = (torch.zeros(batch if isinstance(batch, int) else 2, 3, size, size),)
+    free = torch.export.Dim("n") if batch == "n" else batch
+    shapes = None if isinstance(batch, int) else ({0: free},)
+    program = torch.export.export(Means().eval(), example, dynamic_shapes=shapes)
     torch.export.save(program, folder / f"{name}.pt2")
     return described(
         folder / f"{name}.yaml", format="torch-export", file=f"{name}.pt2", trusted=True, **keys

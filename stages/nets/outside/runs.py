@@ -59,16 +59,22 @@ def run_of(path: Path, described: Described, device: torch.device) -> tuple[Run,
     if described.format == "onnx":
         return onnx_run(path, described, device), []
 
-    made = exported if described.format == "torch-export" else from_zoo
-    net = made(path, described, device)
+    fixed = None
+    if described.format == "torch-export":
+        net, fixed = exported(path, described, device)
+    else:
+        net = from_zoo(path, described, device)
 
     def run(inputs: Tensor) -> Tensor:
         try:
-            return net(inputs)
+            if fixed is None:
+                return net(inputs)
+            return torch.cat([net(part) for part in _of_length(inputs, fixed)])[: len(inputs)]
         except Exception as error:  # whatever the net's own code raises
-            raise ValueError(
-                f"{path} cannot be run on {list(inputs.shape)}: {fault(error)}"
-            ) from error
+            words = fault(error)
+            if ".size()[0]" in words:  # torch's name of the first dimension
+                words += "; export it with a dynamic first dimension"
+            raise ValueError(f"{path} cannot be run on {list(inputs.shape)}: {words}") from error
 
     return run, [net]
 
@@ -128,10 +134,11 @@ def onnx_run(path: Path, described: Described, device: torch.device) -> Run:
     fixed = given.shape[0] if isinstance(given.shape[0], int) and given.shape[0] > 0 else None
 
     def run(inputs: Tensor) -> Tensor:
-        values = inputs.detach().cpu().numpy().astype(kind)
+        values = inputs.detach().cpu()
         parts = [values] if fixed is None else _of_length(values, fixed)
+        arrays = [part.numpy().astype(kind) for part in parts]
         try:
-            found = [opened.run([taken.name], {given.name: part})[0] for part in parts]
+            found = [opened.run([taken.name], {given.name: array})[0] for array in arrays]
         except Exception as error:  # onnxruntime's own kinds
             raise ValueError(
                 f"{path} cannot be run on {given.name} {list(values.shape)}, it is declared "
@@ -159,18 +166,23 @@ def _one(found: Any, name: str | None, path: Path, key: str) -> Any:
     raise ValueError(f"{path}: {key} {got}, the net has {', '.join(names)}: choose one of them")
 
 
-def _of_length(values: np.ndarray, length: int) -> list[np.ndarray]:
+def _of_length(values: Tensor, length: int) -> list[Tensor]:
     """Pieces of exactly this length; the last is filled up with its last row."""
     lacking = -len(values) % length
-    filled = np.concatenate([values, np.repeat(values[-1:], lacking, axis=0)])
-    return [filled[start : start + length] for start in range(0, len(filled), length)]
+    filled = torch.cat([values, values[-1:].expand(lacking, *values.shape[1:])])
+    return list(filled.split(length))
 
 
 # torch
 
 
-def exported(path: Path, described: Described, device: torch.device) -> nn.Module:
+def exported(
+    path: Path, described: Described, device: torch.device
+) -> tuple[nn.Module, int | None]:
     """The net of a torch.export program; torch unpickles parts of such a file.
+
+    Returns:
+        the net, and its batch size; None where it is free.
 
     Raises:
         ValueError: it is not said to be trusted, or is no such program.
@@ -187,7 +199,18 @@ def exported(path: Path, described: Described, device: torch.device) -> nn.Modul
     finally:
         logging.disable(before)
 
-    return program.module().to(device)
+    return program.module().to(device), _fixed_batch(program)
+
+
+def _fixed_batch(program: torch.export.ExportedProgram) -> int | None:
+    """The batch size of a program, which is that of its example without `dynamic_shapes`."""
+    inputs = program.graph_signature.user_inputs
+    for node in program.graph.nodes:
+        example = node.meta.get("val") if node.op == "placeholder" and node.name in inputs else None
+        if isinstance(example, Tensor) and example.ndim:
+            first = example.shape[0]
+            return first if isinstance(first, int) else None
+    return None
 
 
 def from_zoo(path: Path, described: Described, device: torch.device) -> nn.Module:

@@ -197,8 +197,17 @@ def test_probabilities_become_centred_logits_with_a_floor() -> None:
     torch.testing.assert_close(as_logits(given.log(), "log-probabilities", 1e-3, "a.onnx"), found)
 
 
-def test_an_exported_program(tmp_path: Path) -> None:
-    np.testing.assert_allclose(outputs(exported(tmp_path)), wanted(), atol=1e-5)
+@pytest.mark.parametrize("batch", ["n", 1, 7, 100])
+def test_an_exported_program_of_any_fixed_batch(tmp_path: Path, batch: int | str) -> None:
+    """Without `dynamic_shapes` torch fixes the batch size to that of the example."""
+    found = outputs(exported(tmp_path, batch=batch))
+    np.testing.assert_allclose(found, wanted(), atol=1e-5)
+
+
+def test_an_exported_program_that_takes_less_than_a_batch(tmp_path: Path) -> None:
+    path = exported(tmp_path, batch=torch.export.Dim("n", max=16))
+    with pytest.raises(ValueError, match=r"run on \[60, .*; export it with a dynamic first dimen"):
+        outputs(path)
 
 
 def test_torchvision_is_the_net_itself(tmp_path: Path) -> None:
