@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from stages.nets.outside.runs import extra, fault
+from stages.nets.outside.libraries import extra, fault
 from stages.settings.outside import Described
 
 

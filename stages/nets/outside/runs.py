@@ -1,22 +1,19 @@
-"""What runs the files of nets from elsewhere: onnxruntime, torch, torchvision, timm."""
+"""What runs the files of nets from elsewhere: onnxruntime or torch."""
 
 from __future__ import annotations
 
-import importlib
 import logging
-import warnings
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from stages.nets.outside.libraries import extra, fault
+from stages.nets.outside.zoo import from_zoo
 from stages.settings.outside import Described
-from stages.settings.read import nearest
 
 Run = Callable[[Tensor], Tensor]
 """What the net sees (n, ...) -> what it gives (n, classes), on the same device."""
@@ -28,23 +25,6 @@ KINDS = {
     "tensor(uint8)": np.uint8,
 }
 """Types of an ONNX net's input that it can be given."""
-
-NOT_OF_A_NET = ("pretrained", "weights", "progress", "checkpoint", "cache")
-"""How arguments begin by which torchvision and timm load weights from elsewhere, some with pickle."""
-
-
-def extra(name: str, group: str) -> ModuleType:
-    """A library of one of the extras.
-
-    Raises:
-        ValueError: it is not installed.
-    """
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ValueError(
-            f"format {group} needs {name} ({error}): pip install '.[{group}]'"
-        ) from None
 
 
 def run_of(path: Path, described: Described, device: torch.device) -> tuple[Run, list[nn.Module]]:
@@ -136,6 +116,8 @@ def onnx_run(path: Path, described: Described, device: torch.device) -> Run:
     def run(inputs: Tensor) -> Tensor:
         values = inputs.detach().cpu()
         parts = [values] if fixed is None else _of_length(values, fixed)
+        if kind is np.uint8:
+            _check_levels(values, given.name, path)
         arrays = [part.numpy().astype(kind) for part in parts]
         try:
             found = [opened.run([taken.name], {given.name: array})[0] for array in arrays]
@@ -148,6 +130,16 @@ def onnx_run(path: Path, described: Described, device: torch.device) -> Run:
         return torch.from_numpy(joined.astype(np.float32)).to(inputs.device)
 
     return run
+
+
+def _check_levels(values: Tensor, name: str, path: Path) -> None:
+    """Refuse what an input of uint8 would cut off."""
+    if bool(((values < 0) | (values > 255) | (values != values.floor())).any()):
+        raise ValueError(
+            f"{path}: input {name} is uint8, whole numbers from 0 to 255, and would get others, from "
+            f"{float(values.min()):.3g} to {float(values.max()):.3g}: for images write range: "
+            "[0, 255], without mean and deviation"
+        )
 
 
 def _may_be_outputs(output: Any) -> bool:
@@ -211,91 +203,3 @@ def _fixed_batch(program: torch.export.ExportedProgram) -> int | None:
             first = example.shape[0]
             return first if isinstance(first, int) else None
     return None
-
-
-def from_zoo(path: Path, described: Described, device: torch.device) -> nn.Module:
-    """A net of torchvision or timm, with weights from a safetensors file.
-
-    Raises:
-        ValueError: no such architecture, or the weights are of another one.
-    """
-    made = _torchvision if described.format == "torchvision" else _timm
-    state = _weights(path)
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of initial weights, which are replaced
-        net = made(described, path)
-    try:
-        net.load_state_dict(state)
-    except RuntimeError as error:
-        raise ValueError(
-            f"{path} holds weights of another net than {described.architecture} with "
-            f"{len(described.classes)} classes: {fault(error)}"
-        ) from error
-    return net.eval().requires_grad_(False).to(device)
-
-
-def _torchvision(described: Described, path: Path) -> nn.Module:
-    from torchvision import models
-
-    _check_listed(described, models.list_models(module=models), path)
-    return _built(models.get_model, described, path, weights=None)
-
-
-def _timm(described: Described, path: Path) -> nn.Module:
-    timm = extra("timm", "timm")
-    _check_listed(described, timm.list_models(), path)  # others would be looked for on the Internet
-    return _built(timm.create_model, described, path, pretrained=False)
-
-
-def _check_listed(described: Described, known: list[str], path: Path) -> None:
-    if described.architecture not in known:
-        words = nearest(described.architecture, known)
-        raise ValueError(
-            f"{path}: architecture is {described.architecture!r}, unknown to {described.format}"
-            f"{words[:300]}"
-        )
-
-
-def _built(make: Callable[..., nn.Module], described: Described, path: Path, **more: Any) -> Any:
-    """A net with as many outputs as there are classes."""
-    for key in described.arguments:
-        if key.startswith(NOT_OF_A_NET):
-            raise ValueError(
-                f"{path}: arguments has {key!r}, by which {described.format} loads weights: take it "
-                "away, the weights are those of file; allowed are arguments of the architecture"
-            )
-
-    try:
-        return make(
-            described.architecture,
-            num_classes=len(described.classes),
-            **more,
-            **described.arguments,
-        )
-    except Exception as error:  # each architecture raises its own kinds
-        raise ValueError(
-            f"{path}: {described.format} cannot make {described.architecture} with the arguments "
-            f"{described.arguments}: {fault(error)}"
-        ) from error
-
-
-def _weights(path: Path) -> dict[str, Tensor]:
-    """The arrays of a safetensors file, on the host."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ValueError(f"{path} is not a safetensors file: {fault(error)}") from error
-
-
-def fault(error: Exception) -> str:
-    """What an error says, on one line, or its kind.
-
-    >>> fault(KeyError("nope"))
-    "KeyError: 'nope'"
-    """
-    words = " ".join(str(error).split())[:300]
-    if isinstance(error, KeyError):  # says the key alone
-        return f"KeyError: {words}"
-    return words or type(error).__name__
