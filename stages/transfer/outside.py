@@ -93,7 +93,7 @@ def look_at(
         outputs = logits(net, images, batch).cpu().numpy()
     except (ValueError, RuntimeError) as error:
         words = " ".join(str(error).split())[:400]
-        runs = runs_otherwise(net, images[:2], batch)
+        runs = runs_otherwise(net, images, batch)
         raise ValueError(f"{path}: the net cannot label these images: {words}{runs}") from error
 
     if np.ptp(outputs, axis=0).max() <= 1e-6 * max(np.abs(outputs).max(), 1e-30):
@@ -101,6 +101,8 @@ def look_at(
 
     accuracy = float((outputs.argmax(1) == labels).mean())
     lines = [f"{path.stem} ({net.described.format}): {chance.words(accuracy, labels)}"]
+    if net.described.output == "logits" and like_probabilities(outputs):
+        lines.append("  these look like probabilities: output: probabilities")
     lines += permuted(net.order, outputs, labels, classes)
     lines += read_otherwise(net, images, labels, batch, accuracy)
 
@@ -116,13 +118,26 @@ def look_at(
     )
 
 
+def like_probabilities(outputs: np.ndarray) -> bool:
+    """Whether all rows of outputs (n, classes) are 0 or more and have the sum 1."""
+    return bool((outputs >= 0).all() and np.allclose(outputs.sum(1), 1, atol=1e-3))
+
+
 def runs_otherwise(net: OutsideNet, images: np.ndarray, batch: int) -> str:
-    """End of a message: with what else a net can be run that cannot be run as described; or empty."""
+    """End of a message: with what else a net can be run on the batch that failed; or empty."""
     if images.dtype != np.uint8:
         return ""
 
+    def runs(reading: Described, some: np.ndarray) -> bool:
+        return _hits(net, reading, some, np.zeros(len(some), int), batch) is not None
+
+    parts = (images[start : start + batch] for start in range(0, len(images), batch))
+    failed = next((part for part in parts if not runs(net.described, part)), None)
+    if failed is None:
+        return ""
+
     for reading in (*readings(net.described, together=False), *shapes(net.described)):
-        if _hits(net, reading, images, np.zeros(len(images), int), batch) is not None:
+        if runs(reading, failed):
             return f"; it can be run with {differences(net.described, reading)}"
     return ""
 
@@ -197,11 +212,15 @@ def read_otherwise(
             best = hits
             words = differences(net.described, reading)
 
+    # A reading that blinds the net may be right on the commonest class.
+    share = chance.commonest_share(labels[some])
+    if not words or best.mean() - max(as_described.mean(), share) < CLEARLY:
+        return
+
     won = int((best & ~as_described).sum())
     lost = int((as_described & ~best).sum())
-    if not words or best.mean() - as_described.mean() < CLEARLY:
-        return
-    if binomtest(won, won + lost, alternative="greater").pvalue < SURE:
+    above = binomtest(int(best.sum()), len(some), share, alternative="greater").pvalue < SURE
+    if above and binomtest(won, won + lost, alternative="greater").pvalue < SURE:
         yield (
             f"  of {len(some)} images it is right on {100 * best.mean():.1f} % with {words}, and "
             f"on {100 * as_described.mean():.1f} % as described: is that what it was trained with?"

@@ -53,14 +53,19 @@ def linear_onnx(
     softmax: bool = False,
     operation: str = "MatMul",
     external: bool = False,
+    uint8: bool = False,
     **keys: Any,
 ) -> Path:
-    """A net that answers by the mean of each channel: NCHW, values in [0, 1]."""
+    """A net that answers by the mean of each channel: NCHW, values in [0, 1], or levels of uint8."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
+    kind = TensorProto.UINT8 if uint8 else TensorProto.FLOAT
+    if uint8:
+        weights = weights / 255
     nodes = [
-        helper.make_node("GlobalAveragePool", ["x"], ["mean"]),
+        helper.make_node("Cast", ["x"], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("GlobalAveragePool", ["pixels"], ["mean"]),
         helper.make_node("Flatten", ["mean"], ["flat"]),
         helper.make_node(operation, ["flat", "w"], ["product"]),
         helper.make_node("Add", ["product", "b"], ["sum"]),
@@ -69,7 +74,7 @@ def linear_onnx(
     graph = helper.make_graph(
         nodes,
         "linear",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [batch, 3, size, size])],
+        [helper.make_tensor_value_info("x", kind, [batch, 3, size, size])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, [batch, len(weights)])],
         [
             numpy_helper.from_array(np.ascontiguousarray(weights.T), "w"),

@@ -9,11 +9,18 @@ import numpy as np
 import pytest
 import torch
 
+from stages.nets.outside.member import OutsideNet
 from stages.nets.teacher import described_teacher
-from stages.settings.outside import read_described
+from stages.settings.outside import Described, read_described
 from stages.store.ensemble_manifest import EnsembleManifest, MemberOrigin, files_of, net_path
 from stages.transfer.members import keep_outside, load_members
-from stages.transfer.outside import LookedAt, changed_keys, descriptions, look_at, readings
+from stages.transfer.outside import (
+    LookedAt,
+    changed_keys,
+    descriptions,
+    look_at,
+    readings,
+)
 from tests.helpers.outside_nets import CLASSES, coloured, exported, linear_onnx, needs_onnx
 
 CPU = torch.device("cpu")
@@ -43,6 +50,7 @@ def test_another_order_of_the_classes_is_found(tmp_path: Path) -> None:
     assert found.accuracy == 0.0
     line = "  it would be right on 100.0 % with its classes in another order: "
     assert f"{line}classes: [{', '.join(CLASSES)}]" in found.lines
+    assert len(found.lines) == 2, "a reading is told that is right on the commonest class alone"
     assert look(linear_onnx(tmp_path, classes=CLASSES)).accuracy == 1.0
 
 
@@ -82,6 +90,39 @@ def test_what_runs_is_named_where_the_description_does_not(tmp_path: Path) -> No
 
 
 @needs_onnx
+def test_a_net_of_whole_levels_is_told_its_range(tmp_path: Path) -> None:
+    words = r"input x is uint8, .*; it can be run with range: \[0, 255\]$"
+    with pytest.raises(ValueError, match=words):
+        look(linear_onnx(tmp_path, uint8=True))
+    assert len(look(linear_onnx(tmp_path, uint8=True, range=[0, 255])).lines) == 1
+
+
+def test_what_runs_is_tried_on_the_batch_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A net that fails at one blank image fails so with every reading, and runs on other images."""
+    images = IMAGES[:60].copy()
+    images[40] = 7
+    net = Described("onnx", "a.onnx", CLASSES, "logits")
+
+    def run(inputs: torch.Tensor) -> torch.Tensor:
+        values = inputs.flatten(1)
+        blank = torch.tensor([len(each.unique()) <= 3 for each in values])  # a value per channel
+        return values[:, :4].masked_fill(blank[:, None], torch.inf)
+
+    outside = OutsideNet(net, run, [0, 1, 2, 3], [], CPU)
+    monkeypatch.setattr("stages.transfer.outside.load_outside", lambda *given: outside)
+    with pytest.raises(ValueError, match=r"for 1 of 16 images: check range, mean and deviation$"):
+        look_at(Path("a.yaml"), CLASSES, images, LABELS[:60], CPU, 16)
+
+
+@needs_onnx
+def test_probabilities_that_are_called_logits_are_told(tmp_path: Path) -> None:
+    line = "  these look like probabilities: output: probabilities"
+    assert line in look(linear_onnx(tmp_path, softmax=True, output="logits")).lines
+    assert line not in look(linear_onnx(tmp_path, softmax=True)).lines
+    assert line not in look(linear_onnx(tmp_path)).lines
+
+
+@needs_onnx
 def test_chance_is_not_taken_for_another_order(tmp_path: Path) -> None:
     """Assignment fits noise: of few images and many classes it makes much out of nothing."""
     rng = np.random.default_rng(1)
@@ -102,8 +143,6 @@ def test_a_constant_net_is_refused(tmp_path: Path) -> None:
 
 
 def test_readings_change_one_key_or_several() -> None:
-    from stages.settings.outside import Described
-
     net = Described("onnx", "a.onnx", CLASSES, "logits")
     single = [changed_keys(net, other) for other in readings(net, together=False)]
     assert {tuple(keys) for keys in single} == {

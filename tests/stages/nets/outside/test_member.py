@@ -64,6 +64,19 @@ def test_outputs_and_inputs_are_not_shared_with_later_calls(tmp_path: Path) -> N
 
 
 @needs_onnx
+def test_an_input_of_whole_levels_does_not_cut_off_fractions(tmp_path: Path) -> None:
+    with pytest.raises(
+        ValueError, match=r"input x is uint8, .* to 0\.\d+: .* range: \[0, 255\], w"
+    ):
+        outputs(linear_onnx(tmp_path, uint8=True))
+    with pytest.raises(ValueError, match="would get others, from -1 to 0"):
+        outputs(linear_onnx(tmp_path, uint8=True, range=[-1, 1]))
+
+    path = linear_onnx(tmp_path, uint8=True, range=[0, 255])
+    np.testing.assert_allclose(outputs(path), wanted(), atol=1e-5)
+
+
+@needs_onnx
 def test_weights_in_a_file_of_their_own(tmp_path: Path) -> None:
     path = linear_onnx(tmp_path, external=True)
     np.testing.assert_allclose(outputs(path), wanted(), atol=1e-5)
