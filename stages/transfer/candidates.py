@@ -27,7 +27,7 @@ from stages.store.outside_logits import FOLDER as LOGITS
 from stages.store.prepared import PreparedManifest, read_test, read_validation
 from stages.store.tensors import read_tensors
 from stages.transfer.members import keep_outside
-from stages.transfer.outside import descriptions, look_at, permuted
+from stages.transfer.outside import descriptions, like_probabilities, look_at, permuted
 
 FOLDER = Path("teachers")
 """Where nets of files are, from the root; DVC watches it."""
@@ -124,6 +124,8 @@ def of_logits(prepared: Path) -> list[Candidate]:
     accuracy = float((outputs.argmax(1) == labels).mean())
 
     told = [f"{manifest.name} (logits): {chance.words(accuracy, labels)}"]
+    if manifest.was == "logits" and like_probabilities(outputs):
+        told.append("  these look like probabilities: import them with --output probabilities")
     told += permuted(range(len(classes)), outputs, labels, classes)
     origin = MemberOrigin(manifest.name, INSIDE, accuracy)
     return [Candidate(LOGITS, outputs, None, origin, (), tuple(told))]

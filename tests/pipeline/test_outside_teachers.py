@@ -298,7 +298,9 @@ def test_logits_of_another_program(
     assert "| Logits from elsewhere: theirs | logits |  |" in Path("metrics/table1.md").read_text()
 
 
-def test_probabilities_and_another_order_of_columns(begin: Begin) -> None:
+def test_probabilities_and_another_order_of_columns(
+    begin: Begin, capsys: pytest.CaptureFixture[str]
+) -> None:
     here = begin(LOGITS)
     lab = here / "lab"
     transfer.export(lab)
@@ -318,6 +320,16 @@ def test_probabilities_and_another_order_of_columns(begin: Begin) -> None:
     found = read_part(here / "teachers/logits", "validation", images)
     np.testing.assert_array_equal(found.argmax(1), answer(images).argmax(1))
     np.testing.assert_allclose(found.mean(1), 0, atol=1e-5)
+
+    # They are called logits.
+    teachers.main()
+    ensemble.main()
+    assert "look like probabilities" not in capsys.readouterr().out
+    shutil.rmtree(here / "teachers/logits")
+    transfer.bring_in(lab, "theirs", "logits", 1e-4, lab / "columns.txt")
+    ensemble.main()
+    line = "ensemble:   these look like probabilities: import them with --output probabilities"
+    assert line in capsys.readouterr().out
 
 
 def test_logits_of_other_images_are_refused(begin: Begin) -> None:
