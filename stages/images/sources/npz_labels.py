@@ -27,6 +27,7 @@ def numbered_parts(
         ValueError: an array is another; the message names file, array and row.
     """
     files = {part: file_labels(place, counts[part]) for part, place in stored.items()}
+    _check_widths(stored, files)
     named = any(_kind(place) in "US" for place in stored.values())
 
     order = list(files)
@@ -43,6 +44,13 @@ def file_labels(place: ArrayPart, count: int) -> FileLabels:
     labels = _labels(place, count)
     classes = _classes(place)
     name = place.name
+    width = _width(place)
+    if classes is not None and width not in (None, len(classes)):
+        raise ValueError(
+            f"{name}: {place.labels} have {width} columns, and classes has {len(classes)} names: write "
+            "one for each column"
+        )
+
     if labels.dtype.kind == "U":
         if classes is None:
             classes = tuple(np.unique(labels).tolist())
@@ -84,6 +92,40 @@ def groups_of(place: ArrayPart, group: str | None, count: int) -> np.ndarray | N
             f"({count},): change prepare.group"
         )
     return _text(place, name, arrays.read(name).reshape(-1)).astype(str)
+
+
+def _check_widths(stored: Mapping[str, ArrayPart], files: Mapping[str, FileLabels]) -> None:
+    """One-hot parts whose columns have no names have all columns.
+
+    A table of 0 and 1 that is made of one part alone lacks the classes that this part lacks, and
+    all that follow would be others.
+
+    Raises:
+        ValueError: one has fewer or more columns than another part has columns or classes.
+    """
+    widths = {part: width for part, place in stored.items() if (width := _width(place))}
+    for part, width in widths.items():
+        if files[part].classes is not None:
+            continue
+
+        for other, known in files.items():
+            count = widths.get(other) or (len(known.classes) if known.classes else None)
+            fits = count == width
+            if count is None:
+                count = int(known.labels.max(initial=0)) + 1
+                fits = count <= width
+            if not fits:
+                raise ValueError(
+                    f"{stored[part].name}: {stored[part].labels} have {width} columns, and "
+                    f"{stored[other].labels} of {known.name} are of {count} classes: write one column "
+                    "for each class into every part"
+                )
+
+
+def _width(place: ArrayPart) -> int | None:
+    """How many columns one-hot labels have; None for other labels."""
+    shape = place.arrays.typed(place.labels, MAX_LABEL_BYTES).shape
+    return shape[1] if len(shape) == 2 and shape[1] > 1 else None
 
 
 def _kind(place: ArrayPart) -> str:

@@ -130,6 +130,46 @@ def test_one_hot_labels(tmp_path: Path, kind: type) -> None:
     assert images_npz(tmp_path, RULE).classes == ("0", "1", "2")
 
 
+def one_hot(count: int, width: int) -> np.ndarray:
+    return np.eye(width, dtype=np.uint8)[np.arange(count) % width]
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"train_labels": one_hot(9, 3), "test_labels": one_hot(3, 2)}, ("3 columns", "2 classes")),
+        ({"train_labels": one_hot(9, 2), "test_labels": one_hot(3, 3)}, ("2 columns", "3 classes")),
+        (
+            {"test_labels": one_hot(3, 2)},
+            ("test_labels have 2 columns", "train_labels", "3 classes"),
+        ),
+        (
+            {"train_labels": one_hot(9, 2) @ np.eye(2, 3), "classes": np.array(["a", "b"])},
+            ("train_labels have 3 columns", "classes has 2 names"),
+        ),
+    ],
+    ids=["fewer for test", "more for test", "numbers for training", "names"],
+)
+def test_one_hot_parts_have_all_columns(
+    tmp_path: Path, arrays: dict[str, Any], words: tuple[str, ...]
+) -> None:
+    """As pandas.get_dummies, which leaves out a class that a part lacks."""
+    file = medmnist(tmp_path / "a.npz", **arrays)
+    with pytest.raises(ValueError) as error:
+        images_npz(file, RULE)
+    one_line(error, file, *words)
+
+
+def test_one_hot_parts_with_their_own_names(tmp_path: Path) -> None:
+    """Columns are matched by name, so a part may have fewer."""
+    for name, kinds in (("train", ["a", "b", "c"]), ("test", ["a", "c"])):
+        count = len(kinds)
+        arrays = {"images": pixels(count, size=8), "labels": one_hot(count, count)}
+        np.savez(tmp_path / f"{name}.npz", **arrays, classes=np.array(kinds))
+    test = images_npz(tmp_path, RULE).test
+    assert test is not None and test.labels.tolist() == [0, 2]
+
+
 OBJECTS = np.array(["a", "b", "c"], dtype=object)
 REFUSED: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"classes": OBJECTS}, ("array classes holds Python objects", ".astype(str)")),
