@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stages.images.sources.files import composed
+
 SHOWN = 20
 """Names that an error repeats of each file."""
 
@@ -74,16 +76,17 @@ def _by_name(file: FileLabels, first: FileLabels) -> np.ndarray:
         return labels
 
     differ = f"{file.name} has the classes {_shown(classes)}, {first.name} has {_shown(wanted)}"
-    if len(set(wanted)) < len(wanted) or len(set(classes)) < len(classes):
+    places = {composed(name): place for place, name in enumerate(wanted)}
+    own = [composed(name) for name in classes]
+    if len(places) < len(wanted) or len(set(own)) < len(own):
         raise ValueError(f"{differ}: names that occur twice cannot be matched; use the same list")
-    if not set(classes) <= set(wanted):
+    strange = sorted(set(own) - places.keys())
+    if strange:
         raise ValueError(
-            f"{differ}: {_shown(sorted(set(classes) - set(wanted)))} cannot be matched; use the same "
-            "names in every file"
+            f"{differ}: {_shown(strange)} cannot be matched; use the same names in every file"
         )
 
-    places = {name: place for place, name in enumerate(wanted)}
-    return np.array([places[name] for name in classes], np.int64)[labels]
+    return np.array([places[name] for name in own], np.int64)[labels]
 
 
 def _checked(file: FileLabels, count: int) -> np.ndarray:

@@ -27,7 +27,7 @@ from stages.images.sources.extra_arrays import (
 )
 from stages.images.sources.extra_labels import listed, matched
 from stages.images.sources.extra_sets import ExtraPart, ExtraSet
-from stages.images.sources.files import below
+from stages.images.sources.files import below, composed
 from stages.images.sources.files import file_items as items_of
 from stages.images.sources.folder import COMPANIONS
 from stages.images.sources.labelled import data_folder
@@ -246,7 +246,7 @@ def labelled_files(
     Raises:
         ValueError: a folder is not a class, a file is of another kind, or there are no files.
     """
-    numbers = {name: i for i, name in enumerate(classes)}
+    numbers = {composed(name): i for i, name in enumerate(classes)}
     found: list[tuple[Path, int]] = []
     bad: list[Path] = []
 
@@ -258,7 +258,7 @@ def labelled_files(
                 )
             continue
 
-        if inside.name not in numbers:
+        if composed(inside.name) not in numbers:
             raise ValueError(
                 f"{inside}: no class of the nets is called {inside.name}, theirs are "
                 f"{listed(classes)}: rename or remove the folder"
@@ -266,7 +266,7 @@ def labelled_files(
 
         for file in sorted(below(inside)):
             if file.suffix.lower() in suffixes and file.is_file():
-                found.append((file, numbers[inside.name]))
+                found.append((file, numbers[composed(inside.name)]))
             elif not _is_companion(file):
                 bad.append(file)
 
@@ -283,7 +283,8 @@ def labelled_files(
 def _folder_of_classes(folder: Path, classes: Sequence[str]) -> Path:
     """The folder, or its folder test where it has no other."""
     inside = [path for path in _visible(folder) if path.is_dir()]
-    named = len(inside) == 1 and inside[0].name not in classes
+    names = set(map(composed, classes))
+    named = len(inside) == 1 and composed(inside[0].name) not in names
     return inside[0] if named and part_named(inside[0].name) == "test" else folder
 
 

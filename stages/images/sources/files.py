@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -83,6 +84,11 @@ def path_below(file: Path, root: Path) -> str:
 def printable(name: str) -> str:
     """A name of a file in UTF-8, with \\x.. or \\u.... for what is not."""
     return name.encode("utf-8", "backslashreplace").decode()
+
+
+def composed(text: str) -> str:
+    """The normal form of Unicode that has one character for a letter with its accent (NFC)."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def linked_note(linked: Sequence[Path], root: Path) -> list[str]:

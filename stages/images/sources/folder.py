@@ -16,6 +16,7 @@ from stages.images.sources.columns import USUAL, Columns
 from stages.images.sources.files import (
     NAMED,
     below,
+    composed,
     contents,
     file_items,
     hash_key,
@@ -26,8 +27,9 @@ from stages.images.sources.files import (
     visible,
 )
 from stages.images.sources.labelled import Labelled, Source, existing_folder
+from stages.images.sources.list_choice import lists_beside_classes, names_and_labels
 from stages.images.sources.list_table import list_files
-from stages.images.sources.lists import image_list, lists_beside_classes, names_and_labels
+from stages.images.sources.lists import image_list
 from stages.images.sources.many import read_pictures
 from stages.images.sources.parts import WANTED
 from stages.images.sources.tiny_imagenet import (
@@ -97,8 +99,10 @@ def image_folder(
     if folders is None:
         folders = class_folders(root)
         if folders is not None and lists:
-            lists, notes = lists_beside_classes(root, lists)
-        if lists and (folders is not None or any(map(names_and_labels, lists))):
+            lists, notes = lists_beside_classes(root, lists, columns)
+        if lists and (
+            folders is not None or any(names_and_labels(each, columns) for each in lists)
+        ):
             listed = image_list(root, rule, columns, lists)
             return replace(listed, notes=(*notes, *listed.notes))
 
@@ -110,7 +114,7 @@ def image_folder(
     folders, without = without_unlabelled(folders)
     notes += without
     classes = _class_names(folders["train"])
-    number = {kind: i for i, kind in enumerate(classes)}
+    number = {composed(kind): i for i, kind in enumerate(classes)}
     linked: list[Path] = []
     passed: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
@@ -123,7 +127,7 @@ def image_folder(
             kinds = [file.parts[len(folder.parts)] for file in files]
 
         images, found = read_pictures(len(files), file_items(files), rule)
-        labels = np.array([number[kind] for kind in kinds], np.int64)
+        labels = np.array([number[composed(kind)] for kind in kinds], np.int64)
         inside = [path_below(file, folder) for file in files]
         parts[name] = Labelled(images, labels, groups_of(inside, columns.group))
         sizes += found
@@ -139,7 +143,7 @@ def image_folder(
 
 
 def _class_names(training: Path) -> tuple[str, ...]:
-    """The names of the class folders, sorted.
+    """The names of the class folders, sorted; of names in two forms of Unicode the first.
 
     Raises:
         ValueError: one is not UTF-8, so that no file can hold it.
@@ -150,7 +154,8 @@ def _class_names(training: Path) -> tuple[str, ...]:
             raise ValueError(
                 f"{training}: the name of the class folder {printable(name)} is not UTF-8: rename it"
             )
-    return tuple(names)
+    forms = {composed(name): name for name in reversed(names)}
+    return tuple(sorted(forms.values()))
 
 
 def groups_of(paths: Sequence[str], pattern: str | None) -> np.ndarray | None:
@@ -193,6 +198,7 @@ def _files(
     """Picture files below `part` in the order of the hash of their relative path."""
     files: list[Path] = []
     bad: list[Path] = []
+    known = set(map(composed, classes))
     for folder in sorted(visible(part)):
         if not folder.is_dir():
             if folder.suffix.lower() not in COMPANIONS:
@@ -202,7 +208,7 @@ def _files(
             passed[folder.suffix.lower()] += 1
             continue
 
-        if folder.name not in classes:
+        if composed(folder.name) not in known:
             raise ValueError(f"{folder}: class {folder.name} has no folder in train: add it there")
 
         pictures = []

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
-from stages.images.sources.files import below, is_picture
+from stages.images.sources.files import below, composed, is_picture
 from stages.images.sources.parts import part_within
 
 
@@ -14,14 +13,13 @@ class PictureIndex:
     """All picture files below a folder, found by path, name, or name without suffix.
 
     A name may be written in another form of Unicode than the file's: "ä" is one character or, as
-    macOS writes it, two. Files of the same form go first.
+    macOS writes it, two. Files of the same form go first, of those that the part leaves.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.files: list[Path] = []
         self.folders: set[str] = set()
-        self.places: dict[str, list[Path]] = {}
         self.normal: dict[str, list[Path]] = {}
         for file in below(root):
             if is_picture(file):
@@ -32,8 +30,6 @@ class PictureIndex:
         inside = file.relative_to(self.root)
         self.folders.update(map(composed, inside.parts[:-1]))
         names = {inside.as_posix(), inside.with_suffix("").as_posix(), file.name, file.stem}
-        for name in names:
-            self.places.setdefault(name, []).append(file)
         for name in set(map(composed, names)):
             self.normal.setdefault(name, []).append(file)
 
@@ -47,40 +43,37 @@ class PictureIndex:
         parts = steps_of(name)
         found: list[Path] = []
         for start in range(min(shared, len(parts) - 1) + 1):
-            cleaned = "/".join(parts[start:])
-            found = self.places.get(cleaned) or self._ending(parts[start:])
-            if not found and not cleaned.isascii():
-                found = self.normal.get(composed(cleaned)) or self._ending(parts[start:], True)
+            rest = parts[start:]
+            cleaned = composed("/".join(rest))
+            found = self.normal.get(cleaned) or self._ending(rest)
             if found:
                 break
 
-        whole = composed(cleaned)
-        exact = [file for file in found if composed(self._inside(file).as_posix()) == whole]
+        exact = [file for file in found if composed(self._inside(file).as_posix()) == cleaned]
         near = [file for file in found if in_part(file, self.root, part)]
-        return exact or near or found
+        found = exact or near or found
+        return [file for file in found if self._same_form(file, rest)] or found
 
-    def _ending(self, parts: Sequence[str], any_form: bool = False) -> list[Path]:
-        """Files of this name whose path ends in these folders."""
-        *folders, last = map(composed, parts) if any_form else parts
+    def _ending(self, parts: Sequence[str]) -> list[Path]:
+        """Files of this name whose path ends in these folders, in any form."""
+        *folders, last = map(composed, parts)
         if not folders:
             return []
+        return [
+            file
+            for file in self.normal.get(last, [])
+            if [*map(composed, self._inside(file).parts[:-1][-len(folders) :])] == folders
+        ]
 
-        places = self.normal if any_form else self.places
-        found = []
-        for file in places.get(last, []):
-            ends = self._inside(file).parts[:-1][-len(folders) :]
-            if [*(map(composed, ends) if any_form else ends)] == folders:
-                found.append(file)
-        return found
+    def _same_form(self, file: Path, parts: Sequence[str]) -> bool:
+        """Whether a file that is called so in any form has the very characters."""
+        *folders, last = parts
+        ends = self._inside(file).parts[:-1][-len(folders) :] if folders else ()
+        return last in (file.name, file.stem) and list(ends) == folders
 
     def _inside(self, file: Path) -> Path:
         """The path below the folder."""
         return file.relative_to(self.root)
-
-
-def composed(text: str) -> str:
-    """The normal form of Unicode that has one character for a letter with its accent (NFC)."""
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def steps_of(name: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -104,9 +104,13 @@ def chosen_column(
     lower = {name.lower(): name for name in reversed(columns)}
     found = [wanted] if wanted in columns else [lower[each] for each in usual if each in lower]
     if (wanted is not None and wanted not in columns) or not found:
-        what = wanted if wanted is not None else " or ".join(usual)
-        raise ValueError(f"{file}: columns {', '.join(columns)}, wanted {what}: set prepare.{key}")
+        raise ValueError(lacks_column(file, columns, key, usual if wanted is None else [wanted]))
     return str(found[0])
+
+
+def lacks_column(file: Path, columns: Sequence[str], key: str, wanted: Sequence[str]) -> str:
+    """What an error says of a list without a column."""
+    return f"{file}: columns {', '.join(columns)}, wanted {' or '.join(wanted)}: set prepare.{key}"
 
 
 def refuse_lines(file: Path, bad: Sequence[str], count: int) -> None:
@@ -121,10 +125,7 @@ def refuse_lines(file: Path, bad: Sequence[str], count: int) -> None:
 def labels_of_lines(
     file: Path, table: Mapping[str, list[str]], numbers: Sequence[int], wanted: Columns, names: str
 ) -> list[str] | None:
-    """The label of each line, "" for none: of one column, or of a column for each class.
-
-    Where no column is named and none has a usual name, all columns but those of names, parts and
-    groups may be classes, each line with 1 in its own and 0 in the others, as ISIC has it.
+    """The label of each line, "" for none: of one column, or of `class_columns`.
 
     Args:
         file: the list.
@@ -139,16 +140,14 @@ def labels_of_lines(
     Raises:
         ValueError: the column that is named is not there, or a line has other than one class.
     """
-    lower = {name.lower(): name for name in reversed(list(table))}
     if wanted.label is not None:
         return table[chosen_column(file, list(table), "label_column", wanted.label, LABEL_COLUMNS)]
-    usual = [lower[each] for each in LABEL_COLUMNS if each in lower]
-    if usual:
-        return table[usual[0]]
+    usual = usual_label(table)
+    if usual is not None:
+        return table[usual]
 
-    others = (names, wanted.group, "", *PART_COLUMNS)
-    classes = [name for name in table if name not in others and name.lower() not in PART_COLUMNS]
-    if len(classes) < 2 or not all(_TICKS.issuperset(table[name]) for name in classes):
+    classes = class_columns(table, wanted, names)
+    if not classes:
         return None
 
     labels = []
@@ -163,3 +162,24 @@ def labels_of_lines(
             )
     refuse_lines(file, bad, len(labels))
     return labels
+
+
+def usual_label(columns: Iterable[str]) -> str | None:
+    """The column of labels that has a usual name, in any case; None if there is none."""
+    lower = {name.lower(): name for name in reversed(list(columns))}
+    return next((lower[each] for each in LABEL_COLUMNS if each in lower), None)
+
+
+def class_columns(table: Mapping[str, list[str]], wanted: Columns, names: str) -> list[str]:
+    """Columns that may be a class each, with 1 in those of their lines and 0 in others, as ISIC has them.
+
+    They are all columns but those of names, parts and groups, where no column is named for labels and
+    none has a usual name, and all hold 0 and 1. There are none, or two and more.
+    """
+    if wanted.label is not None or usual_label(table) is not None:
+        return []
+
+    others = (names, wanted.group, "")
+    classes = [name for name in table if name not in others and name.lower() not in PART_COLUMNS]
+    binary = all(_TICKS.issuperset(table[name]) for name in classes)
+    return classes if binary and len(classes) > 1 else []

@@ -4,26 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from stages.images.pictures import PictureRule
 from stages.images.sources.columns import USUAL, Columns
-from stages.images.sources.files import NAMED, file_items, hash_key, printable
+from stages.images.sources.files import NAMED, composed, file_items, hash_key, printable
 from stages.images.sources.labelled import Labelled, Source
+from stages.images.sources.list_choice import PictureList, read_list, with_labels
 from stages.images.sources.list_index import PictureIndex, in_part, shared_folders
-from stages.images.sources.list_table import (
-    FILE_COLUMNS,
-    LABEL_COLUMNS,
-    PART_COLUMNS,
-    chosen_column,
-    labels_of_lines,
-    list_files,
-    read_table_of_text,
-    refuse_lines,
-)
+from stages.images.sources.list_table import PART_COLUMNS, chosen_column, list_files, refuse_lines
 from stages.images.sources.many import read_pictures
 from stages.images.sources.parts import NAMES, WANTED, part_named, part_within
 
@@ -38,73 +30,6 @@ class _Line:
     part: str
 
 
-def names_and_labels(file: Path) -> bool:
-    """Whether a list has a usual column of names, and labels."""
-    columns, _ = read_table_of_text(file, lines=0)
-    usual = {name.lower() for name in columns}
-    if not usual & set(FILE_COLUMNS):
-        return False
-    if usual & set(LABEL_COLUMNS):
-        return True
-
-    table, numbers = read_table_of_text(file)
-    names = chosen_column(file, list(table), "image_column", None, FILE_COLUMNS)
-    return labels_of_lines(file, table, numbers, USUAL, names) is not None
-
-
-def lists_beside_classes(root: Path, lists: Sequence[Path]) -> tuple[list[Path], list[str]]:
-    """The lists that name and label pictures of a folder, and a line on each other one.
-
-    For folders that have class folders too, where a table may be of something else. Lists of test
-    pictures without labels are kept beside lists with labels.
-    """
-    index = PictureIndex(root)
-    reasons = {file: _no_list(file, index) for file in lists}
-    unlabelled = [file for file in lists if reasons[file] == _NO_LABELS]
-    if "" in reasons.values():
-        for file in unlabelled:
-            reasons[file] = "" if part_within(file.stem) == "test" else _NO_LABELS
-
-    used = [file for file in lists if not reasons[file]]
-    notes = [
-        f"passed over {printable(file.name)}, which {reason}"
-        for file, reason in reasons.items()
-        if reason
-    ]
-    return used, notes
-
-
-_NO_LABELS = "has no labels"
-
-
-def _no_list(file: Path, index: PictureIndex) -> str:
-    """Why a table is no list of these pictures; "" if it is one."""
-    try:
-        table, numbers = read_table_of_text(file)
-    except ValueError:
-        return "is not a table of text in UTF-8 with lines"
-
-    lower = {name.lower(): name for name in reversed(list(table))}
-    names = next((lower[each] for each in FILE_COLUMNS if each in lower), None)
-    if names is None:
-        return "has no column of file names"
-
-    part = part_within(file.stem) or "train"
-    shared = shared_folders(table[names], index)
-    count = sum(len(index.find(name, part, shared)) == 1 for name in table[names])
-    usual = bool(set(LABEL_COLUMNS) & lower.keys())
-    if not usual and part_within(file.stem) is None:
-        return _NO_LABELS  # columns of 0 and 1 may be about anything
-
-    labels = labels_of_lines(file, table, numbers, USUAL, names)
-    if labels is None:
-        return _NO_LABELS
-
-    # A table of classes has numbers for names, which some pictures may have too.
-    of_classes = len(set(labels)) == len(labels) and count < len(labels)
-    return "" if count and not of_classes else "names no picture"
-
-
 def image_list(
     root: Path,
     rule: PictureRule,
@@ -116,9 +41,10 @@ def image_list(
     A list belongs to the part that a word of its name says, or each line to that of its column
     split; else all is the training part. A file may be named by its path or the end of it, its name,
     or its name without suffix, see `PictureIndex.find`. The classes are the training labels, sorted, by
-    value if all are whole numbers. Pictures are ordered by the sha256 of their path. A list without
-    labels is passed over; so is, beside lists with a part in their name, another one that names the
-    same pictures again or those of a folder for test, as sample_submission.csv of Kaggle.
+    value if all are whole numbers; forms of Unicode make no difference. Pictures are ordered by the
+    sha256 of their path. Lists without labels are passed over, see `with_labels`; so is, beside lists
+    with a part in their name, another one that names the same pictures again or those of a folder for
+    test, as sample_submission.csv of Kaggle.
 
     Args:
         root: the folder.
@@ -130,16 +56,12 @@ def image_list(
         ValueError: a list, a column, a name or pictures are not usable; the message names them.
     """
     index = PictureIndex(root)
-    read: dict[Path, list[_Line]] = {}
-    notes = []
-    also: set[Path] = set()
-    for file in list_files(root) if lists is None else lists:
-        found = _read(file, index, columns)
-        if isinstance(found, set):
-            notes.append(f"passed over {printable(file.name)}, which has no labels")
-            also |= found
-            continue
-        read[file] = found
+    every = [read_list(file, columns) for file in (list_files(root) if lists is None else lists)]
+    used = with_labels(every)
+    passed = [each for each in every if each not in used]
+    notes = [f"passed over {printable(each.file.name)}, which has no labels" for each in passed]
+    also = {file for each in passed if each.part == "test" for file in _pictures(each, index)}
+    read = {each.file: _lines(each, index, columns) for each in used}
 
     for file in _repeated(root, read, also):
         notes.append(
@@ -147,7 +69,7 @@ def image_list(
             "again"
         )
         del read[file]
-    lines = [line for found in read.values() for line in found]
+    lines = _one_form([line for found in read.values() for line in found])
 
     twice = [name for name, count in Counter(line.file for line in lines).items() if count > 1]
     if twice:
@@ -201,30 +123,27 @@ def _repeated(root: Path, read: dict[Path, list[_Line]], also: set[Path]) -> lis
     ]
 
 
-def _read(file: Path, index: PictureIndex, wanted: Columns) -> list[_Line] | set[Path]:
-    """The lines of one list; of a list of test pictures without labels the pictures."""
-    table, numbers = read_table_of_text(file)
-    columns = list(table)
-    names = chosen_column(file, columns, "image_column", wanted.image, FILE_COLUMNS)
-    own = part_within(file.stem)
-    shared = shared_folders(table[names], index)
-    labels = labels_of_lines(file, table, numbers, wanted, names)
-    if labels is None:
-        if own == "test":
-            return {found for name in table[names] for found in index.find(name, own, shared)}
-        chosen_column(file, columns, "label_column", None, LABEL_COLUMNS)  # says what is lacking
-        raise AssertionError(columns)
+def _pictures(given: PictureList, index: PictureIndex) -> set[Path]:
+    """The pictures that a list for testing may mean."""
+    shared = shared_folders(given.names, index)
+    return {file for name in given.names for file in index.find(name, "test", shared)}
 
+
+def _lines(given: PictureList, index: PictureIndex, wanted: Columns) -> list[_Line]:
+    """The lines of a list with labels."""
+    file, table, numbers = given.file, given.table, given.numbers
+    labels = given.labels or []
+    shared = shared_folders(given.names, index)
     group = wanted.group
     if group is not None:
-        chosen_column(file, columns, "group", group, ())
+        chosen_column(file, list(table), "group", group, ())
 
-    parts = _parts(file, table, numbers, own or "train")
+    parts = _parts(file, table, numbers, given.part or "train")
     lines = []
     bad = []
     groups = [None] * len(parts) if group is None else table[group]
     for number, name, label, of_group, part in zip(
-        numbers, table[names], labels, groups, parts, strict=True
+        numbers, given.names, labels, groups, parts, strict=True
     ):
         found = index.find(name, part, shared)
         if len(found) != 1:
@@ -239,6 +158,19 @@ def _read(file: Path, index: PictureIndex, wanted: Columns) -> list[_Line] | set
 
     refuse_lines(file, bad, len(parts))
     return lines
+
+
+def _one_form(lines: Sequence[_Line]) -> list[_Line]:
+    """Lines whose labels are in one form of Unicode, the first one that training lines have."""
+    forms: dict[str, str] = {}
+    for line in sorted(lines, key=lambda line: line.part != "train"):
+        forms.setdefault(composed(line.label), line.label)
+
+    shown = [forms[composed(line.label)] for line in lines]
+    return [
+        line if line.label == label else replace(line, label=label)
+        for line, label in zip(lines, shown, strict=True)
+    ]
 
 
 def _parts(file: Path, table: dict[str, list[str]], numbers: Sequence[int], own: str) -> list[str]:

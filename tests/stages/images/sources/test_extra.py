@@ -8,6 +8,7 @@ import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pyarrow as pa
@@ -121,6 +122,18 @@ def test_a_folder_may_lack_classes(tmp_path: Path) -> None:
     folder = extra_sets.image_folder(tmp_path / "f", pixels(2), np.array([2, 2]), CLASSES)
     (found,) = read(folder)
     assert found.labels.tolist() == [2, 2]
+
+
+@pytest.mark.parametrize("make", [extra_sets.image_folder, extra_sets.parquet])
+def test_classes_in_another_form_of_unicode(tmp_path: Path, make: Callable[..., Path]) -> None:
+    classes = ("Bär", "Köln", "a")
+    labels = np.array([0, 1, 1])
+    folder = make(tmp_path / "f", pixels(3), labels, tuple(normalize("NFD", n) for n in classes))
+    test = ExtraTest(str(folder), None, None)
+    (found,) = read_extra(
+        "mine", test, tuple(normalize("NFC", n) for n in classes), PictureRule(32)
+    )
+    assert found.labels.tolist() == labels.tolist()
 
 
 @pytest.mark.parametrize("named", [CLASSES, CLASSES[::-1], CLASSES[1:], None])

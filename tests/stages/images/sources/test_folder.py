@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -291,3 +292,16 @@ def test_a_path_below_a_folder_is_that_of_pathlib(root: str) -> None:
     for inside in ("1.png", "cat/1.png", "cat/x y/1.png"):
         file = Path(root) / inside
         assert path_below(file, Path(root)) == file.relative_to(root).as_posix() == inside
+
+
+def test_class_folders_in_two_forms_of_unicode_are_one_class(tmp_path: Path) -> None:
+    """A part that was copied from macOS, and one that was not."""
+    nfc, nfd = normalize("NFC", "Köln"), normalize("NFD", "Köln")
+    put(tmp_path, f"train/{nfc}/0.png", "train/a/0.png", f"val/{nfd}/0.png", "val/a/0.png")
+    source = image_folder(tmp_path, EIGHT)
+    assert source.classes == (nfc, "a") and source.validation is not None
+    assert sorted(source.validation.labels.tolist()) == [0, 1]
+
+    put(tmp_path, f"train/{nfd}/1.png")
+    both = image_folder(tmp_path, EIGHT)
+    assert both.classes == (nfd, "a") and np.bincount(both.train.labels).tolist() == [2, 1]

@@ -329,3 +329,106 @@ def test_two_files_whose_names_differ_in_their_form(tmp_path: Path) -> None:
     (found,) = PictureIndex(tmp_path).find("a\u0308\u0304", "train")
     assert found.stem == "a\u0308\u0304"
     assert len(PictureIndex(tmp_path).find("\u00e4\u0304", "train")) == 2
+
+
+def test_the_part_goes_before_the_form_of_a_name(tmp_path: Path) -> None:
+    """A picture for test in the list's form must not be trained on."""
+    put(tmp_path, normalize("NFD", "train/ä.png"), normalize("NFC", "test/ä.png"), "train/b.png")
+    (tmp_path / "train.csv").write_text("id,label\nä.png,x\nb.png,y\n", encoding="utf-8")
+    (tmp_path / "test.csv").write_text("id,label\nä,x\n", encoding="utf-8")
+    source = image_folder(tmp_path, EIGHT)
+    assert labelled(source) == {0: "x", 2: "y"} and source.test is not None
+    assert source.test.images[:, 0, 0, 0].tolist() == [1]
+
+
+def test_labels_in_two_forms_of_unicode_are_one_class(tmp_path: Path) -> None:
+    put(tmp_path, "0.png", "1.png", "2.png", "3.png")
+    nfc, nfd = normalize("NFC", "Köln"), normalize("NFD", "Köln")
+    (tmp_path / "train.csv").write_text(f"id,label\n0,{nfd}\n1,{nfc}\n2,Bonn\n", encoding="utf-8")
+    (tmp_path / "test.csv").write_text(f"id,label\n3,{nfc}\n", encoding="utf-8")
+    source = image_folder(tmp_path, EIGHT)
+    assert source.classes == ("Bonn", nfd) and labelled(source) == {0: nfd, 1: nfd, 2: "Bonn"}
+    assert source.test is not None and source.test.labels.tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("train_sex.csv", "image,male,female\n0,1,0\n1,0,1\n"),
+        ("train_sex.csv", "image,glasses,hat\n0,1,1\n1,0,0\n"),
+        ("val_notes.csv", "id,checked,bad\n0,1,1\n1,0,1\n"),
+        ("train_both.csv", "id,cat,dog\n0,1,1\n1,0,1\n"),
+    ],
+)
+def test_attributes_of_a_part_beside_class_folders(tmp_path: Path, name: str, text: str) -> None:
+    put(tmp_path, "cat/0.png", "dog/1.png")
+    (tmp_path / name).write_text(text)
+    source = image_folder(tmp_path, EIGHT)
+    assert source.classes == ("cat", "dog") and labelled(source) == {0: "cat", 1: "dog"}
+    assert source.notes[0] == f"passed over {name}, which has no labels"
+
+
+def test_columns_that_are_called_as_the_class_folders(tmp_path: Path) -> None:
+    put(tmp_path, "cat/0.png", "dog/1.png")
+    (tmp_path / "train.csv").write_text("id,cat,dog\n0,0,1\n1,1,0\n")
+    assert labelled(image_folder(tmp_path, EIGHT)) == {0: "dog", 1: "cat"}
+
+
+@pytest.mark.parametrize("ticks", ["1,0", "1,1"])
+def test_attributes_of_test_pictures_are_no_labels(tmp_path: Path, ticks: str) -> None:
+    """Also where no test picture is there, and where each line has one 1."""
+    put(tmp_path, "0.png", "1.png")
+    (tmp_path / "train.csv").write_text("image_id,label\n0,a\n1,b\n")
+    (tmp_path / "test.csv").write_text(f"image_id,flip,crop\n8,{ticks}\n9,0,1\n")
+    source = image_folder(tmp_path, EIGHT)
+    assert labelled(source) == {0: "a", 1: "b"} and source.test is None
+    assert source.notes == ("passed over test.csv, which has no labels",)
+
+
+@pytest.mark.parametrize("answer", ["0.25", "0", "1"])
+def test_a_sample_of_answers_with_a_column_for_each_class(tmp_path: Path, answer: str) -> None:
+    """As of Kaggle's Plant Pathology, whose pictures lie in one folder."""
+    put(tmp_path, "images/Train_0.jpg.png", "images/Train_1.jpg.png", "images/Test_0.jpg.png")
+    head = "image_id,healthy,rust,scab\n"
+    (tmp_path / "train.csv").write_text(head + "Train_0.jpg,0,1,0\nTrain_1.jpg,1,0,0\n")
+    (tmp_path / "test.csv").write_text("image_id\nTest_0.jpg\n")
+    others = ",".join([answer if answer != "1" else "0"] * 2)
+    (tmp_path / "sample_submission.csv").write_text(f"{head}Test_0.jpg,{answer},{others}\n")
+    source = image_folder(tmp_path, EIGHT)
+    assert labelled(source) == {0: "rust", 1: "healthy"} and source.test is None
+    assert any("passed over sample_submission.csv" in note for note in source.notes)
+
+
+def test_a_bad_line_of_a_test_list_with_the_classes_of_training(tmp_path: Path) -> None:
+    """Such a list has labels, so it is not passed over."""
+    put(tmp_path, "0.png", "1.png", "2.png")
+    (tmp_path / "train.csv").write_text("image,A,B\n0,0,1\n1,1,0\n")
+    (tmp_path / "test.csv").write_text("image,A,B\n2,1,1\n")
+    with pytest.raises(ValueError) as error:
+        image_folder(tmp_path, EIGHT)
+    one_line(error, "test.csv", "line 2: '2' is of 2 classes (A, B)")
+
+
+def test_lists_without_any_labels_are_refused(tmp_path: Path) -> None:
+    put(tmp_path, "0.png", "1.png")
+    (tmp_path / "list.csv").write_text("image,glasses,hat\n0,1,1\n1,0,1\n")
+    with pytest.raises(ValueError) as error:
+        image_folder(tmp_path, EIGHT)
+    one_line(error, "list.csv", "1 of 2 lines", "line 2: '0' is of 2 classes (glasses, hat)")
+
+
+@pytest.mark.parametrize(
+    "text", ["image,A,B,who\n0,0,1,7\n1,1,0,8\n", "image,A,B,who\n0,0,1,1\n1,1,0,0\n"]
+)
+def test_a_column_of_groups_is_no_class(tmp_path: Path, text: str) -> None:
+    put(tmp_path, "0.png", "1.png")
+    (tmp_path / "list.csv").write_text(text)
+    source = image_folder(tmp_path, EIGHT, Columns(group="who"))
+    assert labelled(source) == {0: "B", 1: "A"} and source.train.groups is not None
+
+    (tmp_path / "list.csv").rename(tmp_path / "train.csv")
+    put(tmp_path, "Training_Input/0.png", "Test_Input/1.png")
+    for place in range(2):
+        (tmp_path / f"{place}.png").unlink()
+    beside = image_folder(tmp_path, EIGHT, Columns(group="who"))
+    assert labelled(beside) == {0: "B", 1: "A"} and beside.train.groups is not None
