@@ -33,8 +33,9 @@ from stages.images.sources.lists import image_list
 from stages.images.sources.many import read_pictures
 from stages.images.sources.parts import WANTED
 from stages.images.sources.tiny_imagenet import (
-    ANNOTATIONS,
     annotated_pictures,
+    is_annotated,
+    is_left_over,
     without_unlabelled,
 )
 
@@ -120,7 +121,7 @@ def image_folder(
     sizes: Counter[str] = Counter()
     parts = {}
     for name, folder in folders.items():
-        if (folder / ANNOTATIONS).is_file():
+        if is_annotated(folder):
             files, kinds = annotated_pictures(folder, classes)
         else:
             files = _files(folder, classes, passed, linked)
@@ -209,6 +210,8 @@ def _files(
             continue
 
         if composed(folder.name) not in known:
+            if is_left_over(folder):
+                continue
             raise ValueError(f"{folder}: class {folder.name} has no folder in train: add it there")
 
         pictures = []

@@ -9,13 +9,42 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from stages.images.sources.files import NAMED, hash_key, is_picture, printable, visible
+from stages.images.sources.files import NAMED, below, hash_key, is_picture, printable, visible
 
 ANNOTATIONS = "val_annotations.txt"
 PICTURES = "images"
 """The only folder of a part whose pictures do not lie in folders of classes."""
 
 _MAX_BYTES = 1 << 28
+
+
+def is_annotated(part: Path) -> bool:
+    """Whether a part's annotations label its pictures: those of images/, its only folder with some.
+
+    Where they were sorted into class folders, as scripts do, the annotations stay behind.
+
+    Raises:
+        ValueError: both images/ and other folders have pictures.
+    """
+    if not (part / ANNOTATIONS).is_file():
+        return False
+
+    folders = [each for each in visible(part) if each.is_dir()]
+    full = {each.name for each in folders if any(map(is_picture, below(each)))}
+    if PICTURES in full and len(full) > 1:
+        others = sorted(map(printable, full - {PICTURES}))
+        more = f" and {len(others) - NAMED:,} more" if len(others) > NAMED else ""
+        raise ValueError(
+            f"{part}: {PICTURES}/ has pictures that {ANNOTATIONS} labels, and so have the class folders "
+            f"{', '.join(others[:NAMED])}{more}: remove {PICTURES}/ or these"
+        )
+    return not full - {PICTURES}
+
+
+def is_left_over(folder: Path) -> bool:
+    """Whether this is the folder of pictures that were sorted into class folders beside it."""
+    sorted_out = folder.name == PICTURES and (folder.parent / ANNOTATIONS).is_file()
+    return sorted_out and not any(map(is_picture, below(folder)))
 
 
 def without_unlabelled(folders: Mapping[str, Path]) -> tuple[dict[str, Path], list[str]]:

@@ -95,3 +95,32 @@ def test_annotations_that_are_no_text(tiny: Path) -> None:
         file.unlink()
     with pytest.raises(ValueError, match="it has no lines"):
         image_folder(tiny, RULE)
+
+
+@pytest.mark.parametrize("images", ["gone", "empty"])
+@pytest.mark.parametrize("below", ["", "images/"])
+def test_validation_pictures_that_were_sorted_into_class_folders(
+    tiny: Path, images: str, below: str
+) -> None:
+    """As scripts do it, which leave the annotations where they are."""
+    for name, label in LABELS.items():
+        target = tiny / "val" / WNIDS[label] / below / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (tiny / "val/images" / name).rename(target)
+    if images == "gone":
+        (tiny / "val/images").rmdir()
+
+    source = image_folder(tiny, RULE)
+    assert source.validation is not None and source.classes == WNIDS and source.test is None
+    wanted = list(LABELS.values())
+    greys = source.validation.images[:, 0, 0, 0] - 100
+    assert source.validation.labels.tolist() == [wanted[grey] for grey in greys]
+    assert len(greys) == len(LABELS)
+
+
+def test_pictures_in_class_folders_beside_those_of_the_annotations(tiny: Path) -> None:
+    """No one can know which are meant."""
+    put(tiny / f"val/{WNIDS[1]}/val_9.JPEG", 7)
+    with pytest.raises(ValueError) as error:
+        image_folder(tiny, RULE)
+    one_line(error, tiny / "val", "images/ has pictures", WNIDS[1], "remove")
