@@ -33,7 +33,7 @@ from commands.models.scores import as_json, lines, score
 from commands.models.vectors import read_vectors
 from stages.images.pictures import Fit, read_picture
 from stages.images.sources.extra import labelled_files
-from stages.images.sources.files import file_bytes
+from stages.images.sources.files import file_bytes, linked_note
 from stages.nets.stored import restore
 from stages.runtime import entry
 from stages.settings.inputs import Inputs
@@ -231,7 +231,11 @@ def score_folder(model: Model, folder: Path, in_json: bool, fit: Fit | None) -> 
         raise ValueError(f"--labels is {folder}, allowed is a folder with a folder for each class")
 
     names = model.described["classes"]
-    labels = {str(file): label for file, label in labelled_files(folder, names)}
+    linked: list[Path] = []
+    labels = {str(file): label for file, label in labelled_files(folder, names, linked=linked)}
+    for note in linked_note(linked, folder):
+        print(note, file=sys.stderr)
+
     failed = []
     changed = []
 

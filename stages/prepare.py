@@ -67,8 +67,9 @@ def check_further(settings: Prepare, classes: list[str]) -> None:
     assert settings.size_px is not None  # sets are of images, as the settings are
     rule = PictureRule(settings.size_px, settings.fit)
     columns = (settings.image_column, settings.label_column)
-    for _ in read_all(raw_tests(settings), classes, rule, *columns):
-        pass
+    for each in read_all(raw_tests(settings), classes, rule, *columns):
+        for note in each.found.notes:
+            print(f"prepare: extra_tests.{each.key}: {note}", flush=True)
 
 
 def write_parts(

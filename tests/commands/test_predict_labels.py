@@ -56,6 +56,13 @@ def test_scores_are_those_of_the_stored_outputs(folder: Path, run: Run, model: s
         assert taken is None or wrong[int(taken)] == max(wrong.values())
 
 
+def test_folders_that_are_links_are_told(folder: Path, run: Run) -> None:
+    (folder / "3/more").symlink_to(folder / "4")
+    status, out, error = run(predict, CELL, "--labels", str(folder), "--json")
+    assert status == 0 and json.loads(out)["count"] == 40
+    assert error == "passed over 1 folders that are links: 3/more\n"
+
+
 def test_lines_say_all_of_it_then_each_class(folder: Path, run: Run) -> None:
     Image.open(next((folder / "3").iterdir())).resize((50, 40)).save(folder / "3/large.png")
     status, out, _ = run(predict, CELL, "--labels", str(folder))

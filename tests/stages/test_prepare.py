@@ -222,6 +222,18 @@ def test_further_test_sets_that_cannot_be_read_end_the_run_at_once(
     prepared(tmp_path, monkeypatch, extra_tests={"mine": "more/deep"})
 
 
+def test_links_in_further_test_sets_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos(tmp_path / "photos")
+    photos(tmp_path / "more", 2)
+    inside = next(each for each in sorted((tmp_path / "more").iterdir()) if each.is_dir())
+    (inside / "link").symlink_to(tmp_path / "photos")
+    prepared(tmp_path, monkeypatch, extra_tests={"mine": "more"})
+    note = f"passed over 1 folders that are links: {inside.name}/link"
+    assert f"prepare: extra_tests.mine: {note}\n" in capsys.readouterr().out
+
+
 def test_further_test_sets_of_one_name_end_the_run_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

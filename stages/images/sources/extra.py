@@ -27,7 +27,7 @@ from stages.images.sources.extra_arrays import (
 )
 from stages.images.sources.extra_labels import listed, matched
 from stages.images.sources.extra_sets import ExtraPart, ExtraSet
-from stages.images.sources.files import below, composed
+from stages.images.sources.files import below, composed, linked_note
 from stages.images.sources.files import file_items as items_of
 from stages.images.sources.folder import COMPANIONS
 from stages.images.sources.labelled import data_folder
@@ -222,17 +222,22 @@ def _files_for_testing(folder: Path) -> list[Path]:
 
 def _image_folder(name: str, folder: Path, classes: tuple[str, ...], rule: PictureRule) -> ExtraSet:
     """A set of picture files in folders named like the classes, in the order of their paths."""
-    found = labelled_files(folder, classes, SUFFIXES)
+    linked: list[Path] = []
+    found = labelled_files(folder, classes, SUFFIXES, linked)
     images, _ = read_pictures(
         len(found), items_of([file for file, _ in found]), rule, key=f"prepare.extra_tests.{name}"
     )
 
     labels = np.array([label for _, label in found], np.int64)
-    return ExtraSet(name, labels, 0, (ExtraPart("", lambda: images),))
+    part = ExtraPart("", lambda: images)
+    return ExtraSet(name, labels, 0, (part,), tuple(linked_note(linked, folder)))
 
 
 def labelled_files(
-    folder: Path, classes: Sequence[str], suffixes: Sequence[str] = (*SUFFIXES, *VECTORS)
+    folder: Path,
+    classes: Sequence[str],
+    suffixes: Sequence[str] = (*SUFFIXES, *VECTORS),
+    linked: list[Path] | None = None,
 ) -> list[tuple[Path, int]]:
     """Files at any depth of `folder`/CLASS/, with the number of their class, in the order of paths.
 
@@ -242,6 +247,7 @@ def labelled_files(
     Args:
         folder, classes: what is read, and the names of the classes.
         suffixes: of the files, in lower case.
+        linked: takes the folders that are links, which are not read.
 
     Raises:
         ValueError: a folder is not a class, a file is of another kind, or there are no files.
@@ -264,7 +270,7 @@ def labelled_files(
                 f"{listed(classes)}: rename or remove the folder"
             )
 
-        for file in sorted(below(inside)):
+        for file in sorted(below(inside, linked)):
             if file.suffix.lower() in suffixes and file.is_file():
                 found.append((file, numbers[composed(inside.name)]))
             elif not _is_companion(file):

@@ -53,9 +53,11 @@ class ExtraSet:
         labels: int64 (n,), the same for all parts.
         severities: 5 for corrupted images, n / 5 of each, the lowest first; else 0.
         parts: of n images each.
+        notes: a line each on what was passed over.
     """
 
     name: str
     labels: np.ndarray
     severities: int
     parts: tuple[ExtraPart, ...]
+    notes: tuple[str, ...] = ()

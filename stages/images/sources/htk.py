@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stages.images.sources.files import below
 from stages.images.sources.kaldi import MAX_ENTRY_BYTES
 
 SUFFIXES = (".htk", ".mfc", ".mfcc", ".fea", ".fbank", ".fbk", ".plp", ".lpc", ".feat")
@@ -36,6 +37,16 @@ _BASE = 0o77
 _COMPRESSED = 0o2000  # _C
 _CHECKSUM = 0o10000  # _K
 _HEAD_BYTES = 12
+_QUALIFIERS = {
+    0o100: "E",
+    0o200: "N",
+    0o400: "D",
+    0o1000: "A",
+    0o4000: "Z",
+    0o20000: "0",
+    0o40000: "V",
+    0o100000: "T",
+}
 _SCALE_ROWS = 4  # A and B of compressed files take the bytes of four frames
 _OTHERS = {0: "WAVEFORM", 5: "IREFC", 10: "DISCRETE"}
 
@@ -64,32 +75,34 @@ class FrameHead(NamedTuple):
         frames, columns: numbers of frames, and of values in each.
         period: from one frame to the next, in units of 100 ns.
         compressed: whether values are 2 bytes each, with a factor and a shift for every column.
+        kind: of the parameters with what qualifies them, as MFCC_E_D; without _C and _K, which say
+            how they are stored.
     """
 
     frames: int
     columns: int
     period: int
     compressed: bool
+    kind: str
 
 
-def parameter_files(folder: Path) -> list[Parameters]:
+def parameter_files(folder: Path, linked: list[Path] | None = None) -> list[Parameters]:
     """All parameter files below a folder, in the order of their paths.
+
+    Folders inside that are links are not followed; they are put into `linked`.
 
     Raises:
         ValueError: two differ only in their suffix.
     """
     found: dict[str, Path] = {}
-    for place, inside, names in os.walk(folder):
-        inside[:] = sorted(name for name in inside if not name.startswith("."))
-        for name in sorted(names):
-            file = Path(place, name)
-            if name.startswith(".") or file.suffix.lower() not in SUFFIXES:
-                continue
+    for file in sorted(below(folder, linked)):
+        if file.suffix.lower() not in SUFFIXES:
+            continue
 
-            key = file.relative_to(folder).with_suffix("").as_posix()
-            if key in found:
-                raise ValueError(f"{found[key]} and {file} are both for {key}: move one away")
-            found[key] = file
+        key = file.relative_to(folder).with_suffix("").as_posix()
+        if key in found:
+            raise ValueError(f"{found[key]} and {file} are both for {key}: move one away")
+        found[key] = file
 
     return [Parameters(key, found[key]) for key in sorted(found)]
 
@@ -129,12 +142,36 @@ def frame_head(place: Parameters) -> FrameHead:
     compressed = bool(kind & _COMPRESSED)
     frames = samples - _SCALE_ROWS if compressed else samples
     each = 2 if compressed else 4
-    if frames < 1 or row < each or row % each or period < 1 or 4 * frames * row > MAX_ENTRY_BYTES:
+    if frames < 1 or row < each or row % each or period < 0:
         raise ValueError(
             f"{place.name}: a damaged header, {frames:,} frames of {row:,} bytes, {period:,} times 100 ns "
             "apart: write it again"
         )
-    return FrameHead(frames, row // each, period, compressed)
+
+    columns = row // each
+    if 4 * frames * columns > MAX_ENTRY_BYTES:
+        raise ValueError(
+            f"{place.name}: {frames:,} frames of {columns:,} values have {4 * frames * columns:,} bytes, "
+            f"allowed are {MAX_ENTRY_BYTES:,}: divide the utterance"
+        )
+
+    qualifiers = [f"_{letter}" for bit, letter in _QUALIFIERS.items() if kind & bit]
+    return FrameHead(frames, columns, period, compressed, KINDS[base] + "".join(qualifiers))
+
+
+def check_alike(first: tuple[str, FrameHead], other: tuple[str, FrameHead]) -> None:
+    """Refuse features of another kind or period than those of the first file.
+
+    Raises:
+        ValueError: they are.
+    """
+    (name, head), (other_name, another) = first, other
+    if (head.kind, head.period) != (another.kind, another.period):
+        raise ValueError(
+            f"{name} holds {head.kind}, a frame each {head.period:,} times 100 ns, and {other_name} "
+            f"{another.kind}, each {another.period:,}; allowed is the same in all files: make them alike "
+            "with HCopy"
+        )
 
 
 def _sizes_fit(samples: int, row: int, kind: int, size: int) -> bool:

@@ -22,6 +22,7 @@ _END = "."
 _STATE = re.compile(r"s(\d+)")
 _LATE = 1_000_000  # 100 ns: labels may end up to 0.1 s behind the last frame (assumption)
 _MOST = 10**15
+_SHOWN = 20
 
 
 class Segment(NamedTuple):
@@ -41,28 +42,42 @@ class MasterEntry(NamedTuple):
     """The label file of an utterance within a master label file.
 
     Attributes:
+        file: the master label file.
         steps: of the name behind the last `*`: folders, then the utterance.
         name: as it is written.
         lines: of the label file.
     """
 
+    file: Path
     steps: tuple[str, ...]
     name: str
     lines: list[str]
 
 
-def utterance_lines(places: Sequence[Parameters], master: Path | None) -> list[list[str]]:
-    """The lines of the label file of each utterance.
+class LabelFile(NamedTuple):
+    """The label file of one utterance.
+
+    Attributes:
+        name: what an error calls it.
+        lines: of it.
+    """
+
+    name: str
+    lines: list[str]
+
+
+def label_files(places: Sequence[Parameters], masters: Sequence[Path]) -> list[LabelFile]:
+    """The label file of each utterance.
 
     Args:
         places: the utterances.
-        master: file with all of them; None for NAME.lab beside each.
+        masters: files with all of them together; none for NAME.lab beside each.
 
     Raises:
         ValueError: one is missing or no text, or may be any of several.
     """
-    if master is not None:
-        return _of_master(places, master)
+    if masters:
+        return _of_masters(places, masters)
 
     files = [place.file.with_suffix(LABEL_SUFFIX) for place in places]
     missing = [str(file) for file in files if not file.is_file()]
@@ -71,15 +86,17 @@ def utterance_lines(places: Sequence[Parameters], master: Path | None) -> list[l
             f"{len(missing):,} of {len(places):,} label files are missing, such as "
             f"{', '.join(missing[:5])}: add them, or one file with all ({MASTER_SUFFIX})"
         )
-    return [_lines(file) for file in files]
+    return [LabelFile(str(file), _lines(file)) for file in files]
 
 
-def _of_master(places: Sequence[Parameters], master: Path) -> list[list[str]]:
-    """As `utterance_lines`, of a master label file."""
+def _of_masters(places: Sequence[Parameters], masters: Sequence[Path]) -> list[LabelFile]:
+    """As `label_files`, of master label files."""
     by_name = defaultdict(list)
-    for entry in _entries(master):
-        by_name[entry.steps[-1]].append(entry)
+    for master in masters:
+        for entry in _entries(master):
+            by_name[entry.steps[-1]].append(entry)
 
+    shown = ", ".join(map(str, masters[:_SHOWN]))
     found = []
     users: dict[int, str] = {}
     for place in places:
@@ -87,15 +104,16 @@ def _of_master(places: Sequence[Parameters], master: Path) -> list[list[str]]:
         fitting = [each for each in by_name[steps[-1]] if _same_end(each.steps, steps)]
         if len(fitting) != 1:
             many = f"{len(fitting)} entries for" if fitting else "no entry for"
-            raise ValueError(f"{master}: {many} {place.utterance}, wanted is one: correct it")
+            raise ValueError(f"{shown}: {many} {place.utterance}, wanted is one: correct it")
 
         (entry,) = fitting
         other = users.setdefault(id(entry.lines), place.utterance)
         if other != place.utterance:
             raise ValueError(
-                f'{master}: "{entry.name}" may be {other} or {place.utterance}: write their folders into it'
+                f'{entry.file}: "{entry.name}" may be {other} or {place.utterance}: write their folders '
+                "into it"
             )
-        found.append(entry.lines)
+        found.append(LabelFile(f"{entry.file}, {place.utterance}", entry.lines))
     return found
 
 
@@ -122,7 +140,7 @@ def _entries(master: Path) -> list[MasterEntry]:
                 inside.append(line)
         elif text:
             inside = []
-            found.append(MasterEntry(_steps(master, number, text), text.strip('"'), inside))
+            found.append(MasterEntry(master, _steps(master, number, text), text.strip('"'), inside))
 
     if inside:
         raise ValueError(
@@ -135,6 +153,12 @@ def _steps(master: Path, number: int, text: str) -> tuple[str, ...]:
     """Folders and utterance of an entry's name, as "*/fcjf0/sa1.lab"."""
     quoted = len(text) > 2 and text[0] == text[-1] == '"'
     inside = text[1:-1].replace("\\", "/") if quoted else ""
+    if '"' in inside:
+        raise ValueError(
+            f"{master}: line {number} is {text[:80]}, a path to other files, which is not followed: write "
+            "their labels into it, as entries"
+        )
+
     steps = [step for step in inside.split("/") if step not in ("", ".")]
     while steps and steps[0] == "*":
         del steps[0]
@@ -230,6 +254,12 @@ def segment_of_frames(segments: Sequence[Segment], place: Parameters, name: str)
         ValueError: segments overlap, a frame has none, or they end far behind the last frame.
     """
     head = frame_head(place)
+    if not head.period:
+        raise ValueError(
+            f"{place.name}: the period of its frames is 0, and {name} has times: write it again with the "
+            "period"
+        )
+
     starts = np.array([each.start for each in segments], np.int64)
     ends = np.array([each.end for each in segments], np.int64)
     overlap = np.flatnonzero(starts[1:] < ends[:-1])

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from stages.images.sources.classes import numbered
+from stages.images.sources.files import linked_note
+from stages.images.sources.htk import check_alike
 from stages.images.sources.labelled import Labelled, Source, existing_folder
 from stages.images.sources.parts import WANTED
 from stages.images.sources.pixels import MAX_TOTAL_BYTES
@@ -60,12 +62,15 @@ def speech(path: str | Path, shape: Sequence[int]) -> Source:
         groups = np.array(part.groups).repeat(times)
         made[name] = Labelled(vectors.reshape(-1, *shape), of_frames, groups)
 
-    notes = (f"every utterance has {frames} frames and is one vector",) if whole else ()
-    return Source(made["train"], made.get("test"), classes, made.get("validation"), notes=notes)
+    notes = [f"every utterance has {frames} frames and is one vector"] if whole else []
+    notes += linked_note([link for part in parts.values() for link in part.linked], root)
+    return Source(
+        made["train"], made.get("test"), classes, made.get("validation"), notes=tuple(notes)
+    )
 
 
 def _check_kinds(parts: dict[str, SpeechPart]) -> None:
-    """All parts label frames, or all label utterances."""
+    """All parts label frames, or all label utterances, and HTK's files are of one kind."""
     first = parts["train"]
     for part in parts.values():
         if part.of_frames != first.of_frames:
@@ -73,6 +78,8 @@ def _check_kinds(parts: dict[str, SpeechPart]) -> None:
                 f"{first.labels.name} and {part.labels.name}: one labels frames and the other utterances, "
                 "allowed is the same in all parts: add the file that lacks"
             )
+        if first.first is not None and part.first is not None:
+            check_alike(first.first, part.first)
 
 
 def _vectors(part: SpeechPart, frames: int, features: int, whole: bool) -> np.ndarray:

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from stages.images.sources.classes import FileLabels
+from stages.images.sources.files import linked_note
 from stages.images.sources.htk import (
     SUFFIXES,
+    FrameHead,
     Parameters,
+    check_alike,
     folders_of,
     frame_head,
     frame_values,
     parameter_files,
 )
 from stages.images.sources.htk_labels import (
-    LABEL_SUFFIX,
     MASTER_SUFFIX,
+    label_files,
     segment_of_frames,
     segments_of,
-    utterance_lines,
 )
 from stages.images.sources.kaldi import (
     integers,
@@ -59,6 +61,8 @@ class SpeechPart:
         labels: of all frames, or of the utterances.
         of_frames: which of these.
         groups: the speaker of each utterance, its folder, or the utterance.
+        first: HTK's first file and what its header says; None of Kaldi's files.
+        linked: folders that are links and were passed over.
     """
 
     folder: Path
@@ -68,6 +72,8 @@ class SpeechPart:
     labels: FileLabels
     of_frames: bool
     groups: list[str]
+    first: tuple[str, FrameHead] | None = None
+    linked: tuple[Path, ...] = ()
 
 
 def speech_folders(root: Path) -> dict[str, Path]:
@@ -104,9 +110,15 @@ def read_part(folder: Path, features: int) -> SpeechPart:
         ValueError: one is damaged, or does not fit the others.
     """
     kaldi = any((folder / name).is_file() for name in FEATURES)
-    files = [] if kaldi else parameter_files(folder)
+    linked: list[Path] = []
+    files = [] if kaldi else parameter_files(folder, linked)
     if files:
-        return _htk_part(folder, files, features)
+        return replace(_htk_part(folder, files, features), linked=tuple(linked))
+    if linked:
+        raise FileNotFoundError(
+            f"{folder}: no files of HTK; {'; '.join(linked_note(linked, folder))}: put the folders "
+            "themselves there, or change prepare.path"
+        )
 
     read = library().read_kaldi
     places = places_of(_first(folder, FEATURES, f"files of HTK ({', '.join(SUFFIXES)})"))
@@ -135,9 +147,11 @@ def read_part(folder: Path, features: int) -> SpeechPart:
 def _htk_part(folder: Path, places: list[Parameters], features: int) -> SpeechPart:
     """A part with HTK's files."""
     rows = []
+    first = (places[0].name, frame_head(places[0]))
     for place in places:
         head = frame_head(place)
         _check_features(place.name, head.columns, features)
+        check_alike(first, (place.name, head))
         rows.append(head.frames)
 
     keys = [place.utterance for place in places]
@@ -152,17 +166,17 @@ def _htk_part(folder: Path, places: list[Parameters], features: int) -> SpeechPa
         labels,
         of_frames,
         _speakers(folder, keys) or folders_of(places),
+        first,
     )
 
 
 def _htk_labels(folder: Path, places: Sequence[Parameters]) -> tuple[FileLabels, bool]:
     """Labels of HTK's label files, and whether they are of frames."""
-    master = _master(folder)
+    masters = _masters(folder)
     known: dict[str, int] = {}
     numbers = []
     kinds: dict[bool, str] = {}
-    for place, lines in zip(places, utterance_lines(places, master), strict=True):
-        where = f"{master}, {place.utterance}" if master else str(_label_file(place))
+    for place, (where, lines) in zip(places, label_files(places, masters), strict=True):
         segments = segments_of(lines, where)
         timed = segments[0].start is not None
         if not timed and len(segments) > 1:
@@ -185,33 +199,17 @@ def _htk_labels(folder: Path, places: Sequence[Parameters]) -> tuple[FileLabels,
     names = tuple(sorted(known))
     rank = {name: number for number, name in enumerate(names)}
     ranks = np.array([rank[name] for name in known], np.int64)
-    return FileLabels(str(master or folder), ranks[np.concatenate(numbers)], names), True in kinds
+    return FileLabels(
+        str(masters[0] if len(masters) == 1 else folder), ranks[np.concatenate(numbers)], names
+    ), True in kinds
 
 
-def _label_file(place: Parameters) -> Path:
-    """The label file beside the features."""
-    return place.file.with_suffix(LABEL_SUFFIX)
-
-
-def _master(folder: Path) -> Path | None:
-    """The master label file of a part: in its folder, or beside it for this part or for all.
-
-    Raises:
-        ValueError: there are several.
-    """
+def _masters(folder: Path) -> list[Path]:
+    """The master label files of a part: in its folder, or beside it for this part, or for all."""
     inside = _files(folder, MASTER_SUFFIX)
     beside = _files(folder.parent, MASTER_SUFFIX)
     own = [file for file in beside if part_within(file.stem) == part_within(folder.name)]
-    shared = [file for file in beside if part_within(file.stem) is None]
-    for files in (inside, own, shared):
-        if len(files) > 1:
-            raise ValueError(
-                f"{' and '.join(map(str, files[:_SHOWN]))}: master label files of one part, allowed is "
-                "one: move the others away"
-            )
-        if files:
-            return files[0]
-    return None
+    return inside or own or [file for file in beside if part_within(file.stem) is None]
 
 
 def _files(folder: Path, suffix: str) -> list[Path]:

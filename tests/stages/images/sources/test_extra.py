@@ -118,6 +118,15 @@ def test_an_image_folder(tmp_path: Path) -> None:
     assert (found.labels == LABELS[order]).all() and (images_of(found) == pixels(7)[order]).all()
 
 
+def test_folders_that_are_links_are_noted(tmp_path: Path) -> None:
+    folder = extra_sets.image_folder(tmp_path / "f", pixels(7), LABELS, CLASSES)
+    extra_sets.image_folder(tmp_path / "g", pixels(7), LABELS, CLASSES)
+    (folder / "bird/more").symlink_to(tmp_path / "g/bird")
+    (found,) = read(folder)
+    assert found.notes == ("passed over 1 folders that are links: bird/more",)
+    assert len(found.labels) == 7
+
+
 def test_a_folder_may_lack_classes(tmp_path: Path) -> None:
     folder = extra_sets.image_folder(tmp_path / "f", pixels(2), np.array([2, 2]), CLASSES)
     (found,) = read(folder)

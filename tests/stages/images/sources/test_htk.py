@@ -171,7 +171,14 @@ REFUSED = [
     ({"train/a.mlf": '#!MLF!#\n"*/a.lab"\nx\n.\n"*/a.lab"\ny\n.\n'}, ("2 entries for a",)),
     ({"train/a.mlf": '#!MLF!#\n"*/a.lab"\nx\n'}, ("ends within",)),
     ({"train/a.mlf": '#!MLF!#\n"*a*" -> "x"\n'}, ("line 2 is",)),
-    ({"train/a.mlf": "#!MLF!#\n", "train/b.mlf": "#!MLF!#\n"}, ("allowed is one",)),
+    (
+        {"train/a.mlf": '#!MLF!#\n"*/a.lab" -> "labs"\n"*/b.lab"\nx\n.\n'},
+        ("line 2 is", "a path to"),
+    ),
+    (
+        {f"train/{n}.mlf": '#!MLF!#\n"*/a.lab"\nx\n.\n' for n in "ab"},
+        ("a.mlf", "b.mlf", "2 entries for a", "wanted is one"),
+    ),
     ({"train/a.plp": plain(features(4))}, ("a.mfc", "a.plp", "both for a")),
     ({"train/b/a.mfc": plain(features(4))}, ("1 of 2 label files are missing", "a.lab")),
 ]
@@ -213,7 +220,7 @@ SOUND = plain(features(4))
         (struct.pack(">iihH", 2**31 - 1, PERIOD, 32767, MFCC), "claims 2,147,483,647 frames"),
         (struct.pack(">iihH", -1, PERIOD, -4, MFCC) + bytes(4), "a damaged header"),
         (struct.pack(">iihH", 1, PERIOD, 6, MFCC) + bytes(6), "a damaged header"),
-        (struct.pack(">iihH", 1, 0, 8, MFCC) + bytes(8), "a damaged header"),
+        (struct.pack(">iihH", 1, -1, 8, MFCC) + bytes(8), "a damaged header"),
         (struct.pack(">iihH", 4, PERIOD, 4, MFCC | COMPRESSED) + bytes(16), "a damaged header"),
         (struct.pack(">iihH", 5, PERIOD, 4, MFCC | COMPRESSED) + bytes(20), "is zero"),
         (plain(features(4), 0), "it holds WAVEFORM"),
@@ -230,3 +237,80 @@ def test_damaged_parameter_files(tmp_path: Path, data: bytes, words: str) -> Non
     with pytest.raises(ValueError) as error:
         speech(tmp_path, (2,))
     one_line(error, file, words)
+
+
+def test_folders_of_speakers_that_are_links_are_noted(corpus: Path) -> None:
+    (corpus / "train/dr1/bob").rename(corpus / "away")
+    (corpus / "train/dr1/bob").symlink_to(corpus / "away")
+    source = speech(corpus, (2,))
+    assert len(source.train) == 9
+    assert source.notes == ("passed over 1 folders that are links: train/dr1/bob",)
+
+    (corpus / "test").mkdir()
+    (corpus / "test/bob").symlink_to(corpus / "away")
+    with pytest.raises(FileNotFoundError) as error:
+        speech(corpus, (2,))
+    one_line(error, corpus / "test", "no files of HTK", "links: bob", "prepare.path")
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (plain(features(4), PLP_0), "PLP_0, each 100,000"),
+        (plain(features(4), MFCC | 0o100), "MFCC_E, each 100,000"),
+        (struct.pack(">iihH", 1, 2 * PERIOD, 8, MFCC) + bytes(8), "MFCC, each 200,000"),
+    ],
+    ids=["PLP", "energy", "period"],
+)
+def test_files_of_other_kinds_or_periods(corpus: Path, part: str, data: bytes, words: str) -> None:
+    file = put(corpus / part / "x/u.mfc", data)
+    put(file.with_suffix(".lab"), "0 400000 aa\n")
+    with pytest.raises(ValueError) as error:
+        speech(corpus, (2,))
+    first = corpus / "train/dr1/ann/sa1.mfc"
+    one_line(error, first, "MFCC, a frame each 100,000 times", file, words, "HCopy")
+
+
+def test_files_may_be_compressed_and_have_a_checksum(corpus: Path) -> None:
+    put(corpus / "train/x/u.mfc", packed(features(4)))
+    put(corpus / "train/x/v.mfc", plain(features(4), MFCC | CHECKSUM) + b"\x12\x34")
+    for name in "uv":
+        put(corpus / f"train/x/{name}.lab", "0 400000 aa\n")
+    assert len(speech(corpus, (2,)).train) == 20
+
+
+@pytest.mark.parametrize("small", [False, True])
+def test_how_large_an_utterance_may_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: bool
+) -> None:
+    """The limit is of the values in memory: 32 bytes of 4 frames."""
+    for data in (plain(features(4)), packed(features(4))):
+        file = put(tmp_path / "a.mfc", data)
+        monkeypatch.setattr("stages.images.sources.htk.MAX_ENTRY_BYTES", 31 if small else 32)
+        if not small:
+            assert values_of(file).shape == (4, 2)
+            continue
+        with pytest.raises(ValueError, match="4 frames of 2 values have 32 bytes, allowed are 31"):
+            values_of(file)
+
+
+def test_a_period_of_zero_is_of_no_use_for_times_alone(tmp_path: Path) -> None:
+    file = put(tmp_path / "train/a.mfc", struct.pack(">iihH", 1, 0, 8, MFCC) + bytes(8))
+    put(tmp_path / "train/a.lab", "x\n")
+    assert speech(tmp_path, (2,)).train.labels.tolist() == [0]
+    put(tmp_path / "train/a.lab", "0 100000 x\n")
+    with pytest.raises(ValueError) as error:
+        speech(tmp_path, (2,))
+    one_line(error, file, "period of its frames is 0", "a.lab has times")
+
+
+def test_several_files_with_all_labels(corpus: Path) -> None:
+    """As a large one is divided."""
+    wanted = speech(corpus, (2,)).train
+    for place, file in enumerate(sorted(corpus.rglob("*.lab"))):
+        name = file.relative_to(corpus / "train").as_posix()
+        put(corpus / f"train/{place}.mlf", f'#!MLF!#\n"*/{name}"\n{file.read_text()}.\n')
+        file.unlink()
+    train = speech(corpus, (2,)).train
+    assert train.labels.tolist() == wanted.labels.tolist()
