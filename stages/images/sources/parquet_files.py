@@ -5,13 +5,38 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 from stages.images.sources.classes import SHOWN
 from stages.images.sources.files import below
 from stages.images.sources.parts import WANTED, part_within
 
-_SHARD = re.compile(r"^(.*)-(\d{5})-of-(\d{5})(?:-[0-9a-f]+)?\.parquet$", re.IGNORECASE)
+_SHARD = re.compile(
+    r"^(.*?)([-_]?)([0-9]{1,9})([-_]of[-_]([0-9]{1,9}))(?:-[0-9a-f]+)?\.parquet$", re.IGNORECASE
+)
+
+
+class _Series(NamedTuple):
+    """Numbered files whose names promise how many there are, as test-00000-of-00002.
+
+    Attributes:
+        folder: of the files.
+        stem, before: what stands before the number: a name, and what divides both.
+        after: what stands behind it.
+        promised: how many there are.
+    """
+
+    folder: Path
+    stem: str
+    before: str
+    after: str
+    promised: int
+
+    def name(self, number: str) -> str:
+        """Of the file with this number, without its suffix."""
+        return str(self.folder / f"{self.stem}{self.before}{number}{self.after}")
 
 
 def part_files(root: Path) -> dict[str, list[Path]]:
@@ -74,23 +99,55 @@ def files_of(root: Path, part: str) -> list[Path]:
 def check_complete(files: Sequence[Path]) -> None:
     """Refuse numbered files of which one is missing or is there twice.
 
+    Names may promise how many there are, counted from 0 or from 1: test-00000-of-00002, test-0-of-2
+    or test_0_of_2. Of names that are numbers with zeros before them, as 0000, none may lack between
+    others. Other numbers tell nothing, as 2024.
+
     Raises:
         FileNotFoundError: one is missing, or there are more than their names promise.
         ValueError: one is there twice.
     """
-    for (folder, stem, count), found in _numbered(files).items():
-        twice = [number for number, times in Counter(found).items() if times > 1]
+    for series, found in _numbered(files).items():
+        count = series.promised
+        width = min(map(len, found))
+        numbers = [int(number) for number in found]
+        twice = [number for number, times in Counter(numbers).items() if times > 1]
         if twice:
             raise ValueError(
-                f"{folder / stem}-{twice[0]:05d}-of-{count:05d} is there {found.count(twice[0])} times, "
-                "with different endings: keep those of one download"
+                f"{series.name(f'{twice[0]:0{width}d}')} is there {numbers.count(twice[0])} times, with "
+                "different endings: keep those of one download"
             )
-        missing = sorted(set(range(count)) - set(found))
-        if missing or len(found) != count:
+
+        start = int(min(numbers) == 1 and max(numbers) == count)
+        missing = sorted(set(range(start, start + count)) - set(numbers))
+        if missing or len(numbers) != count:
+            first = missing[0] if missing else max(numbers)
             raise FileNotFoundError(
-                f"{folder / stem}-*-of-{count:05d}.parquet: {count} files are promised, {len(found)} are "
-                f"there, {missing[0] if missing else max(found):05d} is the first that is "
-                f"{'missing' if missing else 'too many'}: complete the folder"
+                f"{series.name('*')}.parquet: {count} files are promised, {len(numbers)} are there, "
+                f"{first:0{width}d} is the first that is {'missing' if missing else 'too many'}: complete "
+                "the folder"
+            )
+
+    _check_gaps(files)
+
+
+def _check_gaps(files: Sequence[Path]) -> None:
+    """Refuse names that are numbers of one width, some with zeros before them, with gaps between."""
+    numbers: dict[tuple[Path, int], list[str]] = {}
+    for file in files:
+        if re.fullmatch("[0-9]{2,18}", file.stem):
+            numbers.setdefault((file.parent, len(file.stem)), []).append(file.stem)
+
+    for (folder, width), found in numbers.items():
+        if not any(number.startswith("0") for number in found):
+            continue
+
+        known = sorted({int(number) for number in found})
+        gap = next((low + 1 for low, high in pairwise(known) if high > low + 1), None)
+        if gap is not None:
+            raise FileNotFoundError(
+                f"no {folder / f'{gap:0{width}d}.parquet'}, and files before and behind it: complete the "
+                "folder"
             )
 
 
@@ -109,8 +166,8 @@ def check_one_set(root: Path, files: Sequence[Path], key: str = "prepare.path") 
     if len(numbers) <= 1:
         return
 
-    kinds = sorted({(folder, stem) for folder, stem, _ in numbers})
-    counts = sorted({count for _, _, count in numbers})
+    kinds = sorted({(each.folder, each.stem) for each in numbers})
+    counts = sorted({each.promised for each in numbers})
     shown = ", ".join(str((folder / stem).relative_to(root)) for folder, stem in kinds[:SHOWN])
     raise ValueError(
         f"{root} has more than one set of numbered files for one part ({shown}; of "
@@ -118,12 +175,14 @@ def check_one_set(root: Path, files: Sequence[Path], key: str = "prepare.path") 
     )
 
 
-def _numbered(files: Sequence[Path]) -> dict[tuple[Path, str, int], list[int]]:
-    """Folder, stem and promised count of numbered files -> the numbers that are there."""
-    numbers: dict[tuple[Path, str, int], list[int]] = {}
+def _numbered(files: Sequence[Path]) -> dict[_Series, list[str]]:
+    """Files that belong together, by names that promise how many there are -> their numbers."""
+    numbers: dict[_Series, list[str]] = {}
     for file in files:
         shard = _SHARD.search(file.name)
         if shard:
-            numbers.setdefault((file.parent, shard[1], int(shard[3])), []).append(int(shard[2]))
+            stem, before, number, after, count = shard.groups()
+            series = _Series(file.parent, stem, before, after, int(count))
+            numbers.setdefault(series, []).append(number)
 
     return numbers

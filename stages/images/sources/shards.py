@@ -164,7 +164,7 @@ def check_complete(files: Sequence[Path]) -> list[str]:
     for file in files:
         match = _NUMBER.fullmatch(file.name)
         if match and len(match[2]) < 19:
-            stem = str(file.parent / match[1])
+            stem = str(file).removesuffix(file.name) + match[1]
             found = series.setdefault((stem, match[3] or "", match[5]), {})
             found[int(match[2])] = len(match[2])
 

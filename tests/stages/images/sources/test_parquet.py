@@ -292,6 +292,41 @@ def test_shards_with_hashes_are_complete_and_there_once(tmp_path: Path) -> None:
         parquet(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("names", "lacking"),
+    [
+        (["train-0-of-2", "train-1-of-2"], ""),
+        (["train_00001_of_00002", "train_00002_of_00002"], ""),
+        (["train/0001", "train/0002", "train/0003"], ""),
+        (["train/2019", "train/2021"], ""),
+        (
+            ["train-0-of-2"],
+            "train-*-of-2.parquet: 2 files are promised, 1 are there, 1 is the first",
+        ),
+        (
+            ["train_00000_of_00002"],
+            "train_*_of_00002.parquet: 2 files are promised, 1 are there, 00001",
+        ),
+        (
+            ["train_1_of_3", "train_3_of_3"],
+            "_of_3.parquet: 3 files are promised, 2 are there, 2 is",
+        ),
+        (
+            ["train/0000", "train/0001", "train/0003"],
+            "train/0002.parquet, and files before and behind",
+        ),
+    ],
+)
+def test_numbers_of_files(tmp_path: Path, names: list[str], lacking: str) -> None:
+    written(tmp_path, *(f"{name}.parquet" for name in names))
+    if not lacking:
+        assert len(parquet(tmp_path).train) == 4 * len(names)
+        return
+    with pytest.raises(FileNotFoundError) as error:
+        parquet(tmp_path)
+    one_line(error, lacking, "complete the folder")
+
+
 def test_two_sets_of_numbered_files_are_refused(tmp_path: Path) -> None:
     """A repository of the hub with two configurations."""
     written(tmp_path, "full/train-00000-of-00001.parquet", "cropped/train-00000-of-00001.parquet")

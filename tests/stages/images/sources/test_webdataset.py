@@ -180,6 +180,7 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
         (["a-00000-of-00003.tar", "a-00002-of-00003.tar"], "a-00001-of-00003.tar"),
         (["a-00001-of-00002.tar", "a-00002-of-00002.tar"], ""),
         (["8.tar", "9.tar", "11.tar"], "10.tar"),
+        (["w6/1.tar", "w6/2.tar", "w6/10.tar"], "no w6/3.tar, w6/4.tar"),
         (["2019.tar", "b.tar"], ""),
         (["a0.tar", "a999999999999.tar"], "a20.tar and 999,999,999,978 more"),
     ],
