@@ -8,7 +8,8 @@ from __future__ import annotations
 import io
 import threading
 import warnings
-from contextlib import nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
@@ -103,6 +104,19 @@ class ReadPicture(NamedTuple):
     height: int
 
 
+class ReadParts(NamedTuple):
+    """Parts of a picture as a net takes them.
+
+    Attributes:
+        parts: one for each box.
+        width, height: of the whole picture in pixels, upright.
+    """
+
+    parts: list[ReadPicture]
+    width: int
+    height: int
+
+
 _LARGE = threading.BoundedSemaphore(2)
 _ORIENTATION = 0x0112
 """Tag of EXIF data that says how a picture is to be turned."""
@@ -127,12 +141,24 @@ def read_picture(data: bytes, name: str, rule: PictureRule, box: Box | None = No
         ValueError: not a picture, damaged, too large, of pixels without a known range, or of another
             size where the rule is exact; the box lies outside. One line, which begins with `name`.
     """
-    with _opened(data, name) as opened:
-        width, height = opened.size
-        with _LARGE if width * height > LARGE_PIXELS else nullcontext():
-            if box is None:
-                return fitted(_rgb_picture(opened, name, rule), name, rule)
-            return fitted(_cut(_rgb_picture(opened, name, None), name, box), name, rule)
+    if box is not None:
+        return read_parts(data, name, rule, [box]).parts[0]
+    with _opened(data, name) as opened, _turns(opened):
+        return fitted(_rgb_picture(opened, name, rule), name, rule)
+
+
+def read_parts(data: bytes, name: str, rule: PictureRule, boxes: Sequence[Box]) -> ReadParts:
+    """Several parts of a picture, which is decoded once; as `read_picture`."""
+    with _opened(data, name) as opened, _turns(opened):
+        whole = _rgb_picture(opened, name, None)
+        parts = [fitted(_cut(whole, name, box), name, rule) for box in boxes]
+        return ReadParts(parts, whole.width, whole.height)
+
+
+def _turns(opened: Image.Image) -> AbstractContextManager[object]:
+    """Large pictures are decoded two at a time."""
+    width, height = opened.size
+    return _LARGE if width * height > LARGE_PIXELS else nullcontext()
 
 
 def picture_size(data: bytes, name: str) -> tuple[int, int]:

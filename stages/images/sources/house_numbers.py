@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from stages.images.sources.archives import MIXED_BY
 from stages.images.sources.digit_struct import LIST_FILE, Digit, House, houses_of
 from stages.images.sources.files import NAMED, file_bytes, file_items, is_picture, visible
 from stages.images.sources.labelled import Labelled, Source, existing_folder
-from stages.images.sources.many import read_pictures
+from stages.images.sources.many import Cut, read_pictures
 
 
 class CutDigit(NamedTuple):
@@ -45,24 +45,27 @@ def house_numbers(path: str | Path, rule: PictureRule, extra: bool = False) -> S
     """
     root = existing_folder(path, f"train/ and test/ with pictures and {LIST_FILE}")
     notes: list[str] = []
-    train = _listed(root / "train", notes)
+    train = _listed(root / "train", rule, notes)
     if extra:
-        train += _listed(root / "extra", notes)
+        train += _listed(root / "extra", rule, notes)
         keys = np.random.PCG64(MIXED_BY).random_raw(len(train))
         train = [train[place] for place in np.argsort(keys, kind="stable")]
 
     found = {"train": train}
     if (root / "test").is_dir():
-        found["test"] = _listed(root / "test", notes)
+        found["test"] = _listed(root / "test", rule, notes)
 
     parts = {}
     sizes: Counter[str] = Counter()
     for part, digits in found.items():
-        files = [each.file for each in digits]
-        boxes = [each.digit.box for each in digits]
-        images, of_part = read_pictures(len(digits), file_items(files), rule, boxes=boxes)
+        cuts: dict[Path, list[Cut]] = {}
+        for place, each in enumerate(digits):
+            cuts.setdefault(each.file, []).append(Cut(place, each.digit.box))
+        images, of_part = read_pictures(
+            len(digits), file_items([*cuts]), rule, cuts=[*cuts.values()]
+        )
         labels = np.array([each.digit.number for each in digits], np.int64)
-        houses = np.array([file.relative_to(root).as_posix() for file in files])
+        houses = np.array([each.file.relative_to(root).as_posix() for each in digits])
         parts[part] = Labelled(images, labels, houses)
         sizes += of_part
 
@@ -75,7 +78,7 @@ def house_numbers(path: str | Path, rule: PictureRule, extra: bool = False) -> S
     )
 
 
-def _listed(folder: Path, notes: list[str]) -> list[CutDigit]:
+def _listed(folder: Path, rule: PictureRule, notes: list[str]) -> list[CutDigit]:
     """The digits that a part's list names; boxes without a pixel are passed over with a note."""
     if not folder.is_dir():
         raise FileNotFoundError(
@@ -98,6 +101,7 @@ def _listed(folder: Path, notes: list[str]) -> list[CutDigit]:
     if not kept:
         raise ValueError(f"{folder / LIST_FILE}: no digit with a pixel: unpack the archive again")
 
+    _check_exact(kept, seen, rule)
     names = {house.name for house in houses}
     others = sum(is_picture(file) and file.name not in names for file in visible(folder))
     if others:
@@ -122,7 +126,40 @@ def _sizes(folder: Path, houses: Sequence[House]) -> dict[Path, tuple[int, int]]
 
 def _has_pixels(digit: Digit, size: tuple[int, int] | None) -> bool:
     """Whether a box has a pixel of its picture."""
+    width, height = _size_within(digit, size)
+    return width > 0 and height > 0
+
+
+def _size_within(digit: Digit, size: tuple[int, int] | None) -> tuple[int, int]:
+    """Width and height of what a box has of its picture; of the box to the right, without a size."""
     left, top, right, bottom = digit.box
     if size is not None:
         right, bottom = min(right, size[0]), min(bottom, size[1])
-    return right > max(0, left) and bottom > max(0, top)
+    return right - max(0, left), bottom - max(0, top)
+
+
+def _check_exact(
+    digits: Sequence[CutDigit], seen: Mapping[Path, tuple[int, int]], rule: PictureRule
+) -> None:
+    """Refuse boxes of another size, where the rule is exact, before a picture is decoded.
+
+    Raises:
+        ValueError: there are some.
+    """
+    if rule.fit != "exact":
+        return
+
+    wanted = (rule.size_px, rule.size_px)
+    known = [
+        (each.file, _size_within(each.digit, seen[each.file]))
+        for each in digits
+        if each.file in seen
+    ]
+    bad = [(file, size) for file, size in known if size != wanted]
+    if bad:
+        file, (width, height) = bad[0]
+        raise ValueError(
+            f"{len(bad):,} of {len(digits):,} digits have boxes of another size, the first in {file}: "
+            f"{width} x {height} px, wanted {rule.size_px} x {rule.size_px}: set prepare.fit to pad or "
+            "stretch"
+        )

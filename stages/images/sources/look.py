@@ -100,18 +100,19 @@ def _read(images: np.ndarray) -> tuple[np.ndarray, float | None]:
     They are read once for both. The share is None for vectors.
     """
     coloured = images.dtype == np.uint8 and images.ndim == 4
-    digests = []
+    digests = np.empty(len(images), np.uint64)
     grey = 0
 
     for piece in pieces(images):
         part = np.ascontiguousarray(images[piece])
-        digests += [_digest(image) for image in part]
+        found = b"".join(_digest(image) for image in part)
+        digests[piece] = np.frombuffer(found, np.uint64)
         if coloured:
             grey += _grey(part)
         release(images[piece])
 
     share = round(grey / max(1, len(images)), 6) if coloured else None
-    return np.frombuffer(b"".join(digests), np.uint64), share
+    return digests, share
 
 
 def _digest(image: np.ndarray) -> bytes:

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice, repeat
+from typing import NamedTuple
 
 import numpy as np
 
-from stages.images.pictures import Box, PictureRule, ReadPicture, read_picture
+from stages.images.pictures import Box, PictureRule, ReadParts, read_parts, read_picture
 from stages.images.sources.files import NAMED
 from stages.images.sources.pixels import Pixels
 
@@ -30,23 +31,36 @@ Item = tuple[str, Callable[[], bytes]]
 """A picture: what an error calls it, and what gives the bytes of its file."""
 
 
+class Cut(NamedTuple):
+    """A part of a picture that is taken.
+
+    Attributes:
+        place: where it goes among all.
+        box: of it.
+    """
+
+    place: int
+    box: Box
+
+
 def read_pictures(
     count: int,
     items: Iterable[Item],
     rule: PictureRule,
     key: str = "prepare.path",
-    boxes: Sequence[Box] | None = None,
+    cuts: Sequence[Sequence[Cut]] | None = None,
 ) -> tuple[np.ndarray, Counter[str]]:
     """`count` pictures by the rule, decoded by threads where that helps, and the sizes that they had.
 
     Args:
         count: how many.
-        items: of each what an error calls it, and what gives the bytes of its file, which may raise
-            OSError or ValueError. AT_ONCE are held at a time, fewer where their attributes `nbytes`
-            say that they have more than HELD_BYTES.
+        items: of each file what an error calls it, and what gives its bytes, which may raise OSError
+            or ValueError. AT_ONCE are held at a time, fewer where their attributes `nbytes` say that
+            they have more than HELD_BYTES.
         rule: size and fit.
         key: of the settings, that an error names.
-        boxes: the part of each picture that is taken; None for the whole. Sizes are those of the boxes.
+        cuts: the parts that are taken of each file, `count` together; None for the whole of each.
+            Sizes are those of the parts.
 
     Returns:
         uint8 (count, size_px, size_px, 3), and "width x height" -> number of pictures.
@@ -55,9 +69,10 @@ def read_pictures(
         ValueError: some are not usable: their number, and the first NAMED of them.
     """
     pixels = Pixels(count, rule.size_px, key)
-    sizes: Counter[str] = Counter()
+    sizes = np.zeros((count, 2), np.int32)
     bad: list[str] = []
-    clock = _Clock(count)
+    files = count if cuts is None else len(cuts)
+    clock = _Clock(files)
     waiting = iter(items)
 
     read = partial(_read, rule=rule)
@@ -66,23 +81,25 @@ def read_pictures(
         small = False  # what the last ones were
         while taken := _some(waiting):
             area = 0
-            parts = repeat(None) if boxes is None else boxes[start : start + len(taken)]
-            every = (map if small else pool.map)(read, taken, parts)
-            for place, picture in enumerate(every, start):
-                if isinstance(picture, str):
-                    bad.append(picture)
+            wanted = repeat(None) if cuts is None else cuts[start : start + len(taken)]
+            every = (map if small else pool.map)(read, taken, wanted)
+            for place, found in enumerate(every, start):
+                if isinstance(found, str):
+                    bad.append(found)
                     continue
 
-                pixels.put(place, picture.pixels[None])
-                sizes[f"{picture.width} x {picture.height}"] += 1
-                area += picture.width * picture.height
+                area += found.width * found.height
+                places = [place] if cuts is None else [cut.place for cut in cuts[place]]
+                for where, picture in zip(places, found.parts, strict=True):
+                    pixels.put(where, picture.pixels[None])
+                    sizes[where] = picture.width, picture.height
 
             small = area <= SMALL_PIXELS * len(taken)
             start += len(taken)
             clock.tell(start)
 
-    refuse(bad, count)
-    return pixels.whole(), sizes
+    refuse(bad, files)
+    return pixels.whole(), Counter(f"{width} x {height}" for width, height in sizes.tolist())
 
 
 def refuse(bad: list[str], count: int) -> None:
@@ -104,11 +121,14 @@ def refuse(bad: list[str], count: int) -> None:
         )
 
 
-def _read(item: Item, box: Box | None, rule: PictureRule) -> ReadPicture | str:
-    """One picture or its part in the box, or what is wrong with it."""
+def _read(item: Item, cuts: Sequence[Cut] | None, rule: PictureRule) -> ReadParts | str:
+    """One picture or its parts, or what is wrong with it."""
     name, load = item
     try:
-        return read_picture(load(), name, rule, box)
+        if cuts is not None:
+            return read_parts(load(), name, rule, [cut.box for cut in cuts])
+        whole = read_picture(load(), name, rule)
+        return ReadParts([whole], whole.width, whole.height)
     except OSError as error:
         return f"{name}: {error.strerror or error}"
     except ValueError as error:

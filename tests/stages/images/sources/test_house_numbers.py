@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from stages.images.pictures import PictureRule, read_picture
+from stages.images.pictures import Box, PictureRule, ReadParts, read_parts, read_picture
 from stages.images.sources.digit_struct import LIST_FILE, Digit, houses_of
 from stages.images.sources.house_numbers import house_numbers
 from stages.images.sources.split import split
@@ -99,10 +101,55 @@ def test_a_picture_that_is_missing_or_not_listed(tmp_path: Path) -> None:
     assert notes == ("passed over 1 pictures of train/ that its list does not name",)
 
 
-def test_exact_is_about_the_box(tmp_path: Path) -> None:
-    write_houses(tmp_path / "train", {"1.png": [(0, 0, 8, 9, 1)]}, 8, 12)
-    with pytest.raises(ValueError, match="1.png: 8 x 9 px, wanted 8 x 8"):
+def test_exact_is_about_the_box(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All at once, and before pictures are decoded."""
+    boxes: dict[str, Boxes] = {
+        "1.png": [(0, 0, 8, 9, 1), (0, 0, 8, 8, 1)],
+        "2.png": [(1, 1, 7, 8, 1)],
+    }
+    write_houses(tmp_path / "train", boxes, 8, 12)
+    monkeypatch.setattr("stages.images.sources.house_numbers.read_pictures", None)
+    with pytest.raises(ValueError) as error:
         house_numbers(tmp_path, EIGHT)
+    one_line(error, "2 of 3 digits", "1.png: 8 x 9 px, wanted 8 x 8", "set prepare.fit")
+
+
+@pytest.mark.parametrize("extra", [False, True])
+def test_a_picture_is_decoded_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extra: bool
+) -> None:
+    write_houses(tmp_path / "train", HOUSES)
+    write_houses(tmp_path / "extra", HOUSES)
+    opened: list[str] = []
+
+    def parts(data: bytes, name: str, rule: PictureRule, boxes: Sequence[Box]) -> ReadParts:
+        opened.append(name)
+        return read_parts(data, name, rule, boxes)
+
+    monkeypatch.setattr("stages.images.sources.many.read_parts", parts)
+    source = house_numbers(tmp_path, EIGHT, extra)
+    folders = ("train", "extra") if extra else ("train",)
+    wanted = [str(tmp_path / folder / name) for folder in folders for name in HOUSES]
+    assert sorted(opened) == sorted(wanted) and len(source.train) == 6 * len(folders)
+
+
+@pytest.mark.parametrize(("side", "threads"), [(300, True), (60, False)])
+def test_threads_are_for_the_size_of_the_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, side: int, threads: bool
+) -> None:
+    """And not for that of the digits."""
+    boxes: dict[str, Boxes] = {f"{i}.png": [(0, 0, 8, 8, 1)] for i in range(4)}
+    write_houses(tmp_path / "train", boxes, side, side)
+    monkeypatch.setattr("stages.images.sources.many.AT_ONCE", 2)
+    used: list[bool] = []
+
+    def parts(data: bytes, name: str, rule: PictureRule, boxes: Sequence[Box]) -> ReadParts:
+        used.append(threading.current_thread() is not threading.main_thread())
+        return read_parts(data, name, rule, boxes)
+
+    monkeypatch.setattr("stages.images.sources.many.read_parts", parts)
+    house_numbers(tmp_path, EIGHT)
+    assert used == [True, True, threads, threads]
 
 
 def test_extra_digits_are_mixed_with_the_others(tmp_path: Path) -> None:
