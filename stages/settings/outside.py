@@ -99,6 +99,14 @@ def read_described(path: Path) -> Described:
     if not isinstance(values, dict):
         raise ValueError(f"{path} holds no mapping of keys, as 'format: onnx'")
 
+    classes = values.get("classes")
+    for name in classes if isinstance(classes, list) else ():
+        if not isinstance(name, str):
+            raise ValueError(
+                f"{path}: classes has {name!r}, which is no text in YAML: write names in quotes, as "
+                f'["{name}"]'
+            )
+
     try:
         described = parse(Described, values, "net")
         _check(described)

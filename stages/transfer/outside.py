@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -182,7 +183,7 @@ def permuted(
         names[place] = classes[columns[ours]]
     yield (
         f"  it would be right on {100 * reached:.1f} % with its classes in another order: "
-        f"classes: [{', '.join(names)}]"
+        f"classes: {json.dumps(names, ensure_ascii=False)}"
     )
 
 

@@ -41,6 +41,8 @@ def test_a_description_is_read_with_its_defaults(tmp_path: Path) -> None:
         (("output: logits\n", ""), r"'output' is missing"),
         (("size_px", "size_pix"), r"unknown key 'size_pix'; did you mean 'size_px'"),
         (("size_px: 224", "size_px: big"), r'size_px is "big": input should be a valid integer'),
+        (("[cat, dog]", "[0, 1]"), r'classes has 0, which is no text.*in quotes, as \["0"\]'),
+        (("[cat, dog]", "[true, dog]"), r"classes has True.*in quotes"),
         (("[cat, dog]", "[cat, cat]"), "classes names 'cat' twice"),
         (("net.safetensors", "../net.safetensors"), "name a file of the same folder"),
         (("net.safetensors", "other.safetensors"), "which is not in"),

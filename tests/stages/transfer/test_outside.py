@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def test_another_order_of_the_classes_is_found(tmp_path: Path) -> None:
     found = look(path)
     assert found.accuracy == 0.0
     line = "  it would be right on 100.0 % with its classes in another order: "
-    assert f"{line}classes: [{', '.join(CLASSES)}]" in found.lines
+    assert f"{line}classes: {json.dumps(CLASSES)}" in found.lines
     assert len(found.lines) == 2, "a reading is told that is right on the commonest class alone"
     assert look(linear_onnx(tmp_path, classes=CLASSES)).accuracy == 1.0
 
