@@ -24,7 +24,7 @@ from stages.store.shards import read_logits
 from stages.store.transfer_manifest import TransferManifest
 from stages.transfer.rebuild import rebuilder
 from stages.trials.cell import set_up
-from stages.trials.student_data import feed
+from stages.trials.student_data import epoch_images, feed
 from tests.helpers.pocket import run_cell
 from tools.pocket import write_params
 
@@ -78,7 +78,9 @@ def seen(name: CellName) -> tuple[np.ndarray, np.ndarray]:
     cell = set_up(name)[0]
     with feed(cell, torch.device("cpu")) as data:
         pieces = [(images.numpy(), targets.numpy()) for images, targets in data(0)]
-    return np.concatenate([p[0] for p in pieces]), np.concatenate([p[1] for p in pieces])
+    images, targets = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
+    assert len(images) == epoch_images(cell), "by which a budget's rate falls"
+    return images, targets
 
 
 @pytest.mark.parametrize("store", ["images", "draws"])
