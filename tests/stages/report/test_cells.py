@@ -165,7 +165,8 @@ def test_a_run_without_a_search_of_teachers_has_none(tmp_path: Path) -> None:
 def test_where_members_are_from() -> None:
     of_file = {"name": "forest", "format": "onnx"}
     assert origin_words({"params": 3}) == ""
-    assert origin_words({"nets": [{"trial": 2}], "weights": [1.0]}) == ""
+    words = origin_words({"nets": [{"trial": 2}], "weights": [1.0]})
+    assert words == "of the search, with weights"
     assert origin_words({"nets": [of_file]}) == "from files: forest (onnx)"
     both = {"nets": [{"trial": 2}, of_file], "weights": [0.5, 0.5]}
     assert origin_words(both) == "1 of the search, and from files: forest (onnx), with weights"
