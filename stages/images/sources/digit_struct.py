@@ -60,13 +60,13 @@ def houses_of(file: Path) -> list[House]:
         FileNotFoundError: there is no such file.
         ValueError: it is another or damaged, or h5py is not installed.
     """
-    library = _library()
+    h5py = _h5py()
     if not file.is_file():
         raise FileNotFoundError(f"no file {file}: unpack SVHN's archive of full numbers there")
 
     try:
-        with library.File(file, "r") as opened:
-            reader = _Reader(opened, library)
+        with h5py.File(file, "r") as opened:
+            reader = _Reader(opened, h5py)
             names = reader.values("digitStruct/name", _MOST_HOUSES)
             boxes = reader.values("digitStruct/bbox", _MOST_HOUSES)
             if len(names) != len(boxes) or not len(names):
@@ -86,7 +86,7 @@ def houses_of(file: Path) -> list[House]:
     return list(houses.values())
 
 
-def _library() -> ModuleType:
+def _h5py() -> ModuleType:
     """The library h5py."""
     try:
         import h5py
@@ -100,34 +100,34 @@ def _library() -> ModuleType:
 class _Reader:
     """Reads small data sets of one open file. The low interface of h5py is three times as fast."""
 
-    def __init__(self, opened: Any, library: ModuleType) -> None:
+    def __init__(self, opened: Any, h5py: ModuleType) -> None:
         self.file = opened.id
-        self.library = library
+        self.h5py = h5py
 
     def at(self, reference: Any) -> Any:
         """The object that a reference points to."""
-        if not isinstance(reference, self.library.h5r.Reference) or not reference:
+        if not isinstance(reference, self.h5py.h5r.Reference) or not reference:
             raise ValueError("a number or an empty reference in the place of a reference")
-        return self.library.h5r.dereference(reference, self.file)
+        return self.h5py.h5r.dereference(reference, self.file)
 
     def values(self, place: Any, most: int) -> np.ndarray:
         """The numbers or references (n,) of a data set (n, 1), by its name, itself, or a reference."""
         if isinstance(place, str):
-            place = self.library.h5o.open(self.file, place.encode())
-        elif not isinstance(place, self.library.h5d.DatasetID):
+            place = self.h5py.h5o.open(self.file, place.encode())
+        elif not isinstance(place, self.h5py.h5d.DatasetID):
             place = self.at(place)
-        if not isinstance(place, self.library.h5d.DatasetID):
+        if not isinstance(place, self.h5py.h5d.DatasetID):
             raise ValueError("a group in the place of a data set")
 
         kept = place.get_create_plist()
         layout = kept.get_layout()
-        if layout == self.library.h5d.VIRTUAL or (
-            layout == self.library.h5d.CONTIGUOUS and kept.get_external_count()
+        if layout == self.h5py.h5d.VIRTUAL or (
+            layout == self.h5py.h5d.CONTIGUOUS and kept.get_external_count()
         ):
             raise ValueError("a data set that lies in other files")
 
         shape, dtype = place.shape, place.dtype
-        if layout == self.library.h5d.CHUNKED:
+        if layout == self.h5py.h5d.CHUNKED:
             size = math.prod(kept.get_chunk()) * dtype.itemsize
             if size > _MOST_CHUNK:
                 raise ValueError(
@@ -137,11 +137,11 @@ class _Reader:
         plain = dtype.kind in "fiu"
         if len(shape) != 2 or shape[1] != 1 or shape[0] > most:
             raise ValueError(f"a data set {shape}, wanted (n, 1) with n up to {most:,}")
-        if not plain and self.library.check_ref_dtype(dtype) is not self.library.Reference:
+        if not plain and self.h5py.check_ref_dtype(dtype) is not self.h5py.Reference:
             raise ValueError(f"a data set of {dtype}, wanted numbers or references")
 
         values = np.zeros(shape, dtype)
-        every = self.library.h5s.ALL
+        every = self.h5py.h5s.ALL
         place.read(every, every, values)
         return values[:, 0]
 
@@ -159,7 +159,7 @@ class _Reader:
     def digits(self, reference: Any) -> list[Digit]:
         """The boxes of one house: of one digit numbers, of several references to numbers."""
         group = self.at(reference)
-        if not isinstance(group, self.library.h5g.GroupID):
+        if not isinstance(group, self.h5py.h5g.GroupID):
             raise ValueError("a data set in the place of boxes")
 
         columns = [self._column(group, key) for key in _KEYS]
@@ -169,7 +169,7 @@ class _Reader:
 
     def _column(self, group: Any, key: str) -> list[int]:
         """One side of all boxes of a house, or their labels."""
-        values = self.values(self.library.h5o.open(group, key.encode()), _MOST_DIGITS)
+        values = self.values(self.h5py.h5o.open(group, key.encode()), _MOST_DIGITS)
         if values.dtype.kind == "O":
             each = [self.values(reference, 1) for reference in values]
             if any(len(one) != 1 or one.dtype.kind == "O" for one in each):
