@@ -31,8 +31,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +44,7 @@ from stages.images.sources.digits import cluttered_digits
 from stages.nets.stored import load_net
 from stages.nets.teacher import described_teacher
 from stages.runtime import entry
+from stages.runtime.executors import Local
 from stages.settings import common
 from stages.settings.sweeps import Range
 from stages.settings.teachers import OF_FAST, OF_IMAGES, Teachers, teachers
@@ -267,7 +266,7 @@ def run(arguments: argparse.Namespace) -> None:
             shutil.rmtree(work, ignore_errors=True)
             work.mkdir(parents=True)
             job = job_of(section, work, arguments.prepared, arguments.precision, images)
-            with ProcessPoolExecutor(1, get_context("spawn")) as processes:
+            with Local(1) as processes:
                 facts = processes.submit(run_case, job, seed).result()
             write_json(path, {**facts, "environment": measure.environment()})
 

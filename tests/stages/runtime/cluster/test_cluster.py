@@ -20,17 +20,19 @@ from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from stages import augment, extra, label, prepare
+from stages import augment, ensemble, extra, label, prepare
 from stages.runtime.cluster import nodes as cluster_nodes
 from stages.runtime.cluster import task as cluster_task
 from stages.runtime.cluster.executor import Cluster, part_of_gpu
 from stages.runtime.engines import from_settings
 from stages.runtime.executors import Local, Serial
-from stages.store.prepared import read_test
+from stages.store.prepared import PreparedManifest, read_test
 from tests.helpers import cluster_jobs, extra_sets, search_jobs
+from tests.helpers.outside_nets import linear_onnx, needs_onnx, squeezenet
 from tests.helpers.pocket import (
     ENVIRONMENT,
     copy_of_the_repository,
@@ -867,6 +869,32 @@ def test_further_sets_have_the_same_bytes_as_in_one_process(
             extra.main()
         written.append({path.name: path.read_bytes() for path in Path("data/extra").iterdir()})
     assert len(written[0]) == 3 and written[0] == written[1]
+
+
+@needs_onnx
+def test_nets_of_files_label_the_same_bytes_as_in_one_process(
+    nodes: Nodes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A linear net by onnxruntime and one of torchvision, on the nodes."""
+    monkeypatch.chdir(tmp_path)
+    write_params(tmp_path, {"ensemble.source": "files"})
+    prepare.main(), augment.main()
+
+    classes = PreparedManifest.read(Path("data/prepared")).classes
+    weights = np.random.default_rng(0).normal(size=(len(classes), 3)).astype(np.float32)
+    linear_onnx(Path("teachers"), weights=weights, bias=np.zeros(len(classes)), classes=classes)
+    squeezenet(Path("teachers"), classes=classes[::-1], size_px=40)
+    ensemble.main()
+
+    written = []
+    monkeypatch.setattr(label, "PASSES_PER_PROCESS", 1)
+    cluster = {"execution.address": nodes.address, "execution.slots": 3}
+    for engine in ("serial", "ray"):
+        shutil.rmtree("work", ignore_errors=True)
+        write_params(tmp_path, {"ensemble.source": "files", "execution.engine": engine, **cluster})
+        label.main()
+        written.append({path.name: path.read_bytes() for path in Path("data/logits").iterdir()})
+    assert len(written[0]) == 4 and written[0] == written[1]
 
 
 @pytest.mark.slow
