@@ -40,9 +40,9 @@ from stages.fit.step import SGD
 from stages.nets.budget import forward_macs, plan
 from stages.nets.families import control_names
 from stages.nets.initial import glorot_
-from stages.nets.layers import teacher_macs, teacher_widths
 from stages.nets.student import build_student
 from stages.nets.teacher import build_teacher
+from stages.nets.teacher_layers import teacher_macs, teacher_widths
 from stages.runtime.device import check_precision, choose_device, set_up_torch
 
 BOXES = {"mlp1": [(500, 5000)], "conv2": [(20, 120)] * 2, "conv4": [(25, 100)] * 2}

@@ -11,7 +11,7 @@ from commands.sizing.cost import UNBOUNDED_EPOCHS, Part, Work, transfer_bytes
 from stages.images.sources.labelled import CLASSES
 from stages.nets.budget import forward_macs, plan
 from stages.nets.families import FAMILIES, check_row
-from stages.nets.layers import teacher_macs, teacher_params, teacher_widths
+from stages.nets.teacher_layers import teacher_macs, teacher_params, teacher_widths
 from stages.runtime.engines import slots_of
 from stages.settings import common, prepare, transfer
 from stages.settings.budgets import parse_budget

@@ -6,7 +6,7 @@ from typing import Any
 
 from stages.nets.budget import plan
 from stages.nets.families import FAMILIES, check_row
-from stages.nets.layers import teacher_params
+from stages.nets.teacher_layers import teacher_params
 from stages.settings.budgets import parse_budget
 from stages.settings.groups import GROUPS
 from stages.settings.inputs import Inputs

@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import nn
 
-from stages.nets.layers import fast_teacher_layers, teacher_layers
 from stages.nets.stack import stack
+from stages.nets.teacher_layers import fast_teacher_layers, teacher_layers
 from stages.settings.inputs import CIFAR_IMAGES, Inputs
 
 
@@ -22,7 +22,7 @@ def build_teacher(
 
     Called with (n, s, s, 3) images or (n, ...) vectors, returns (n, classes) float32 logits. For
     vectors it is c-mp-fc^3 or fc^3, as Ba and Caruana (2014) had for speech; see
-    `layers.teacher_layers`.
+    `teacher_layers.teacher_layers`.
 
     Args:
         widths: (C1, C2, C3, H1), as of `teacher_widths`.

@@ -16,9 +16,9 @@ from stages.fit.evaluate import accuracy, logits
 from stages.fit.loop import Epoch
 from stages.images.draws import draw, order
 from stages.images.vectors import views_of
-from stages.nets.layers import teacher_params, teacher_widths
 from stages.nets.stored import load_net
 from stages.nets.teacher import described_teacher
+from stages.nets.teacher_layers import teacher_params, teacher_widths
 from stages.runtime.device import choose_device, set_up_torch
 from stages.store.maps import parts
 from stages.store.prepared import PreparedManifest, read_test, read_train

@@ -25,7 +25,7 @@ from stages.images.sources.labelled import CLASSES
 from stages.nets.budget import plan
 from stages.nets.families import FAMILIES
 from stages.nets.fitting import check_cells
-from stages.nets.layers import teacher_params, teacher_widths
+from stages.nets.teacher_layers import teacher_params, teacher_widths
 from stages.report import outputs
 from stages.report.figures.outputs import confusions
 from stages.settings.budgets import parse_budget

@@ -27,9 +27,9 @@ from stages.images.sources.vectors import standardised, statistics, vectors
 from stages.images.vectors import Vectors, views_of
 from stages.nets.budget import plan
 from stages.nets.families import FAMILIES, Plan
-from stages.nets.layers import teacher_macs, teacher_params
 from stages.nets.student import build_student
 from stages.nets.teacher import build_teacher
+from stages.nets.teacher_layers import teacher_macs, teacher_params
 from stages.report.tables import teacher_architecture, teacher_depth, teacher_layout
 from stages.settings import whole
 from stages.settings.budgets import parse_budget

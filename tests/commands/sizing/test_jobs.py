@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 from commands.scale import compose
 from commands.sizing.jobs import LINES, jobs, parts
 from stages.nets.budget import plan
-from stages.nets.layers import teacher_params, teacher_widths
+from stages.nets.teacher_layers import teacher_params, teacher_widths
 from stages.settings.budgets import parse_budget
 from stages.settings.groups import GROUPS
 from stages.settings.students import cells

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from stages.nets.layers import chain, teacher_params, teacher_widths
+from stages.nets.layers import chain
+from stages.nets.teacher_layers import teacher_params, teacher_widths
 from stages.settings.inputs import Inputs
 
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from stages.nets.layers import fast_teacher_layers, teacher_macs, teacher_params
 from stages.nets.teacher import build_fast_teacher, build_teacher, described_teacher
+from stages.nets.teacher_layers import fast_teacher_layers, teacher_macs, teacher_params
 from stages.settings.inputs import Inputs
 from tests.helpers.nets import GOLDEN, meta_macs, torch_count
 
