@@ -72,7 +72,7 @@ def lines(section: str, said: Said, scales: Mapping[str, Any]) -> list[Line]:
         ValueError: a key has no comment and no namesake that has one.
     """
     paper = scales[PAPER]
-    every = keys(section, [*scales.values()])
+    every = keys(section, [paper, *scales.values()])
     return [Line(key, meaning(key, said), shown(value_at(key.path, paper))) for key in every]
 
 

@@ -31,8 +31,9 @@ def test_costs_are_those_of_the_sections_multiple(section: str) -> None:
     found = {job.name: job for job in others}
     if section == "teachers":
         boxes = {key: tuple(ends) for key, ends in SMOKE["teachers"]["boxes"].items()}
-        widths = teacher_widths(dict.fromkeys(boxes, 0.5), boxes, multiple=16)
-        assert found["teachers"].params == found["label"].params == teacher_params(widths)
+        widths = teacher_widths(dict.fromkeys(boxes, 0.5), boxes, multiple=16, names=[*boxes])
+        params = teacher_params(widths, net="fast")
+        assert found["teachers"].params == found["label"].params == params
     else:
         box = SMOKE["rows" if section == "students" else "hard_rows"]["conv2"]["boxes"]["180k"]
         made = plan("conv2", parse_budget("180k"), [0.5, 0.5], box, multiple=16)

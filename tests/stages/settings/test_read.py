@@ -14,8 +14,8 @@ from stages.settings.read import nearest, read_params
 def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path) -> None:
     """1e-3 is a number and yes is a word, as in YAML 1.2."""
     path = tmp_path / "params.yaml"
-    path.write_text(compose("smoke").replace("high: 0.008", "high: 8e-3"))
-    assert teachers.teachers(read_params(path)).space["lr"].high == 0.008
+    path.write_text(compose("smoke").replace("high: 0.03", "high: 3e-2"))
+    assert teachers.teachers(read_params(path)).space["lr"].high == 0.03
     path.write_text(compose("smoke").replace("mirror: false", "mirror: no"))
     with pytest.raises(ValueError, match='images.mirror is "no"'):
         whole.check(read_params(path))

@@ -40,7 +40,7 @@ def test_teachers_are_built_with_their_sections_multiple(
     numerics, execution = common.numerics(params), common.execution(params)
     inputs = Inputs.images(32)
     job = TeacherJob(tmp_path, tmp_path, section, {}, numerics, execution, images, inputs)
-    values = dict.fromkeys(section.space, 0.1) | {"C1": 1.0, "C2": 0.0, "C3": 0.5, "H1": 0.3}
+    values = dict.fromkeys(section.space, 0.1) | {"C1": 1.0, "C2": 0.0, "C3": 0.5}
     with pytest.raises(Built) as caught:
         teachers_trial.train_teacher(job, 0, values, 1)
-    assert caught.value.args[0] == [16, 16, 32, 64]  # 18, 20 (half to even), 32 and 60.8
+    assert caught.value.args[0] == [16, 16, 32]  # 18, 20 (half to even) and 32
