@@ -34,7 +34,7 @@ from stages.store.manifest import read_manifest
 from stages.store.prepared import read_test, read_train
 from stages.store.tensors import read_tensors
 from tests.helpers.pocket import run_cell
-from tools.pocket import ROOT, write_params
+from tools.pocket import ROOT, pocket_params, write_params
 
 SMALLEST: dict[str, Any] = {
     "teachers.sweep": {"trials": 2, "start": 2, "lag": 2, "engine": "sobol"},
@@ -273,8 +273,12 @@ def test_what_only_the_files_tell_is_refused_before_anything_is_written(
     assert not (tmp_path / "data").exists()
 
 
-def test_a_teacher_needs_eight_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_teacher_needs_eight_pixels_and_a_fast_one_sixteen() -> None:
     params = YAML(typ="safe").load(scale.compose("smoke"))
+    with pytest.raises(ValueError, match="'fast' takes images of at least 16 px, got 15 px"):
+        check_cells(params, 10, Inputs.images(15))
+
+    params = pocket_params()
     check_cells(params, 10, Inputs.images(8))
     with pytest.raises(
         ValueError,

@@ -23,35 +23,33 @@ RUN = (os.getpid(), "77")
 LINE = re.compile(r"\[(\d+)/(\d+)\] (\S+): (\d+) % done, (less than|about) (.+) left")
 
 SMOKE = {
-    **{"prepare": 4.8, "augment": 4.5, "teachers": 67.3, "ensemble": 5.0, "label": 9.5},
-    **{"students@mlp1-60k": 7.2, "students@mlp1-180k": 7.3, "students@mlp2-60k": 7.2},
-    **{"students@mlp2-180k": 7.5, "students@mlp3-60k": 7.3, "students@mlp3-180k": 7.5},
-    **{"students@mlp4-60k": 7.3, "students@mlp4-180k": 7.7, "students@mlp5-60k": 7.3},
-    **{"students@mlp5-180k": 7.8, "students@conv1-60k": 9.3, "students@conv1-180k": 9.7},
-    **{"students@conv2-60k": 10.8, "students@conv2-180k": 13.0, "students@conv3-60k": 11.6},
-    **{"students@conv3-180k": 13.9, "students@conv4-60k": 12.2, "students@conv4-180k": 14.4},
-    **{"hard@conv1-180k": 9.8, "hard@conv2-180k": 12.9, "hard@conv3-180k": 13.4},
+    **{"prepare": 4.0, "augment": 1.7, "teachers": 41.1, "ensemble": 2.3, "label": 5.2},
+    **{"students@mlp1-60k": 4.4, "students@mlp1-180k": 4.3, "students@mlp2-60k": 2.2},
+    **{"students@mlp2-180k": 2.5, "students@mlp3-60k": 2.2, "students@mlp3-180k": 2.0},
+    **{"students@mlp4-60k": 2.2, "students@mlp4-180k": 2.2, "students@mlp5-60k": 3.9},
+    **{"students@mlp5-180k": 3.2, "students@conv1-60k": 4.2, "students@conv1-180k": 5.3},
+    **{"students@conv2-60k": 10.4, "students@conv2-180k": 9.8, "students@conv3-60k": 8.0},
+    **{"students@conv3-180k": 10.4, "students@conv4-60k": 6.9, "students@conv4-180k": 9.4},
+    **{"hard@conv1-180k": 2.8, "hard@conv2-180k": 2.7, "hard@conv3-180k": 4.2},
     **{
-        "hard@conv4-180k": 14.4,
-        "extra": 0.6,
-        "tabulate": 3.3,
-        "assess": 4.6,
-        "draw": 8.2,
-        "page": 4.7,
+        "hard@conv4-180k": 9.1,
+        "extra": 1.3,
+        "tabulate": 1.3,
+        "assess": 2.5,
+        "draw": 7.2,
+        "page": 2.5,
     },
 }
 """Seconds from the beginning of a stage to that of the next, DVC's own work included.
 
-Measured at commit fdd9ae6 on two cores of an AMD EPYC, from the lines of `dvc repro`; n = 1. There
-`augment` ran after `ensemble`. `extra` is of a later one, without further test sets.
+Measured at commit 84942f4 on two cores of an Intel Xeon, from the lines of `dvc repro`, the first
+two from its files; n = 1.
 """
-IN_TRIALS = {"mlp": 1.1, "conv": 6.0}
-"""Least seconds of these that trials took; the rest of a cell started and tested."""
 
 
-def leaner(seconds: dict[str, float]) -> dict[str, float]:
-    """The same run if a cell took five seconds less to start and to test."""
-    return {name: lasts - 5.0 * ("@" in name) for name, lasts in seconds.items()}
+def longer(seconds: dict[str, float]) -> dict[str, float]:
+    """The same run if a cell took two seconds more to start and to test."""
+    return {name: lasts + 2.0 * ("@" in name) for name, lasts in seconds.items()}
 
 
 def slower(seconds: dict[str, float], times: float) -> dict[str, float]:
@@ -98,14 +96,14 @@ def ran(stages: Iterable[str], run: tuple[int, str] = RUN) -> None:
         progress.end(stage, run)
 
 
-@pytest.mark.parametrize("seconds", [SMOKE, leaner(SMOKE)], ids=["measured", "leaner"])
-def test_smoke_run_is_estimated_within_a_factor_of_1_5(at: At, seconds: dict[str, float]) -> None:
+@pytest.mark.parametrize("seconds", [SMOKE, longer(SMOKE)], ids=["measured", "longer"])
+def test_smoke_run_is_estimated_within_a_factor_of_1_6(at: At, seconds: dict[str, float]) -> None:
     at("smoke")
     planned = forecast.plan()
     assert list(seconds) == list(planned["stages"])
 
     shown = replayed(planned, seconds)
-    assert all(1 / 1.5 < ratio < 1.5 for _, ratio in shown[1:])
+    assert all(1 / 1.6 < ratio < 1.6 for _, ratio in shown[1:])
     percents = [percent for percent, _ in shown]
     assert percents == sorted(percents) and percents[0] == 0 and 90 < percents[-1] < 100
 
@@ -113,7 +111,7 @@ def test_smoke_run_is_estimated_within_a_factor_of_1_5(at: At, seconds: dict[str
 def test_slower_machine_is_found_out_by_the_first_cell(at: At) -> None:
     at("smoke")
     shown = replayed(forecast.plan(), slower(SMOKE, 3.0))
-    assert shown[0][1] < 0.3
+    assert shown[0][1] < 0.4
     assert all(1 / 1.5 < ratio < 1.5 for _, ratio in shown[6:])
 
 
