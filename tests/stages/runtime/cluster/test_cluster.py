@@ -892,7 +892,10 @@ def test_nets_of_files_label_the_same_bytes_as_in_one_process(
     for engine in ("serial", "ray"):
         shutil.rmtree("work", ignore_errors=True)
         write_params(tmp_path, {"ensemble.source": "files", "execution.engine": engine, **cluster})
-        label.main()
+        with monkeypatch.context() as patch:
+            if engine == "ray":  # the nodes ask the nets, and not this process
+                patch.setattr("stages.transfer.labels.mean_logits", None)
+            label.main()
         written.append({path.name: path.read_bytes() for path in Path("data/logits").iterdir()})
     assert len(written[0]) == 4 and written[0] == written[1]
 
