@@ -105,3 +105,13 @@ def same_as(
         if "tables.json" in key[0]
     }
     assert found == wanted != {}
+
+
+@pytest.mark.parametrize(("column", "run"), [(1, "smoke"), (2, "2026-11-21-cpu")])
+def test_the_results_have_the_verdicts_of_the_runs_that_are_kept(column: int, run: str) -> None:
+    section = (ROOT / "README.md").read_text().split("## Results", 1)[1].split("\n\n", 2)[1]
+    cells = [line.split("|")[1:-1] for line in section.splitlines()[2:]]
+    written = [line[column].split(":")[0].strip() for line in cells]
+    claims = json.loads((ROOT / "docs/results" / run / "claims.json").read_text())["claims"]
+    measured = [claim["verdict"].removesuffix(" at this scale") for claim in claims.values()]
+    assert written == measured
