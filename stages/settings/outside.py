@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from stages.settings.read import parse, read_yaml, strict
 
@@ -14,9 +14,25 @@ Side = Annotated[int, Field(ge=1, le=4096)]
 Level = Annotated[float, Field(ge=-1e6, le=1e6)]
 Factor = Annotated[float, Field(gt=0, le=1e6)]
 Name = Annotated[str, Field(min_length=1, max_length=1000)]
+SCALARS = (bool, int, float, str)
 
 PICKLED = (".pth", ".pt", ".ckpt", ".pkl", ".pickle", ".joblib", ".bin", ".h5", ".npy", ".npz")
 """Endings of files that no teacher is read from; most of them run code when they are opened."""
+
+
+def _argument(value: Any, levels: int = 2) -> Any:
+    """A number, a text, true or false, or lists of them, or lists of such lists."""
+    if isinstance(value, list) and levels > 0:
+        return [_argument(each, levels - 1) for each in value]
+    if not isinstance(value, SCALARS):
+        raise ValueError(
+            "allowed are numbers, texts, true and false, lists of them, lists of such lists"
+        )
+    return value
+
+
+Argument = Annotated[Any, BeforeValidator(_argument)]
+"""What an architecture can be made with; lists as depths: [2, 2, 6, 2] of timm."""
 
 
 @strict
@@ -57,7 +73,7 @@ class Described:
     classes: Annotated[tuple[str, ...], Field(min_length=2, max_length=65536)]
     output: Literal["logits", "probabilities", "log-probabilities"]
     architecture: Name | None = None
-    arguments: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    arguments: dict[str, Argument] = Field(default_factory=dict)
     trusted: bool = False
     input: Name | None = None
     output_name: Name | None = None

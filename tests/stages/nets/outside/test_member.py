@@ -238,6 +238,35 @@ def test_torchvision_is_the_net_itself(tmp_path: Path) -> None:
     assert torch.equal(found, peer)
 
 
+def test_arguments_may_be_lists_of_lists(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+    from torchvision import models
+
+    blocks = [[1, 16, 1, 1], [6, 24, 2, 2]]  # expansion, channels, repeats, stride
+    torch.manual_seed(0)
+    net = models.mobilenet_v2(num_classes=4, inverted_residual_setting=blocks).eval()
+    save_file(net.state_dict(), tmp_path / "small.safetensors")
+
+    keys = {"format": "torchvision", "architecture": "mobilenet_v2", "file": "small.safetensors"}
+    arguments = {"inverted_residual_setting": blocks}
+    path = described(tmp_path / "small.yaml", **keys, classes=CLASSES, arguments=arguments)
+    loaded = load_outside(path, CLASSES, CPU)
+    assert loaded.count(tmp_path) == sum(each.numel() for each in net.parameters())
+
+    with torch.inference_mode():
+        peer = net(torch.from_numpy(IMAGES).permute(0, 3, 1, 2) / 255)
+        found = loaded(torch.from_numpy(IMAGES))
+    torch.testing.assert_close(found, peer)
+
+
+@pytest.mark.parametrize("value", [None, {"a": 1}, [[[1]]], [None]])
+def test_arguments_are_values_and_lists_of_them(tmp_path: Path, value: Any) -> None:
+    path, _ = squeezenet(tmp_path, arguments={"dropout": value})
+    with pytest.raises(ValueError, match="arguments") as caught:
+        outputs(path)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
