@@ -10,7 +10,7 @@ import importlib
 import io
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -18,11 +18,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from commands.models.guarded import guarded
 from stages.settings.inputs import Inputs
 
 KEY = "mimicnets.json"
 """Key of the description in both formats."""
 OUTPUT = "logits"
+AXIS = "n"
+"""Name of the free axis, the number of inputs."""
 
 Runner = Callable[[np.ndarray], np.ndarray]
 """Inputs (n, ...) -> logits float32 (n, classes)."""
@@ -58,18 +61,18 @@ def input_name(description: Mapping[str, Any]) -> str:
 
 
 def captured(net: nn.Module, example: np.ndarray) -> torch.export.ExportedProgram:
-    """The program of a net in eval mode, for any number of inputs.
+    """The program of a net in eval mode, for any number of inputs, of one colour too.
 
     Args:
         net: in eval mode.
         example: at least two inputs; their number is not fixed.
     """
-    inputs = torch.from_numpy(example[:2])
+    inputs = torch.from_numpy(np.array(example[:2]))
 
     # Strict: the other way runs the Python code, where a tensor's len() fixes the number of inputs.
     with torch.no_grad():
         program = torch.export.export(
-            net, (inputs,), dynamic_shapes=({0: torch.export.Dim("n")},), strict=True
+            guarded(net), (inputs,), dynamic_shapes=({0: torch.export.Dim(AXIS)},), strict=True
         )
 
     for module in program.graph_module.modules():
@@ -112,7 +115,9 @@ def torch_runner(net: Callable[[Tensor], Tensor]) -> Runner:
 
     def run(inputs: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
-            return net(torch.from_numpy(inputs)).float().numpy()
+            # A map of a file is read-only, of which torch warns
+            writable = np.require(inputs, requirements="W")
+            return net(torch.from_numpy(writable)).float().numpy()
 
     return run
 
@@ -128,14 +133,21 @@ def onnx_bytes(program: torch.export.ExportedProgram, description: Mapping[str, 
     # Convert
     names = [input_name(description)]
     exported = torch.onnx.export(
-        program, (), dynamo=True, verbose=False, input_names=names, output_names=[OUTPUT]
+        program,
+        (),
+        dynamo=True,
+        verbose=False,
+        input_names=names,
+        output_names=[OUTPUT],
+        dynamic_shapes=({0: AXIS},),  # its name, inside the graph too
     )
     assert exported is not None  # with `dynamo` it always is
     model = exported.model_proto
 
-    # Any number of inputs, and the description
-    for value in (*model.graph.input, *model.graph.output):
-        value.type.tensor_type.shape.dim[0].dim_param = "n"
+    # The exporter's notes have another name for the axis
+    model.graph.ClearField("metadata_props")
+
+    # The description
     metadata = model.metadata_props.add()
     metadata.key = KEY
     metadata.value = json.dumps(description, allow_nan=False)
@@ -143,13 +155,33 @@ def onnx_bytes(program: torch.export.ExportedProgram, description: Mapping[str, 
     return model.SerializeToString()
 
 
+def onnx_versions(data: bytes) -> str:
+    """What a runtime must know to read an .onnx file, e.g. `opset 20, IR version 10`.
+
+    Raises:
+        ValueError: the extra is not installed.
+    """
+    model = extra("onnx").load_model_from_string(data)
+    opsets = [f"{each.domain} opset {each.version}".strip() for each in model.opset_import]
+    return f"{', '.join(opsets)}, IR version {model.ir_version}"
+
+
 def read_onnx(data: bytes) -> tuple[Runner, dict[str, Any]]:
     """What runs an .onnx file, on the CPU, and its description.
 
     Raises:
-        ValueError: onnxruntime is not installed, or the file is not one of ours or damaged.
+        ValueError: onnxruntime is not installed, the file is not one of ours or damaged, or it has
+            weights in other files.
     """
     runtime = extra("onnxruntime")
+    outside = _other_files(data)
+    if outside:
+        raise ValueError(
+            f"its weights are in other files ({', '.join(outside)}), and predict reads one file: "
+            "put them inside with onnx.save(onnx.load('FILE'), 'WHOLE.onnx') in Python, or export "
+            "the net again"
+        )
+
     try:
         session = runtime.InferenceSession(data, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own kinds
@@ -158,6 +190,32 @@ def read_onnx(data: bytes) -> tuple[Runner, dict[str, Any]]:
     described = _described(session.get_modelmeta().custom_metadata_map.get(KEY, ""))
     name = session.get_inputs()[0].name
     return lambda inputs: session.run([OUTPUT], {name: inputs})[0], described
+
+
+def _other_files(data: bytes) -> list[str]:
+    """Files besides this one in which an .onnx file has weights.
+
+    None where onnx is not installed, or the file is damaged: onnxruntime then says what is wrong.
+    """
+    try:
+        onnx = extra("onnx")
+        model = onnx.load_model_from_string(data)
+    except Exception:  # also protobuf's own kinds
+        return []
+
+    tensors = _inside(model, onnx.TensorProto)
+    entries = (entry for tensor in tensors for entry in tensor.external_data)
+    return sorted({entry.value for entry in entries if entry.key == "location"})
+
+
+def _inside(message: Any, kind: type) -> Iterator[Any]:
+    """All parts of a message of one kind, at any depth."""
+    if isinstance(message, kind):
+        yield message
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for part in (value,) if hasattr(value, "ListFields") else value:
+                yield from _inside(part, kind)
 
 
 def _described(text: str | bytes) -> dict[str, Any]:
