@@ -5,10 +5,10 @@ as export takes it. Of a folder it takes model.safetensors, else model.onnx, els
 may have any size and mode: each becomes a square as in the net's training (docs/data.md), or its
 centre square if that had one size alone; `--fit` says otherwise. For nets of vectors
 FILE is .npy or .npz, whose rows are standardised as the training vectors were. Prints a
-line per image or row, `--json` as JSON; files that cannot be read are named, the others are
-classified all the same, and the exit status is 1. `--labels FOLDER` takes the files of FOLDER/CLASS
-and prints how many are named like their class: in all and by class, with 95 % intervals. Writes
-nothing, and is not a stage.
+line per image or row, `--json` as JSON; files that cannot be read, and inputs to which the net has
+no finite answer, are named, the others are classified all the same, and the exit status is 1.
+`--labels FOLDER` takes the files of FOLDER/CLASS and prints how many are named like their class: in
+all and by class, with 95 % intervals. Writes nothing, and is not a stage.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any, get_args
 import numpy as np
 from scipy.special import softmax
 
-from commands.models.check import outputs
+from commands.models.check import finite, outputs
 from commands.models.exported import exported_net
 from commands.models.files import STATISTICS, check_description, model_file, picture_rule
 from commands.models.find import PREPARED, find, takes_and_gives
@@ -61,6 +61,12 @@ class Model:
     def inputs(self) -> Inputs:
         """What the net sees."""
         return Inputs.from_json(self.described)
+
+
+NOT_FINITE = (
+    "the net's answer is not made of finite numbers: if the input is like those of its training, the "
+    "net's file is damaged or of an older version: export it again (of a cell: run 'dvc checkout')"
+)
 
 
 def load(model: str, trust: bool) -> Model:
@@ -139,13 +145,18 @@ def inputs_of(
             raise ValueError(
                 f"{model.statistics} has no mean and deviation of shape {list(shape)}: export again"
             )
+        mean, deviation = statistics["mean"], statistics["deviation"]
+        if not (np.isfinite(mean).all() and np.isfinite(deviation).all() and (deviation > 0).all()):
+            raise ValueError(
+                f"{model.statistics} has means that are not finite, or deviations that are not above "
+                "0: export again"
+            )
 
     # The files.
     for name in files:
         try:
             if shape is not None:
-                mean = statistics["mean"]
-                yield name, read_vectors(Path(name), shape, mean, statistics["deviation"]), ""
+                yield name, read_vectors(Path(name), shape, mean, deviation), ""
             else:
                 rule = picture_rule(model.described, fit)
                 picture = read_picture(file_bytes(Path(name)), name, rule)
@@ -156,8 +167,10 @@ def inputs_of(
             yield name, None, " ".join(str(error).split()).removeprefix(f"{name}: ")
 
 
-def answers(model: Model, inputs: np.ndarray, top: int) -> list[list[dict[str, Any]]]:
+def answers(model: Model, inputs: np.ndarray, top: int) -> list[list[dict[str, Any]] | None]:
     """For each input the `top` classes, most probable first: name, index, probability (softmax).
+
+    None where the logits are not finite numbers.
 
     Raises:
         ValueError: the net has another number of outputs than its description has classes.
@@ -169,14 +182,18 @@ def answers(model: Model, inputs: np.ndarray, top: int) -> list[list[dict[str, A
             f"{model.where} has {logits.shape[1]} outputs and {len(names)} class names: export it again"
         )
 
-    shares = softmax(logits.astype(np.float64), axis=1)
-    best = np.argsort(-shares, axis=1, kind="stable")[:, :top]
     return [
-        [
-            {"class": names[i], "index": int(i), "probability": round(float(row[i]), 6)}
-            for i in classes
-        ]
-        for row, classes in zip(shares, best, strict=True)
+        _best(names, row, top) if good else None
+        for row, good in zip(logits, finite(logits), strict=True)
+    ]
+
+
+def _best(names: list[str], logits: np.ndarray, top: int) -> list[dict[str, Any]]:
+    """The `top` classes of one input."""
+    shares = softmax(logits.astype(np.float64))
+    return [
+        {"class": names[i], "index": int(i), "probability": round(float(shares[i]), 6)}
+        for i in np.argsort(-shares, kind="stable")[:top]
     ]
 
 
@@ -185,9 +202,8 @@ def show(
 ) -> None:
     """Print one line."""
     if as_json:
-        place = {} if row is None else {"row": row}
         note = {"note": done} if done else {}
-        print(json.dumps({"file": name, **place, "top": answer, **note}))
+        print(json.dumps({"file": name, **_place(row), "top": answer, **note}, allow_nan=False))
         return
 
     where = name if row is None else f"{name} row {row}"
@@ -195,34 +211,72 @@ def show(
     print(f"{where}: {what}{f' ({done})' if done else ''}")
 
 
-def refuse(name: str, reason: str, as_json: bool) -> None:
-    """Print one line for a file that cannot be read."""
+def refuse(name: str, row: int | None, reason: str, as_json: bool) -> None:
+    """Print one line for a file that cannot be read, or an input without an answer."""
     if as_json:
-        print(json.dumps({"file": name, "error": reason}))
+        print(json.dumps({"file": name, **_place(row), "error": reason}))
     else:
-        print(f"error: {name}: {reason}", file=sys.stderr, flush=True)
+        where = name if row is None else f"{name} row {row}"
+        print(f"error: {where}: {reason}", file=sys.stderr, flush=True)
 
 
-def classify(model: Model, files: list[str], top: int, in_json: bool, fit: Fit | None) -> int:
-    """Print the most probable classes of each file; returns how many could not be read."""
-    failed = 0
+def _place(row: int | None) -> dict[str, int]:
+    """In JSON, the row of a file that has several."""
+    return {} if row is None else {"row": row}
+
+
+@dataclass(frozen=True)
+class Failed:
+    """What could not be done.
+
+    Attributes:
+        files: how many there are.
+        unread: files that could not be read.
+        inputs: of the files that could.
+        unanswered: inputs to which the net has no finite answer.
+    """
+
+    files: int
+    unread: int
+    inputs: int
+    unanswered: int
+
+    @property
+    def lines(self) -> list[str]:
+        """As text; none where all could be done."""
+        said = []
+        if self.unread:
+            said.append(f"{self.unread} of {self.files} files could not be read")
+        if self.unanswered:
+            said.append(
+                f"{self.unanswered} of {self.inputs} answers are not made of finite numbers"
+            )
+        return said
+
+
+def classify(model: Model, files: list[str], top: int, in_json: bool, fit: Fit | None) -> Failed:
+    """Print the most probable classes of each file."""
+    unread = asked = unanswered = 0
     for name, inputs, said in inputs_of(model, files, fit):
         if inputs is None:
-            refuse(name, said, in_json)
-            failed += 1
+            refuse(name, None, said, in_json)
+            unread += 1
             continue
 
-        for row, answer in enumerate(answers(model, inputs, top)):
-            show(name, row if model.inputs.is_vectors else None, answer, said, in_json)
+        asked += len(inputs)
+        for place, answer in enumerate(answers(model, inputs, top)):
+            row = place if model.inputs.is_vectors else None
+            if answer is None:
+                refuse(name, row, NOT_FINITE, in_json)
+                unanswered += 1
+            else:
+                show(name, row, answer, said, in_json)
 
-    return failed
+    return Failed(len(files), unread, asked, unanswered)
 
 
-def score_folder(model: Model, folder: Path, in_json: bool, fit: Fit | None) -> tuple[int, int]:
+def score_folder(model: Model, folder: Path, in_json: bool, fit: Fit | None) -> Failed:
     """Print how often the net is right on the files of `folder`/CLASS.
-
-    Returns:
-        how many files could not be read, and how many there are.
 
     Raises:
         ValueError: there is no such folder, or it holds something else.
@@ -238,24 +292,33 @@ def score_folder(model: Model, folder: Path, in_json: bool, fit: Fit | None) -> 
 
     failed = []
     changed = []
+    asked: list[tuple[str, int | None]] = []
+    unanswered = []
 
     def readable() -> Iterator[tuple[np.ndarray, int]]:
         for name, inputs, said in inputs_of(model, list(labels), fit):
             if inputs is None:
-                refuse(name, said, in_json)
+                refuse(name, None, said, in_json)
                 failed.append(name)
                 continue
             if said:
                 changed.append(name)
+            rows = range(len(inputs)) if model.inputs.is_vectors else [None]
+            asked.extend((name, row) for row in rows)
             yield inputs, labels[name]
 
-    scores = score(model.run, str(model.where), names, readable())
+    def no_answer(place: int) -> None:
+        refuse(*asked[place], NOT_FINITE, in_json)
+        unanswered.append(place)
+
+    scores = score(model.run, str(model.where), names, readable(), no_answer)
+    counts = {"unread": len(failed), "unanswered": len(unanswered), "changed": len(changed)}
     if scores is not None and in_json:
-        print(as_json(str(folder), scores, unread=len(failed), changed=len(changed)))
+        print(as_json(str(folder), scores, **counts))
     elif scores is not None:
         print("\n".join(lines(str(folder), scores, changed=len(changed))))
 
-    return len(failed), len(labels)
+    return Failed(len(labels), len(failed), len(asked), len(unanswered))
 
 
 def main() -> None:
@@ -298,13 +361,12 @@ def main() -> None:
     model = load(arguments.model, arguments.trust)
     fit = arguments.fit
     if arguments.labels is not None:
-        failed, total = score_folder(model, Path(arguments.labels), arguments.json, fit)
+        failed = score_folder(model, Path(arguments.labels), arguments.json, fit)
     else:
-        total = len(arguments.files)
         failed = classify(model, arguments.files, arguments.top, arguments.json, fit)
 
-    if failed:
-        print(f"{failed} of {total} files could not be read", file=sys.stderr)
+    if failed.lines:
+        print("\n".join(failed.lines), file=sys.stderr)
         raise SystemExit(1)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from commands.models.check import outputs
+from commands.models.check import check_finite, finite, outputs
 from commands.models.programs import Runner
 from stages.report.shares import share_interval
 
@@ -60,20 +60,24 @@ def score(
     where: str,
     classes: Sequence[str],
     inputs: Iterable[tuple[np.ndarray, int]],
+    unanswered: Callable[[int], None] | None = None,
 ) -> LabelledScores | None:
-    """Ask a net about inputs with labels; None where there are none.
+    """Ask a net about inputs with labels; None where there are none, or none with an answer.
 
     Args:
         run: inputs to logits.
         where: its file, for errors.
         classes: names of its classes.
         inputs: arrays (n, ...) as the net takes them, each with its label.
+        unanswered: is told the number of each input, from 0, whose logits are not finite; it is
+            not in the scores. None: it is an error.
 
     Raises:
-        ValueError: the net has another number of outputs than classes.
+        ValueError: the net has another number of outputs than classes, or some are not finite.
     """
     labels: list[int] = []
     named: list[np.ndarray] = []
+    asked = 0
 
     for arrays, own in _gathered(inputs):
         logits = outputs(run, arrays, where)
@@ -82,8 +86,16 @@ def score(
                 f"{where} has {logits.shape[1]} outputs and {len(classes)} class names: "
                 "export it again"
             )
-        named.append(logits.argmax(1))
-        labels += own
+        good = finite(logits)
+        for place in np.flatnonzero(~good):
+            if unanswered is None:
+                check_finite(where, logits)
+            else:
+                unanswered(asked + int(place))
+        asked += len(own)
+
+        named.append(logits[good].argmax(1))
+        labels += np.array(own)[good].tolist()
 
     if not labels:
         return None
@@ -134,14 +146,15 @@ def _words(share: Mapping[str, Any]) -> str:
     return f"{100 * share['accuracy']:.2f} % [{low}, {high}]"
 
 
-def as_json(folder: str, scores: LabelledScores, unread: int, changed: int) -> str:
-    """The same as one JSON object, and how many files could not be read."""
+def as_json(folder: str, scores: LabelledScores, unread: int, unanswered: int, changed: int) -> str:
+    """The same as one JSON object, with how many files could not be read, and inputs not answered."""
     return json.dumps(
         {
             "folder": folder,
             **scores.of_all,
             "level": LEVEL,
             "unread": unread,
+            "unanswered": unanswered,
             "changed": changed,
             "classes": scores.by_class,
         }

@@ -46,7 +46,16 @@ def read_vectors(
         raise ValueError(f"row {bad[0]} holds something else than finite numbers of 32 bits")
 
     # Float32 only now, as prepare does: before, seconds since 1970 would all be the same.
-    return ((vectors - mean) / deviation).astype(np.float32)
+    with np.errstate(over="ignore"):
+        standard = ((vectors - mean) / deviation).astype(np.float32)
+    bad = np.flatnonzero(~np.isfinite(standard).all(axis=tuple(range(1, standard.ndim))))
+    if len(bad):
+        raise ValueError(
+            f"row {bad[0]} is beyond 32 bits when it is standardised: its values are unlike those of "
+            "the training vectors"
+        )
+
+    return standard
 
 
 def load_array(path: Path, name: str) -> np.ndarray:

@@ -66,3 +66,13 @@ def test_the_mean_is_off_before_numbers_become_float32(tmp_path: Path) -> None:
         made = read_vectors(tmp_path / f"{name}.npy", (1,), given.mean(keepdims=True), np.ones(1))
         np.testing.assert_array_equal(made[:, 0], np.arange(60, dtype=np.float32) - 29.5)
         assert made.dtype == np.float32
+
+
+def test_vectors_far_from_those_of_the_training_are_refused(tmp_path: Path) -> None:
+    vectors = np.ones((3, 2))
+    vectors[1] = [1, 1e38]
+    np.save(tmp_path / "a.npy", vectors)
+    mean, deviation = np.zeros(2), np.full(2, 0.01)
+    with pytest.raises(ValueError, match="row 1 is beyond 32 bits when it is standardised: "):
+        read_vectors(tmp_path / "a.npy", (2,), mean, deviation)
+    assert np.isfinite(read_vectors(tmp_path / "a.npy", (2,), mean, deviation * 100)).all()
