@@ -3,11 +3,11 @@
 `python -m commands.export CELL` reads the chosen net of a cell (`students/conv2-180k`,
 `hard/conv2-180k`; without a folder students are meant; also `teachers/003`, `ensemble/00`) and what
 data/ and metrics/ say of it. Writes to a folder (exports/CELL, or `--out`) model.safetensors,
-model.pt2 (a torch.export program), model.onnx, a model card README.md, and for vectors the
-statistics that standardise them. A bottleneck is multiplied into the layer after it, which gives
-the same function with fewer layers, unless `--keep-bottleneck`. Every file is run on test images
-and must give what the net gives; only then is it kept. An earlier export in the folder is replaced
-when all files are there.
+model.pt2 (a torch.export program), model.onnx, the class names labels.json, a model card README.md,
+and for vectors the statistics that standardise them. A bottleneck is multiplied into the layer
+after it, which gives the same function with fewer layers, unless `--keep-bottleneck`. Every file is
+run on test images and on made-up ones, e.g. of one colour, and must give what the net gives; only
+then is it kept. An earlier export in the folder is replaced when all files are there.
 """
 
 from __future__ import annotations
@@ -22,21 +22,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
-from commands.models import card
+from commands.models import card, torch_format
 from commands.models.absorb import absorb
-from commands.models.check import ANOTHER_NET, allowed, compare, outputs
+from commands.models.check import ANOTHER_NET, CheckedInputs, allowed, compare, outputs
 from commands.models.exported import count, exported_net, has_bottleneck, outline
-from commands.models.files import CARD, FILES, STATISTICS
+from commands.models.files import CARD, FILES, LABELS, STATISTICS
 from commands.models.find import PREPARED, FoundNet, find, takes_and_gives
+from commands.models.made_up import made_up
 from commands.models.programs import (
     captured,
     check_extras,
     input_name,
     onnx_bytes,
+    onnx_versions,
     program_bytes,
     read_onnx,
     read_program,
@@ -51,7 +52,7 @@ from stages.settings.groups import CellName
 from stages.settings.inputs import Inputs
 from stages.settings.read import read_params
 from stages.settings.results import data_name
-from stages.store.atomic import write_bytes, write_text
+from stages.store.atomic import write_bytes, write_json, write_text
 from stages.store.manifest import file_hash
 from stages.store.prepared import PreparedManifest, read_test
 from stages.store.weights import load_weights, save_weights
@@ -90,11 +91,19 @@ def check_folder(out: Path) -> None:
     """Check that nothing of the user's is overwritten.
 
     Raises:
-        ValueError: a README.md in the folder is not of an export.
+        ValueError: a README.md or labels.json in the folder is not of an export.
     """
     path = out / CARD
-    if path.exists() and card.MARK not in path.read_text(encoding="utf-8", errors="replace"):
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    if path.exists() and card.MARK not in text:
         raise ValueError(f"{path} was not written by export: give another folder with --out")
+
+    # Cards of earlier versions list no such file
+    labels = out / LABELS
+    if labels.exists() and f"`{LABELS}`" not in text:
+        raise ValueError(
+            f"{labels} was not written by export: rename it, or give another folder with --out"
+        )
 
 
 @contextmanager
@@ -105,7 +114,7 @@ def staged(out: Path) -> Iterator[Path]:
         yield Path(name)
 
         # The card goes first and comes last: a folder with a card is whole
-        for file in (CARD, *FILES.values(), STATISTICS):
+        for file in (CARD, *FILES.values(), STATISTICS, LABELS):
             (out / file).unlink(missing_ok=True)
         for path in sorted(Path(name).iterdir(), key=lambda path: path.name == CARD):
             os.replace(path, out / path.name)
@@ -117,10 +126,10 @@ def check_weights(net: nn.Module, record: NetRecord) -> None:
     Raises:
         ValueError: they do not.
     """
-    inputs = record.inputs[:SAMPLE]
+    logits = outputs(torch_runner(net), record.inputs[:SAMPLE])
     wanted = record.outputs[:SAMPLE]
     try:
-        compare("the net", outputs(torch_runner(net), inputs), wanted, ANOTHER_NET)
+        compare("the net", logits, wanted, ANOTHER_NET)
     except ValueError as error:
         raise ValueError(
             f"the weights are not those that the run has measured ({error}): "
@@ -133,8 +142,7 @@ def write_formats(
     formats: list[str],
     net: nn.Sequential,
     described: dict[str, Any],
-    sample: np.ndarray,
-    wanted: np.ndarray,
+    sample: CheckedInputs,
 ) -> dict[str, float]:
     """Write and check each format.
 
@@ -143,16 +151,15 @@ def write_formats(
         formats: keys of FILES.
         net: as it is exported, in eval mode.
         described: its description.
-        sample: inputs (n, ...).
-        wanted: logits of the net as it was trained, float32 (n, classes).
+        sample: inputs, and what the net answered to them as it was trained.
 
     Returns:
-        File -> largest difference of a logit from `wanted`.
+        File -> largest difference of a logit on test inputs.
 
     Raises:
         ValueError: a file gives other outputs.
     """
-    program = captured(net, sample) if {"pt2", "onnx"} & set(formats) else None
+    program = captured(net, sample.tested) if {"pt2", "onnx"} & set(formats) else None
     differences = {}
     for kind in formats:
         path = folder / FILES[kind]
@@ -160,6 +167,7 @@ def write_formats(
         # Write, and read again
         if kind == "safetensors":
             save_weights(path, net.state_dict(), described)
+            torch_format.mark(path)
             state, header = load_weights(path)
             runner = torch_runner(restore(path, exported_net, state, header).eval())
         else:
@@ -170,12 +178,12 @@ def write_formats(
             runner = read(path.read_bytes())[0]
 
         # Compare
-        difference = compare(path.name, outputs(runner, sample, path.name), wanted)
+        difference = sample.compare(path.name, runner)
         differences[path.name] = difference
         print(
             f"{path.name}: {path.stat().st_size:,} bytes, "
-            f"largest difference {difference:.2g} on {len(sample)} test {input_name(described)}, "
-            f"allowed {allowed(wanted):.2g}"
+            f"largest difference {difference:.2g} on {len(sample.tested)} test "
+            f"{input_name(described)}, allowed {allowed(sample.wanted):.2g}"
         )
 
     return differences
@@ -216,7 +224,7 @@ def write_card(
     described: dict[str, Any],
     lines: dict[str, str],
     differences: dict[str, float],
-    sample: int,
+    sample: CheckedInputs,
     params: dict[str, Any],
 ) -> None:
     """Write README.md, when the other files are there."""
@@ -235,6 +243,10 @@ def write_card(
     if code["changed"]:
         commit += ", with changes"
 
+    # What a runtime has to know.
+    onnx = [name for name in differences if name.endswith(".onnx")]
+    lines = lines | {name: onnx_versions((folder / name).read_bytes()) for name in onnx}
+
     # The card.
     facts = card.Facts(
         title=f"{title} for {described['data']}",
@@ -246,7 +258,8 @@ def write_card(
         measured=record.measured,
         limits=limits(record, cell is not None),
         differences=differences,
-        sample=sample,
+        sample=len(sample.tested),
+        made=list(sample.made),
         files={path.name: file_hash(path) for path in sorted(folder.iterdir())},
         versions={
             "Python": platform.python_version(),
@@ -303,14 +316,17 @@ def main() -> None:
     }
 
     # Its files
-    sample = read_test(PREPARED)[0][:SAMPLE]
+    inputs = Inputs.from_json(described)
+    tested = read_test(PREPARED)[0][:SAMPLE]
+    sample = CheckedInputs.of(torch_runner(trained), tested, made_up(inputs))
     lines = table(net, cell, header, trained, exported)
     with staged(out) as folder:
-        if Inputs.from_json(described).is_vectors:
+        if inputs.is_vectors:
             write_bytes(folder / STATISTICS, (PREPARED / STATISTICS).read_bytes())
-        wanted = outputs(torch_runner(trained), sample)
-        differences = write_formats(folder, formats, exported, described, sample, wanted)
-        write_card(folder, net, cell, record, described, lines, differences, len(sample), params)
+            torch_format.mark(folder / STATISTICS)
+        write_json(folder / LABELS, described["classes"])
+        differences = write_formats(folder, formats, exported, described, sample)
+        write_card(folder, net, cell, record, described, lines, differences, sample, params)
 
     sizes = f"{count(trained):,} parameters as trained, {count(exported):,} here"
     print(f"{out}: {net.name}, {sizes}; {CARD} is the model card")

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ruamel.yaml import YAML
+
+from commands.models.files import LABELS
 from commands.models.licences import licence
 from commands.models.programs import OUTPUT, input_name
 from stages.images.colours import BACKGROUND
@@ -19,6 +24,9 @@ SPLITS = {"train": "training"}
 
 MOST_NAMES = 200
 """Class names that a card lists; all are in the files."""
+
+LICENCE = "unknown"
+"""What the head says: nobody has chosen a licence for the net. The Hugging Face hub knows the word."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +43,8 @@ class Facts:
         measured: split -> accuracy, None where it was not measured.
         limits: sentences besides those that hold for every net.
         differences: exported file -> largest difference of a logit from the torch net.
-        sample: images or vectors on which that was measured.
+        sample: test images or vectors on which that was measured.
+        made: what the made-up inputs are that every file has answered too.
         files: exported file -> sha256.
         versions: library -> version, of this export.
         commit: of the code that exported, in words.
@@ -51,17 +60,19 @@ class Facts:
     limits: Sequence[str]
     differences: Mapping[str, float]
     sample: int
+    made: Sequence[str]
     files: Mapping[str, str]
     versions: Mapping[str, str]
     commit: str
 
 
 def text(facts: Facts) -> str:
-    """The card as Markdown."""
+    """The card as Markdown, behind a head in YAML as the Hugging Face hub reads it."""
     described = facts.description
     versions = ", ".join(f"{library} {version}" for library, version in facts.versions.items())
 
     parts = [
+        f"---\n{_yaml(head(facts))}---",
         f"# {facts.title}",
         f"A net for {described['data']}, trained and exported by mimicnets, a pipeline for the "
         "experiment of Urban et al., *Do Deep Convolutional Nets Really Need to be Deep and "
@@ -73,12 +84,63 @@ def text(facts: Facts) -> str:
         _table(("hyperparameter", "value"), facts.hyperparameters),
         "## Intended use and limits\n\n" + _limits(facts),
         "## Licence of the data\n\n" + licence(described["source"]),
+        f"The head of this card says `license: {LICENCE}`, since nobody has chosen one for the net "
+        "itself: write yours there before you publish it.",
         "## Files\n\n" + _files(facts),
         f"Exported with {versions}, at {facts.commit}.",
         MARK,
     ]
 
     return "\n\n".join(parts) + "\n"
+
+
+def head(facts: Facts) -> dict[str, Any]:
+    """What the head of the card says, by the Hugging Face hub's names.
+
+    https://huggingface.co/docs/hub/model-cards; measured accuracies only.
+    """
+    described = facts.description
+    is_images = Inputs.from_json(described).is_images
+    task = "image-classification" if is_images else "other"
+    kind = input_name(described)
+
+    results = [
+        {
+            "task": {"type": task, "name": f"classification of {kind}"},
+            "dataset": {
+                "type": described["source"],
+                "name": described["data"],
+                "split": split,
+            },
+            "metrics": [
+                {"type": "accuracy", "value": round(float(share), 6), "name": f"{split} accuracy"}
+            ],
+        }
+        for split, share in facts.measured.items()
+        if share is not None
+    ]
+
+    tags = ["mimicnets", kind, *(name.removeprefix("model.") for name in facts.differences)]
+    pipeline = {"pipeline_tag": task} if is_images else {}
+    return {
+        "license": LICENCE,
+        "library_name": "mimicnets",
+        **pipeline,
+        "tags": tags,
+        "metrics": ["accuracy"],
+        "model-index": [{"name": facts.title, "results": results}],
+    }
+
+
+def _yaml(value: Mapping[str, Any]) -> str:
+    """A mapping as YAML, in its own order."""
+    writer: Any = YAML(typ="safe", pure=True)
+    writer.default_flow_style = False
+    writer.sort_base_mapping_type_on_output = False
+    writer.width = 10_000  # no breaks inside of texts
+    stream = io.StringIO()
+    writer.dump(value, stream)
+    return stream.getvalue()
 
 
 def _table(head: tuple[str, str], lines: Mapping[str, str]) -> str:
@@ -146,11 +208,20 @@ def _pictures(described: Mapping[str, Any]) -> str:
 
 def _classes(names: Sequence[str]) -> str:
     """The section on the classes."""
-    shown = ", ".join(names[:MOST_NAMES])
+    shown = ", ".join(_name(name) for name in names[:MOST_NAMES])
     more = ""
     if len(names) > MOST_NAMES:
         more = f", and {len(names) - MOST_NAMES:,} more, which the files name"
-    return f"{len(names):,} classes, in the order of the outputs, the first is 0: {shown}{more}."
+    return (
+        f"{len(names):,} classes, in the order of the outputs, the first is 0: {shown}{more}. "
+        f"`{LABELS}` has them as a JSON list."
+    )
+
+
+def _name(name: str) -> str:
+    """A class name; in quotes where commas, spaces at an end or signs of Markdown would mislead."""
+    odd = not name.isprintable() or name != name.strip() or set(name) & set(",`*<>|\\[]")
+    return f"``{json.dumps(name, ensure_ascii=False)}``" if odd or not name else name
 
 
 def _limits(facts: Facts) -> str:
@@ -187,7 +258,9 @@ def _files(facts: Facts) -> str:
     head = ["| file | largest difference | sha256 |", "| --- | --- | --- |"]
     note = (
         f"Differences are of a logit, from the net in torch as it was trained, on {facts.sample} test "
-        f"{input_name(facts.description)}, in batches of 1, 7 and 64."
+        f"{input_name(facts.description)}, in batches of 1, 7 and 64. Every file has also given the "
+        f"net's answers to {len(facts.made)} made-up {input_name(facts.description)}: "
+        f"{'; '.join(facts.made)}."
     )
 
     return "\n".join([*head, *rows]) + f"\n\n{note}"

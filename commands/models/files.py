@@ -13,6 +13,8 @@ FILES = {"safetensors": "model.safetensors", "onnx": "model.onnx", "pt2": "model
 """Format -> file, in the order in which predict looks for them."""
 CARD = "README.md"
 STATISTICS = "statistics.safetensors"
+LABELS = "labels.json"
+"""The class names in the order of the outputs, as a JSON list: for programs that read no description."""
 
 
 def model_file(path: Path) -> Path:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import copy
+import json
+import os
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import safetensors
+import safetensors.torch
 import torch
 from PIL import Image
 
@@ -19,8 +25,9 @@ from commands.models import programs
 from commands.models.absorb import absorb
 from commands.models.exported import exported_net
 from commands.models.files import FILES
-from stages.store.prepared import read_test
-from stages.store.weights import load_weights
+from stages.store.predictions import fingerprint, read_test_logits, write_test_logits
+from stages.store.prepared import read_test, write_split
+from stages.store.weights import load_weights, save_weights
 from stages.trials.folder import TrialFolder
 from tests.helpers.exports import (
     CELL,
@@ -103,6 +110,131 @@ def test_onnx_names_its_input_and_output(here: Path) -> None:
     assert (given.name, sizes) == ("images", ["n", 32, 32, 3]) and answer.name == "logits"
 
 
+@needs_onnx
+def test_the_free_axis_has_one_name_in_all_of_the_file(here: Path) -> None:
+    import onnx
+
+    model = onnx.load(Path(OUT) / "model.onnx")
+    values = (*model.graph.input, *model.graph.output, *model.graph.value_info)
+    shapes = [value.type.tensor_type.shape.dim for value in values]
+    free = [dim.dim_param for shape in shapes for dim in shape if not dim.HasField("dim_value")]
+    assert len(free) > 10 and set(free) == {"n"}
+
+    for weights in model.graph.initializer:
+        weights.ClearField("raw_data")
+    assert not re.findall(rb"\bs\d+\b", model.SerializeToString())  # torch's own names
+
+
+def test_class_names_lie_beside_the_files(copied: Path, run: Run) -> None:
+    described = load_weights(Path(OUT) / "model.safetensors")[1]
+    assert json.loads((Path(OUT) / "labels.json").read_text()) == described["classes"]
+
+    # names of the user's own files
+    path = Path("data/prepared/manifest.json")
+    names = ["a, b", "\n", '"', "é ☃", "\0", "", "</script>", "7", "8", "9"]
+    path.write_text(json.dumps({**json.loads(path.read_text()), "classes": names}))
+    status, _, error = run(export, CELL)
+    assert error == "" and status == 0
+    assert json.loads((Path(OUT) / "labels.json").read_bytes()) == names
+    assert load_weights(Path(OUT) / "model.safetensors")[1]["classes"] == names
+
+
+def test_own_class_names_in_the_folder_are_left_alone(here: Path, run: Run, tmp_path: Path) -> None:
+    own = tmp_path / "labels.json"
+    own.write_text("mine")
+    words = ("--format", "safetensors", "--out", str(tmp_path))
+    for card in (None, (Path(OUT) / "README.md").read_text().replace("labels.json", "x.json")):
+        if card is not None:  # of an earlier version
+            (tmp_path / "README.md").write_text(card)
+        status, _, error = run(export, CELL, *words)
+        assert status == 1 and "labels.json was not written by export: rename it, or" in error
+        assert own.read_text() == "mine"
+
+    own.unlink()
+    assert run(export, CELL, *words)[0] == 0 and json.loads(own.read_text())
+    assert run(export, CELL, *words)[0] == 0
+
+
+@pytest.mark.parametrize("net", ["images", "vectors"])
+def test_loaders_of_torch_models_take_the_safetensors_files(
+    net: str, finished: Path, framed: Path
+) -> None:
+    folder = finished / OUT if net == "images" else framed / "exports/students/mlp1-3k"
+    files = sorted(folder.glob("*.safetensors"))
+    assert len(files) == (1 if net == "images" else 2)
+    for path in files:
+        with safetensors.safe_open(path, "pt") as file:
+            assert file.metadata()["format"] == "pt"
+        assert safetensors.torch.load_file(path)
+
+
+def blank_test_image(place: int, level: int) -> np.ndarray:
+    """Make a test image of this run one of one colour; returns what its net answers to all."""
+    images, labels, header = read_test(Path("data/prepared"))
+    changed = images.copy()
+    changed[place] = level
+    write_split(Path("data/prepared"), "test", changed, labels.astype(np.uint8), header)
+
+    path = Path("data") / CELL / "test.safetensors"
+    logits = trained(Path("data") / CELL)(torch.from_numpy(changed)).detach().numpy()
+    kinds = read_test_logits(path)
+    before = stored(Path("data") / CELL)
+    for nets in kinds.values():
+        for number, found in nets.items():
+            nets[number] = logits if found is before or (found == before).all() else found
+    write_test_logits(path, kinds)
+
+    csv = Path("metrics/students/conv1-60k.csv")
+    csv.write_text(csv.read_text().replace(fingerprint(before), fingerprint(logits)))
+    return logits
+
+
+@pytest.mark.parametrize(("place", "level"), [(0, 0), (39, 255)])
+def test_a_blank_test_image_stops_no_export(
+    place: int, level: int, copied: Path, run: Run, tmp_path: Path
+) -> None:
+    wanted = blank_test_image(place, level)
+    shutil.rmtree(OUT)
+    status, out, error = run(export, CELL)
+    assert (status, error) == (0, "") and out.count("on 40 test images") == len(FORMATS)
+
+    images = read_test(Path("data/prepared"))[0]
+    for path in Path(OUT).glob("model.*"):
+        found = asked(path.suffix[1:], path)(images)
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
+
+
+@needs_onnx
+def test_a_file_that_does_not_answer_one_colour_is_not_left(
+    copied: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(OUT)
+    monkeypatch.setattr(programs, "guarded", lambda net: net)
+    status, _, error = run(export, CELL)
+    assert status == 1 and len(error.splitlines()) == 1
+    assert "model.onnx gives " in error and "for a made-up input (one colour, 0)" in error
+    assert list(Path(OUT).iterdir()) == []
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_one_line(value: float, copied: Path, run: Run) -> None:
+    path = Path("data") / CELL / "weights.safetensors"
+    state, header = load_weights(path)
+    state["out.bias"][3] = value
+    save_weights(path, state, header)
+    status, _, error = run(export, CELL, "--out", "elsewhere")
+    assert status == 1 and len(error.splitlines()) == 1 and not Path("elsewhere").exists()
+    assert "the net gives outputs that are not finite numbers, for 40 of 40 inputs" in error
+
+
+def test_no_warning_of_a_library_reaches_the_user(here: Path, tmp_path: Path) -> None:
+    words = ["--format", "pt2", "--out", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "commands.export", CELL, *words]
+    there = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, capture_output=True, text=True, env=there)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def perturbed(net: torch.nn.Sequential) -> torch.nn.Sequential:
     other = copy.deepcopy(net)
     with torch.no_grad():
@@ -183,6 +315,7 @@ def test_an_export_replaces_an_earlier_one(here: Path, run: Run, tmp_path: Path)
     assert run(export, CELL, "--format", "safetensors", "--out", str(tmp_path / "out"))[0] == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "README.md",
+        "labels.json",
         "model.safetensors",
         "own.txt",
     ]
@@ -214,6 +347,7 @@ def test_a_missing_extra_is_one_line(
     assert status == 0 and f"model.onnx is left out: ONNX needs {missing} " in output
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
         "README.md",
+        "labels.json",
         "model.pt2",
         "model.safetensors",
     ]

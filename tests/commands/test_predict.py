@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,18 @@ from scipy.special import softmax
 
 from commands import predict
 from commands.models import programs
+from commands.models.exported import exported_net
 from commands.models.files import FILES, check_description, picture_rule
+from commands.models.made_up import made_up
 from stages.images.pictures import Fit, PictureRule
 from stages.images.sources.folder import image_folder
 from stages.images.sources.parquet import parquet
+from stages.settings.inputs import Inputs
 from stages.store.prepared import read_test
+from stages.store.tensors import read_tensors, write_tensors
+from stages.store.weights import load_weights, save_weights
 from tests.helpers.exports import CELL, FORMATS, OUT, Run, asked, broken, needs_onnx, pixels, stored
+from tests.helpers.families import description, small_net
 
 
 def shares(text: str) -> dict[str, float]:
@@ -327,3 +334,244 @@ def test_the_rule_of_a_description_is_followed_or_refused(tmp_path: Path) -> Non
     assert picture_rule({**described, "fit": "pad"}, "stretch") == PictureRule(32, "stretch")
     with pytest.raises(ValueError, match="has the fit 'tile', known are exact, crop"):
         check_description(tmp_path, {**described, "fit": "tile"})
+
+
+def harmed(form: str, folder: Path, harm: Callable[[torch.nn.Sequential], None]) -> Path:
+    """An exported file of the net after `harm`, as a user may have got it."""
+    state, described = load_weights(folder / FILES["safetensors"])
+    net = exported_net(described)
+    net.load_state_dict(state)
+    with torch.no_grad():
+        harm(net)
+    net.eval()
+
+    path = Path(f"harmed/{FILES[form]}")
+    path.parent.mkdir(exist_ok=True)
+    shutil.copytree(folder, path.parent, dirs_exist_ok=True)
+    inputs = Inputs.from_json(described)
+    example = np.stack([*made_up(inputs).values()][:2])
+    if form == "safetensors":
+        save_weights(path, net.state_dict(), described)
+    elif form == "pt2":
+        path.write_bytes(programs.program_bytes(programs.captured(net, example), described))
+    else:
+        path.write_bytes(programs.onnx_bytes(programs.captured(net, example), described))
+    return path
+
+
+def bias(value: float) -> Callable[[torch.nn.Sequential], None]:
+    """One output is no number, or infinite."""
+
+    def harm(net: torch.nn.Sequential) -> None:
+        net.out.bias[3] = value
+
+    return harm
+
+
+def entries_of(text: str) -> list[dict[str, Any]]:
+    """JSON of each line, by the standard, which has no NaN."""
+
+    def refuse(word: str) -> None:
+        pytest.fail(f"{word} is no JSON")
+
+    return [json.loads(line, parse_constant=refuse) for line in text.splitlines()]
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+@pytest.mark.parametrize("form", FORMATS)
+def test_an_answer_that_is_not_finite_is_an_error(
+    form: str, value: float, copied: Path, run: Run
+) -> None:
+    path = str(harmed(form, Path(OUT), bias(value)))
+    Image.fromarray(pixels()).save("a.png")
+    files = ["a.png", "none.png", "a.png"]
+    status, out, error = run(predict, path, *files, "--trust")
+    first, unread, again, *last = error.splitlines()
+    assert status == 1 and out == "" and first == again
+    assert first.startswith("error: a.png: the net's answer is not made of finite numbers: ")
+    assert unread.startswith("error: none.png: ")
+    assert last == [
+        "1 of 3 files could not be read",
+        "2 of 2 answers are not made of finite numbers",
+    ]
+
+    status, out, error = run(predict, path, *files, "--trust", "--json")
+    entries = entries_of(out)
+    assert status == 1 and [set(each) for each in entries] == [{"file", "error"}] * 3
+    assert "not made of finite numbers" in entries[0]["error"]
+    assert error.splitlines() == last
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_one_row_without_an_answer_is_named_and_the_others_answered(
+    form: str, framed: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(framed / "exports", tmp_path / "exports")
+    monkeypatch.chdir(tmp_path)
+
+    def harm(net: torch.nn.Sequential) -> None:  # what is far off becomes infinite in it
+        net.fc1.weight[0] = 1e4
+        net.out.weight[0, 0] = 1e4
+
+    path = str(harmed(form, Path("exports/students/mlp1-3k"), harm))
+    raw = np.load(framed / "data/raw/frames/test.npz")["inputs"][:4].astype(np.float64)
+    raw[2] = 1e33
+    np.save("rows.npy", raw)
+    status, out, error = run(predict, path, "rows.npy", "--trust", "--json")
+    entries = entries_of(out)
+    assert status == 1 and [each["row"] for each in entries] == [0, 1, 2, 3]
+    assert ["top" in each for each in entries] == [True, True, False, True]
+    assert error == "1 of 4 answers are not made of finite numbers\n"
+
+    status, out, error = run(predict, path, "rows.npy", "--trust")
+    assert status == 1 and len(out.splitlines()) == 3 and "nan" not in out
+    assert error.startswith("error: rows.npy row 2: the net's answer is not made of finite numbers")
+
+    folder = Path("labelled", entries[0]["top"][0]["class"])
+    folder.mkdir(parents=True)
+    for name in ("a.npy", "b.npy"):
+        shutil.copyfile("rows.npy", folder / name)
+    status, out, error = run(predict, path, "--labels", "labelled", "--trust", "--json")
+    *named, scores = entries_of(out)
+    assert status == 1 and error == "2 of 8 answers are not made of finite numbers\n"
+    assert [(each["file"], each["row"]) for each in named] == [
+        (str(folder / "a.npy"), 2),
+        (str(folder / "b.npy"), 2),
+    ]
+    assert (scores["count"], scores["unread"], scores["unanswered"]) == (6, 0, 2)
+
+
+@needs_onnx
+def test_files_of_earlier_versions_are_told_apart_by_a_blank_picture(
+    copied: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They gave NaN; the others of the folder are scored."""
+    monkeypatch.setattr(programs, "guarded", lambda net: net)
+    program = programs.captured(small_net("mlp2"), np.stack([pixels(), pixels()]))
+    Path("old.onnx").write_bytes(programs.onnx_bytes(program, description("mlp2")))
+
+    folder = Path("photos/3")
+    folder.mkdir(parents=True)
+    Image.fromarray(pixels(3)).save(folder / "a.png")
+    Image.new("RGB", (32, 32), (90, 90, 90)).save(folder / "blank.png")
+    Image.fromarray(pixels(4)).save(folder / "c.png")
+    for words in (["--labels", "photos"], [str(path) for path in sorted(folder.iterdir())]):
+        status, out, error = run(predict, "old.onnx", *words)
+        assert status == 1 and "nan" not in out + error.lower().replace("finite", "")
+        first, last = error.splitlines()
+        assert first.startswith("error: photos/3/blank.png: the net's answer is not made of finite")
+        assert "export it again" in first
+        assert last == "1 of 3 answers are not made of finite numbers"
+
+    status, out, _ = run(predict, "old.onnx", "--labels", "photos", "--json")
+    named, scores = entries_of(out)
+    assert status == 1 and named["file"] == "photos/3/blank.png" and "error" in named
+    assert (scores["count"], scores["unread"], scores["unanswered"]) == (2, 0, 1)
+    assert scores["classes"]["3"]["count"] == 2
+
+    # Now it is answered
+    monkeypatch.undo()
+    monkeypatch.chdir(copied)
+    monkeypatch.setattr(sys, "argv", ["predict", f"{OUT}/model.onnx", "--labels", "photos"])
+    predict.main()
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("level", [0, 255])
+def test_every_format_answers_a_blank_picture_as_the_net_does(
+    level: int, form: str, copied: Path, run: Run
+) -> None:
+    folder = Path("photos/3")
+    folder.mkdir(parents=True)
+    Image.new("RGB", (50, 40), (level,) * 3).save(folder / "blank.png")
+    model = f"{OUT}/{FILES[form]}"
+    wanted = entries_of(run(predict, CELL, "photos/3/blank.png", "--json")[1])
+    status, out, error = run(predict, model, "photos/3/blank.png", "--json", "--trust")
+    (found,) = entries_of(out)
+    assert (status, error) == (0, "") and found["file"] == wanted[0]["file"]
+    for one, two in zip(found["top"], wanted[0]["top"], strict=True):
+        assert one["class"] == two["class"]
+        assert one["probability"] == pytest.approx(two["probability"], abs=2e-6)
+    status, out, error = run(predict, model, "--labels", "photos", "--trust")
+    assert (status, error) == (0, "") and "of 1 example " in out
+
+
+@needs_onnx
+@pytest.mark.parametrize("beside", [True, False])
+def test_weights_in_other_files_are_one_sentence_that_mends(
+    beside: bool, copied: Path, run: Run
+) -> None:
+    import onnx
+
+    Path("parts").mkdir()
+    settings = {"save_as_external_data": True, "location": "w.data", "size_threshold": 0}
+    onnx.save(onnx.load(f"{OUT}/model.onnx"), "parts/model.onnx", **settings)
+    if not beside:
+        Path("parts/w.data").rename("w.data")  # where onnxruntime would look for it
+    Image.fromarray(pixels()).save("a.png")
+    status, out, error = run(predict, "parts", "a.png")
+    assert status == 1 and out == "" and len(error.splitlines()) == 1
+    assert error.startswith("error: parts/model.onnx: its weights are in other files (w.data)")
+
+    # as the line says
+    if beside:
+        remedy = re.search(r"onnx\.save\(.*?\)(?= in Python)", error)
+        assert remedy is not None
+        code = remedy[0].replace("FILE", "parts/model.onnx")
+        exec(code, {"onnx": onnx})
+        status, out, error = run(predict, "WHOLE.onnx", "a.png")
+        assert (status, error) == (0, "")
+        assert out == run(predict, OUT, "a.png")[1]
+
+
+@needs_onnx
+@pytest.mark.parametrize("place", ["attribute", "inner graph"])
+def test_weights_in_other_files_are_found_at_any_depth(place: str) -> None:
+    from onnx import TensorProto, helper
+
+    tensor = helper.make_tensor("w", TensorProto.FLOAT, [1], [1.0])
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="w.data")
+    tensor.ClearField("float_data")
+    node = helper.make_node("Constant", [], ["logits"], value=tensor)
+    answer = helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1])
+    if place == "inner graph":
+        inner = helper.make_graph([node], "inner", [], [answer])
+        node = helper.make_node("If", ["c"], ["logits"], then_branch=inner, else_branch=inner)
+    model = helper.make_model(helper.make_graph([node], "g", [], [answer]))
+    with pytest.raises(ValueError, match=r"its weights are in other files \(w.data\)"):
+        programs.read_onnx(model.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("deviation", 0.0), ("deviation", -1.0), ("deviation", np.nan), ("mean", np.inf)],
+)
+def test_statistics_that_standardise_nothing_are_refused(
+    name: str,
+    value: float,
+    framed: Path,
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(framed)
+    shutil.copytree("exports/students/mlp1-3k", tmp_path / "out")
+    path = tmp_path / "out/statistics.safetensors"
+    arrays, header = read_tensors(path)
+    arrays[name][2, 3] = value
+    write_tensors(path, arrays, header)
+    status, out, error = run(predict, str(tmp_path / "out"), "data/raw/frames/test.npz")
+    assert status == 1 and out == "" and len(error.splitlines()) == 1
+    assert "statistics.safetensors has means that are not finite, or deviations that" in error
+
+
+def test_exports_without_a_format_are_read_too(copied: Path, run: Run) -> None:
+    """Those of earlier versions."""
+    for path in (Path(OUT) / "model.safetensors", Path("plain.safetensors")):
+        Image.fromarray(pixels()).save("a.png")
+        if path.name == "plain.safetensors":
+            save_weights(path, *load_weights(Path(OUT) / "model.safetensors"))
+            assert b'"format"' not in path.read_bytes()
+        status, out, error = run(predict, str(path), "a.png")
+        assert (status, error) == (0, "") and out.startswith("a.png: ")

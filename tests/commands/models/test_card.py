@@ -7,22 +7,27 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from ruamel.yaml import YAML
 from scipy.special import softmax
 
 from commands import export, predict
+from commands.models import card as cards
 from commands.models.absorb import absorb
 from commands.models.exported import outline
 from commands.models.licences import UNKNOWN, licence
+from commands.models.made_up import made_up
 from stages.nets.families import Plan
 from stages.report.fidelity import calibration_error
+from stages.settings.inputs import Inputs
 from stages.store.prepared import read_test
 from stages.store.tensors import read_tensors
 from stages.store.weights import load_weights
-from tests.helpers.exports import CELL, OUT, Run, stored, trained
+from tests.helpers.exports import CELL, OUT, Run, needs_onnx, stored, trained
 from tests.helpers.pocket import table
 from tools.pocket import write_params
 
@@ -30,6 +35,13 @@ from tools.pocket import write_params
 def lines_of(card: str) -> dict[str, str]:
     """First and second column of all tables of a card."""
     return dict(re.findall(r"^\| (.*?) \| (.*?) \|", card, re.M))
+
+
+def head_of(card: str) -> dict[str, Any]:
+    """What the YAML in front of a card says."""
+    empty, head, _ = card.split("---\n", 2)
+    assert empty == ""
+    return YAML(typ="safe").load(head)
 
 
 def test_the_card_is_true(here: Path) -> None:
@@ -40,7 +52,7 @@ def test_the_card_is_true(here: Path) -> None:
     best = min(rows, key=lambda row: (float(row["validation_error"]), int(row["trial"])))
     plan = Plan.from_json(load_weights(Path("data") / CELL / "weights.safetensors")[1]["plan"])
 
-    assert card.startswith("# conv1 at 60k: a mimic net for cluttered digits\n")
+    assert "\n---\n\n# conv1 at 60k: a mimic net for cluttered digits\n" in card
     assert lines["validation accuracy"] == f"{facts['validation_accuracy']:.4f}"
     assert lines["test accuracy"] == f"{facts['test_accuracy']:.4f}"
     assert lines["parameters as trained"] == f"{int(best['params']):,}" == f"{plan.params:,}"
@@ -97,7 +109,7 @@ def test_the_card_is_true(here: Path) -> None:
     error = calibration_error(softmax(stored(Path("data") / CELL), axis=1), labels)
     assert f"expected calibration error {error:.3f} on the test set" in card
 
-    for path in Path(OUT).glob("model.*"):
+    for path in (*Path(OUT).glob("model.*"), Path(OUT) / "labels.json"):
         assert f"`{hashlib.sha256(path.read_bytes()).hexdigest()}`" in card
 
 
@@ -209,3 +221,96 @@ def test_the_card_and_the_statistics_of_vectors(
     status, _, error = run(predict, str(tmp_path), "data/raw/frames/test.npz")
 
     assert status == 1 and "statistics.safetensors not found" in error
+
+
+@needs_onnx
+def test_the_head_and_the_versions_of_a_card_are_those_of_the_files(here: Path) -> None:
+    import onnx
+
+    card = (Path(OUT) / "README.md").read_text()
+    facts = json.loads(Path("metrics/students/conv1-60k.json").read_text())
+    head = head_of(card)
+    (index,) = head.pop("model-index")
+    assert head == {
+        "license": "unknown",
+        "library_name": "mimicnets",
+        "pipeline_tag": "image-classification",
+        "tags": ["mimicnets", "images", "safetensors", "onnx", "pt2"],
+        "metrics": ["accuracy"],
+    }
+
+    assert index["name"] == "conv1 at 60k: a mimic net for cluttered digits"
+    for result, split in zip(index["results"], ("validation", "test"), strict=True):
+        assert result["task"]["type"] == "image-classification"
+        assert result["dataset"] == {
+            "type": "cluttered-digits",
+            "name": "cluttered digits",
+            "split": split,
+        }
+        (metric,) = result["metrics"]
+        assert metric["type"] == "accuracy"
+        assert metric["value"] == pytest.approx(facts[f"{split}_accuracy"], abs=1e-6)
+
+    model = onnx.load(Path(OUT) / "model.onnx")
+    (opset,) = model.opset_import
+    wanted = f"opset {opset.version}, IR version {model.ir_version}"
+    assert lines_of(card)["model.onnx"] == wanted and opset.version > 10
+
+    made = made_up(Inputs.images(32))
+    assert f"net's answers to {len(made)} made-up images: one colour, 0; " in card
+
+
+def test_the_head_says_only_what_was_measured_and_written(
+    framed: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(framed)
+    words = ("--format", "safetensors", "--out", str(tmp_path))
+    assert run(export, "students/mlp1-3k", *words)[0] == 0
+    text = (tmp_path / "README.md").read_text()
+    head = head_of(text)
+    assert "pipeline_tag" not in head and head["tags"] == ["mimicnets", "vectors", "safetensors"]
+    assert {each["task"]["type"] for each in head["model-index"][0]["results"]} == {"other"}
+    assert "opset" not in text
+
+
+def facts(**changes: Any) -> cards.Facts:
+    """Of a net that no run has made."""
+    names = changes.pop("classes", ["a", "b"])
+    described = {"data": "some data", "source": "parquet", "classes": names, "size_px": 8}
+    values: dict[str, Any] = {
+        "title": "a net",
+        "description": {**described, **changes.pop("described", {})},
+        "counts": {"train": 3},
+        "table": {},
+        "training": ["Trained."],
+        "hyperparameters": {"lr": "0.1"},
+        "measured": {"validation": 0.5, "test": None},
+        "limits": [],
+        "differences": {"model.onnx": 0.0},
+        "sample": 3,
+        "made": ["one colour, 0"],
+        "files": {"model.onnx": "00"},
+        "versions": {"torch": "2"},
+        "commit": "commit 1",
+    }
+    return cards.Facts(**{**values, **changes})
+
+
+@pytest.mark.parametrize(
+    "odd",
+    ["a: b", "- x", "# y", "'", '"', "---", "\n---\n", "yes", "é ☃", "\t", "{}", "\x00"],
+)
+def test_odd_names_leave_the_head_readable(odd: str) -> None:
+    text = cards.text(facts(title=odd, described={"data": odd}, classes=["ok", odd]))
+    (index,) = head_of(text)["model-index"]
+    assert index["name"] == index["results"][0]["dataset"]["name"] == odd
+    assert [result["dataset"]["split"] for result in index["results"]] == ["validation"]
+
+
+def test_odd_class_names_cannot_be_mistaken() -> None:
+    names = ["plain", "fire_truck", "a, b", "", " x", "new\nline", "<b>", "a*b*"]
+    text = cards.text(facts(classes=names))
+    (line,) = [line for line in text.splitlines() if "the first is 0" in line]
+    shown = line.partition("the first is 0: ")[2].partition(". `labels.json`")[0]
+    quoted = [name for name in names if name not in ("plain", "fire_truck")]
+    assert shown == ", ".join(["plain", "fire_truck", *(f"``{json.dumps(n)}``" for n in quoted)])
