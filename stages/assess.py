@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stages.report import ablations, claims, extra, fidelity, outputs, verdicts
+from stages.report import ablations, claims, extra, fidelity, outputs, power, verdicts
 from stages.report.paper import convolutions
+from stages.report.quantities import Quantity
 from stages.report.reported import ReportedNet, read_nets, resampled
 from stages.runtime import entry
 from stages.settings import common, results
@@ -41,8 +42,8 @@ EXTRA = Path("data/extra")
 
 def judged(
     nets: list[ReportedNet],
-    accuracies: dict[CellName, claims.Quantity],
-    ensemble: claims.Quantity,
+    accuracies: dict[CellName, Quantity],
+    ensemble: Quantity,
     settings: results.Assess,
 ) -> list[verdicts.Verdict]:
     """The verdict on each claim."""
@@ -60,9 +61,7 @@ def judged(
     return verdicts.judge(claims.claims(run), settings.level)
 
 
-def varied(
-    params: dict[str, Any], accuracies: dict[CellName, claims.Quantity]
-) -> list[ablations.Pair]:
+def varied(params: dict[str, Any], accuracies: dict[CellName, Quantity]) -> list[ablations.Pair]:
     """Every variant beside its base."""
     pairs = []
     for name, accuracy in accuracies.items():
@@ -152,7 +151,9 @@ def claims_caption(
     runs = sorted({len(net.hits) for net in nets})
     seeds = str(runs[0]) if len(runs) == 1 else f"{runs[0]} to {runs[-1]}"
     cell = "net a cell" if runs == [1] else "nets a cell"
-    over = "test images only, not seeds" if runs == [1] else "test images and seeds"
+    over = "test images, and how much seeds differ"
+    if runs == [1]:
+        over = "test images only: nothing about seeds, since there is one run"
     level = f"{100 * settings.level:g}\u00a0%"
 
     return (
@@ -204,7 +205,8 @@ def main() -> None:
         nets, ensemble_hits, settings.resamples, common.seed(params)
     )
     judgement = judged(nets, accuracies, of_ensemble, settings)
-    answers = verdicts.to_json(judgement, claims.paper_effects(), settings.level)
+    needs = power.needs(judgement, settings.level, len(labels))
+    answers = verdicts.to_json(judgement, claims.paper_effects(), settings.level, needs)
     claims_md = verdicts.to_markdown(answers, claims_caption(nets, settings, len(labels), where))
     variants = ablations.table(varied(params, accuracies), settings.level)
 
@@ -235,7 +237,7 @@ def main() -> None:
         },
     )
 
-    print(claims_md.split("\n\nEffects")[0])
+    print(claims_md.split("\n\nUndecided claims:")[0].split("\n\nEffects")[0])
 
 
 if __name__ == "__main__":

@@ -9,18 +9,16 @@ sweep.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from stages.report import retrained
 from stages.report.cells import CellResult, origin_words, read_cells, read_ensemble, read_teachers
 from stages.report.tables import markdown1, markdown2, nested, table1, table2
 from stages.runtime import entry
-from stages.settings import common, results
+from stages.settings import results
 from stages.settings.groups import GROUPS
 from stages.settings.read import read_params
 from stages.settings.sweeps import REPORTED_TRIALS
@@ -28,8 +26,6 @@ from stages.settings.transfer import ensemble
 from stages.store.atomic import write_json, write_text
 
 METRICS = Path("metrics")
-RETRAINED = zlib.crc32(b"retrained")
-"""The bootstrap's own stream of the root seed."""
 
 
 def figure1_numbers(cells: list[CellResult]) -> pd.DataFrame:
@@ -130,8 +126,7 @@ def main() -> None:
     second = table2(mimicking, settings.comparable)
 
     # Nets trained again from other seeds.
-    rng = np.random.default_rng((common.seed(params), RETRAINED))
-    bias = retrained.selection_bias([cell for cells in groups.values() for cell in cells], rng)
+    bias = retrained.selection_bias([cell for cells in groups.values() for cell in cells])
     again = retrained.retrained(groups)
 
     # The numbers of Figure 1.

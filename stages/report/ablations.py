@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from stages.report.claims import Quantity
-from stages.report.statistics import holm, interval, p_value
+from stages.report.quantities import Quantity
+from stages.report.statistics import holm
 from stages.report.tables import markdown, per_cent
 from stages.report.words import BETTER, OPEN, WORSE
 
@@ -97,12 +97,12 @@ def table(pairs: Sequence[Pair], level: float) -> pd.DataFrame:
     and adjusted for the number of pairs (Holm 1979); intervals are not.
     """
     differences = [pair.variant - pair.base for pair in pairs]
-    tails = [min(p_value(d.value, d.samples), p_value(-d.value, -d.samples)) for d in differences]
+    tails = [min(each.p_value(0.0), (-each).p_value(0.0)) for each in differences]
     adjusted = holm([min(1.0, 2 * tail) for tail in tails])
 
     lines = []
     for pair, difference, p in zip(pairs, differences, adjusted, strict=True):
-        low, high = interval(difference.samples, level)
+        low, high = difference.interval(level)
         shares = (pair.variant.value, pair.base.value, difference.value, low, high)
         points = [round(100 * share, 4) for share in shares]
 

@@ -14,48 +14,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import reduce
 from itertools import pairwise
 
 import numpy as np
 
 from stages.report.paper import convolutions, of_the_paper, paper_values, printed_rows
+from stages.report.quantities import Quantity, largest, smallest
 from stages.settings.groups import CellName
 
 MLPS = ("mlp1", "mlp2", "mlp3", "mlp4", "mlp5")
 CONVS = ("conv1", "conv2", "conv3", "conv4")
 """The paper's rows without and with convolution, by depth."""
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """An accuracy or a difference of two (fractions), with bootstrap samples (resamples,)."""
-
-    value: float
-    samples: np.ndarray
-
-    def __sub__(self, other: Quantity | float) -> Quantity:
-        if isinstance(other, Quantity):
-            return Quantity(self.value - other.value, self.samples - other.samples)
-        return Quantity(self.value - other, self.samples - other)
-
-
-def largest(quantities: Sequence[Quantity]) -> Quantity:
-    """The largest of them, in each resample separately."""
-
-    def larger(a: Quantity, b: Quantity) -> Quantity:
-        return Quantity(max(a.value, b.value), np.maximum(a.samples, b.samples))
-
-    return reduce(larger, quantities)
-
-
-def smallest(quantities: Sequence[Quantity]) -> Quantity:
-    """The smallest of them, in each resample separately."""
-
-    def smaller(a: Quantity, b: Quantity) -> Quantity:
-        return Quantity(min(a.value, b.value), np.minimum(a.samples, b.samples))
-
-    return reduce(smaller, quantities)
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,16 @@ bias of a table of best trials.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from stages.report.cells import CellResult
-from stages.report.statistics import iqm, mean_interval, stratified_iqm
+from stages.report.statistics import iqm, mean_interval, mean_of_groups
 from stages.report.tables import markdown, per_cent
+from stages.report.words import NO_INTERVAL
 
-RESAMPLES = 10_000
 COLUMNS = [
     "target",
     "row",
@@ -30,7 +31,8 @@ COLUMNS = [
     "best_of_sweep_pct",
     "difference_pct",
 ]
-"""Of the runs: mean, its 95 % interval by Student's t, interquartile mean; and mean less best."""
+"""Of the runs: mean, its 95 % interval by Student's t, interquartile mean; and mean less best.
+Without a second run there is no interval, and low and high are empty."""
 
 
 def retrained(cells: dict[str, list[CellResult]]) -> pd.DataFrame:
@@ -59,23 +61,45 @@ def _line(cell: CellResult) -> tuple[float, ...]:
     return (len(good), failed, mean, low, high, iqm(good), best, mean - best)
 
 
-def selection_bias(
-    cells: Sequence[CellResult], rng: np.random.Generator
-) -> tuple[float, float, float] | None:
+@dataclass(frozen=True)
+class Bias:
     """Accuracy of retrained nets less that of their sweep's best trial, in points.
 
-    Interquartile mean over all runs of all cells, and its 95 % interval, runs resampled within
-    their cell. None where nothing was trained again.
+    Attributes:
+        mean: over cells, of each cell's mean over its runs.
+        low, high: of its 95 % interval; nan where no cell has a second run.
+        cells: how many it is over.
+        left_out: cells with one run, where others have more.
+    """
+
+    mean: float
+    low: float
+    high: float
+    cells: int
+    left_out: int
+
+
+def selection_bias(cells: Sequence[CellResult]) -> Bias | None:
+    """The selection bias of these cells, see `statistics.mean_of_groups`.
+
+    The interval tells how the mean depends on the seeds of the runs, for these cells and test
+    images. A cell with one run cannot say how seeds differ: it is left out where others can. None
+    where nothing was trained again.
     """
     groups = []
     for cell in cells:
         good = cell.retrained["test_accuracy"].dropna().to_numpy(np.float64)
         if len(good):
             groups.append(100 * (good - cell.test_accuracy))
-    return stratified_iqm(groups, RESAMPLES, rng) if groups else None
+
+    several = [group for group in groups if len(group) > 1]
+    kept = several or groups
+    if not kept:
+        return None
+    return Bias(*mean_of_groups(kept), len(kept), len(groups) - len(kept))
 
 
-def to_markdown(frame: pd.DataFrame, bias: tuple[float, float, float] | None, caption: str) -> str:
+def to_markdown(frame: pd.DataFrame, bias: Bias | None, caption: str) -> str:
     """The table and a sentence on the selection bias, or why there is none."""
     if frame.empty:
         return (
@@ -98,7 +122,9 @@ def to_markdown(frame: pd.DataFrame, bias: tuple[float, float, float] | None, ca
     lines = []
     for entry in frame.itertuples():
         runs = f"{entry.runs}" + (f" ({entry.failed} failed)" if entry.failed else "")
-        spread = "" if np.isnan(entry.low_pct) else f" [{entry.low_pct:.2f}, {entry.high_pct:.2f}]"
+        spread = f" [{entry.low_pct:.2f}, {entry.high_pct:.2f}]"
+        if np.isnan(entry.low_pct):
+            spread = f" ({NO_INTERVAL})"
         means = ["", ""]
         difference = ""
 
@@ -112,10 +138,16 @@ def to_markdown(frame: pd.DataFrame, bias: tuple[float, float, float] | None, ca
     if bias is None:
         return f"{markdown(caption, head, lines, words=3)}\nNo run of a retrained net succeeded.\n"
 
-    sentence = (
-        "Retrained nets less the best of their sweep: interquartile mean "
-        f"{bias[0]:+.2f} points, 95\u00a0% interval [{bias[1]:+.2f}, {bias[2]:+.2f}], "
-        "runs resampled within their cell."
-    )
+    return f"{markdown(caption, head, lines, words=3)}\n{sentence(bias)}\n"
 
-    return f"{markdown(caption, head, lines, words=3)}\n{sentence}\n"
+
+def sentence(bias: Bias) -> str:
+    """The selection bias in words."""
+    over = f"{bias.cells} cell{'' if bias.cells == 1 else 's'}"
+    first = f"Retrained nets less the best of their sweep: {bias.mean:+.2f} points, mean of {over}"
+    if np.isnan(bias.low):
+        return f"{first} ({NO_INTERVAL})."
+
+    interval = f"95\u00a0% interval [{bias.low:+.2f}, {bias.high:+.2f}] (Student's t, over seeds)"
+    left = f"; without {bias.left_out} that had one run" if bias.left_out else ""
+    return f"{first}, {interval}{left}."

@@ -10,14 +10,13 @@ right at the same time with the probability `level`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from stages.report.claims import Claim, Comparison, Quantity
-from stages.report.statistics import holm, interval, p_value
+from stages.report.claims import Claim, Comparison
+from stages.report.quantities import Quantity
+from stages.report.statistics import holm
 from stages.report.tables import markdown
 from stages.report.words import FAILS, HOLDS, OPEN, UNTESTED
 
@@ -57,9 +56,9 @@ def judge(claims: Sequence[Claim], level: float) -> list[Verdict]:
 
 def _tail(comparison: Comparison, turned: bool = False) -> float:
     """p-value of "the difference is at most its bound"; `turned`, of "at least"."""
-    sign = -1 if turned else 1
-    difference = comparison.difference
-    return p_value(sign * difference.value, sign * difference.samples, sign * comparison.bound)
+    if turned:
+        return (-comparison.difference).p_value(-comparison.bound)
+    return comparison.difference.p_value(comparison.bound)
 
 
 def _verdict(claim: Claim, p: tuple[float, float] | None, alpha: float) -> Verdict:
@@ -76,7 +75,7 @@ def _verdict(claim: Claim, p: tuple[float, float] | None, alpha: float) -> Verdi
 
 
 def _points(quantity: Quantity, level: float) -> dict[str, float]:
-    low, high = interval(np.atleast_1d(quantity.samples), level)
+    low, high = quantity.interval(level)
     return {
         "value_pct": round(100 * quantity.value, 4),
         "low_pct": round(100 * low, 4),
@@ -85,7 +84,10 @@ def _points(quantity: Quantity, level: float) -> dict[str, float]:
 
 
 def to_json(
-    verdicts: Sequence[Verdict], paper: dict[str, dict[str, float]], level: float
+    verdicts: Sequence[Verdict],
+    paper: dict[str, dict[str, float]],
+    level: float,
+    needs: Mapping[str, dict[str, Any]],
 ) -> dict[str, Any]:
     """Everything that claims.json says, by the claims' ids.
 
@@ -93,6 +95,7 @@ def to_json(
 
     Args:
         paper: the paper's own effects, see `claims.paper_effects`.
+        needs: what would decide the undecided claims, see `power.needs`.
     """
     return {
         each.claim.id: {
@@ -105,6 +108,7 @@ def to_json(
             "effect": each.claim.effect,
             "effects": {key: _points(effect, level) for key, effect in each.claim.effects.items()},
             "paper": paper[each.claim.id],
+            "needs": needs.get(each.claim.id),
         }
         for each in verdicts
     }
@@ -125,7 +129,7 @@ def _rounded(p: float | None) -> float | None:
 
 
 def to_markdown(answers: dict[str, Any], caption: str) -> str:
-    """Two tables of `to_json`'s claims: the verdicts, and the effects beside the paper's."""
+    """Tables of `to_json`'s claims: verdicts, what undecided ones need, effects beside the paper's."""
     judged = [_verdict_line(entry) for entry in answers.values()]
     head = ["Claim", "Verdict", "Nearest to failing, points", "Comparisons", "p"]
 
@@ -136,9 +140,29 @@ def to_markdown(answers: dict[str, Any], caption: str) -> str:
         "for the claim."
     )
 
-    return (
-        markdown(caption, head, judged, words=2) + "\n" + markdown(note, second, effects, words=2)
+    tables = [
+        markdown(caption, head, judged, words=2),
+        *_undecided(answers),
+        markdown(note, second, effects, words=2),
+    ]
+    return "\n".join(tables)
+
+
+def _undecided(answers: dict[str, Any]) -> list[str]:
+    """The table of what undecided claims would need; none where all are decided."""
+    lines = [
+        [entry["statement"], entry["needs"]["words"]]
+        for entry in answers.values()
+        if entry["needs"] is not None
+    ]
+    if not lines:
+        return []
+
+    note = (
+        "Undecided claims: what would decide them with a probability of 80\u00a0%, if their effects "
+        "are as measured."
     )
+    return [markdown(note, ["Undecided", "What it takes"], lines, words=2)]
 
 
 def _verdict_line(entry: dict[str, Any]) -> list[str]:

@@ -10,3 +10,6 @@ UNTESTED = "not tested"
 
 BETTER = "better"
 WORSE = "worse"
+
+NO_INTERVAL = "no interval: one run"
+"""In the place of an interval over seeds, which one run cannot give."""

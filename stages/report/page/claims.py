@@ -11,6 +11,7 @@ from matplotlib.colors import to_hex
 
 from stages.report.figures.colors import PAGE_GREY, VARIANT_COLORS, VERDICT_COLORS
 from stages.report.page.text import DASH, SPACE, counted, fixed, signed
+from stages.report.words import NO_INTERVAL
 from stages.settings.groups import CellName
 
 Row = dict[str, Any]
@@ -99,7 +100,8 @@ def _ends(effect: Mapping[str, float]) -> tuple[float, float, float]:
 def claims(answers: Mapping[str, Any]) -> list[Row]:
     """The claims of metrics/claims.json.
 
-    Of each its number, statement, verdict and its colour, what is nearest to failing, and lines
+    Of each its number, statement, verdict and its colour, what is nearest to failing, what would
+    decide it, and lines
     with bars: one for each effect, and one for the paper's values at other budgets.
 
     Raises:
@@ -153,6 +155,7 @@ def _claim(number: int, entry: Mapping[str, Any]) -> Row:
         "only": _paper_only(scale, rest) if rest and lines else None,
         "comparisons": entry["comparisons"],
         "weakest": near,
+        "needs": entry["needs"] and entry["needs"]["words"],
     }
 
 
@@ -173,7 +176,9 @@ def again(frame: pd.DataFrame) -> Row:
     lines = []
     for entry in frame.itertuples():
         ends = (entry.low_pct, entry.high_pct)
-        spread = "" if pd.isna(ends[0]) else f" [{fixed(ends[0], 1)}, {fixed(ends[1], 1)}]"
+        spread = f" [{fixed(ends[0], 1)}, {fixed(ends[1], 1)}]"
+        if pd.isna(ends[0]):
+            spread = f" ({NO_INTERVAL})"
         failed = f" ({entry.failed} failed)" if entry.failed else ""
 
         lines.append(
@@ -187,7 +192,9 @@ def again(frame: pd.DataFrame) -> Row:
             }
         )
 
-    good = frame["difference_pct"].dropna()
+    # As in metrics/retrained.md, cells with one run do not count where others have more.
+    several = frame[frame["runs"] > 1]
+    good = (frame if several.empty else several)["difference_pct"].dropna()
     mean = f"{signed(good.mean())} points over {counted(len(good), 'cell')}" if len(good) else None
     return {"scale": scale, "lines": lines, "mean": mean}
 

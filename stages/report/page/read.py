@@ -50,7 +50,16 @@ WORDS = (
     "verdict",
 )
 """Columns that hold words; all others hold numbers."""
-CLAIM = ("statement", "verdict", "effect", "effects", "paper", "weakest", "comparisons")
+CLAIM = (
+    "statement",
+    "verdict",
+    "effect",
+    "effects",
+    "paper",
+    "weakest",
+    "comparisons",
+    "needs",
+)
 """What a claim needs."""
 
 
@@ -121,6 +130,9 @@ def _check_claim(entry: dict[str, Any]) -> None:
     absent = [name for name in CLAIM if name not in entry]
     if absent:
         raise ValueError(f"a claim has no {absent[0]!r}")
+
+    if entry["needs"] is not None and not isinstance(entry["needs"]["words"], str):
+        raise ValueError("what a claim needs is not said in words")
 
 
 def read_environment(folder: Path) -> list[dict[str, Any]]:

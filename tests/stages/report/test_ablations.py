@@ -14,9 +14,9 @@ from torch.nn import functional
 from stages.fit.evaluate import mean_logits
 from stages.fit.losses import distillation, with_labels
 from stages.report import ablations
-from stages.report.claims import Quantity
 from stages.report.figures.ablations import ablations as draw
 from stages.report.figures.theme import save
+from stages.report.quantities import Quantity
 from stages.settings import students, whole
 from tools.pocket import pocket_params
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from stages.report import claims, verdicts
+from stages.report.quantities import Quantity
 from stages.report.statistics import joint_bootstrap
 from stages.settings.groups import CellName
 
@@ -51,8 +52,7 @@ def judge(
     """
     samples = joint_bootstrap(list(nets.values()), 1000, np.random.default_rng(2))
     quantities = {
-        key: claims.Quantity(float(own.mean()), samples[:, i])
-        for i, (key, own) in enumerate(nets.items())
+        key: Quantity(float(own.mean()), samples[:, i]) for i, (key, own) in enumerate(nets.items())
     }
     ensemble = quantities.pop(None, None)
     mimics = {name.budget for name in quantities if name.group == "mimic"}
@@ -151,7 +151,7 @@ def test_one_comparison_in_twenty_is_enough_to_open_a_claim() -> None:
 
 def weakest_of(*values: float) -> verdicts.Verdict:
     """A claim of comparisons with these differences, all of them sure."""
-    compared = [claims.Comparison(f"{v:+g}", claims.Quantity(v, np.full(500, v))) for v in values]
+    compared = [claims.Comparison(f"{v:+g}", Quantity(v, np.full(500, v))) for v in values]
     (each,) = verdicts.judge([claims.Claim("a", "so", "difference", compared)], 0.95)
     return each
 
@@ -205,9 +205,7 @@ def test_claims_about_equal_nets_rarely_hold() -> None:
     for _ in range(300):
         nets = {mimic(row, "1M"): rng.random((1, 300)) < 0.6 for row in ("conv1", "mlp1")}
         samples = joint_bootstrap(list(nets.values()), 200, rng)
-        both = [
-            claims.Quantity(float(net.mean()), samples[:, i]) for i, net in enumerate(nets.values())
-        ]
+        both = [Quantity(float(net.mean()), samples[:, i]) for i, net in enumerate(nets.values())]
         claim = claims.Claim("one", "", "", [claims.Comparison("", both[0] - both[1])])
         found.append(verdicts.judge([claim], LEVEL)[0].verdict)
     assert (
@@ -225,7 +223,7 @@ def test_many_claims_need_better_evidence_than_one() -> None:
             name,
             "",
             "",
-            [claims.Comparison("", claims.Quantity(value, value + draws / draws.std()))],
+            [claims.Comparison("", Quantity(value, value + draws / draws.std()))],
         )
 
     alone = verdicts.judge([claim("one", 2.326)], LEVEL)[0]
@@ -240,7 +238,7 @@ def test_many_claims_need_better_evidence_than_one() -> None:
 
 def test_json_and_markdown() -> None:
     nets = hits(accuracies())
-    found = verdicts.to_json(list(judge(nets).values()), claims.paper_effects(), LEVEL)
+    found = verdicts.to_json(list(judge(nets).values()), claims.paper_effects(), LEVEL, {})
     entry = found["depth_beats_size"]
     assert entry["verdict"] == "holds" and entry["comparisons"] == 1 and entry["paper"] == {"": 0.2}
     difference = nets[mimic("conv2", "1M")].mean() - nets[mimic("conv1", "10M")].mean()
@@ -252,14 +250,26 @@ def test_json_and_markdown() -> None:
     assert {line.count("|") for line in lines} == {5, 6}
 
 
+def test_what_an_undecided_claim_needs_stands_beside_it() -> None:
+    judged = list(judge(hits(accuracies())).values())
+    needs = {"conv_gap": {"words": "About 9 test images."}}
+    found = verdicts.to_json(judged, claims.paper_effects(), LEVEL, needs)
+    assert found["conv_gap"]["needs"] == needs["conv_gap"]
+    assert found["depth_order"]["needs"] is None
+    text = verdicts.to_markdown(found, "caption")
+    assert text.count("About 9 test images.") == 1 and "with a probability of 80\u00a0%" in text
+    decided = verdicts.to_json(judged, claims.paper_effects(), LEVEL, {})
+    assert "Undecided" not in verdicts.to_markdown(decided, "caption")
+
+
 def compared(
     shares: dict[CellName, float],
     families: dict[CellName, str],
     budgets: tuple[str, ...] = ("1M",),
 ) -> dict[str, claims.Claim]:
     """Claims by id, of accuracies without uncertainty; the ceiling is 0.75, the ensemble's 0.8."""
-    quantities = {name: claims.Quantity(share, np.array([share])) for name, share in shares.items()}
-    ensemble = claims.Quantity(0.8, np.array([0.8]))
+    quantities = {name: Quantity(share, np.array([share])) for name, share in shares.items()}
+    ensemble = Quantity(0.8, np.array([0.8]))
     run = claims.Run(quantities, families, budgets, 0.005, 0.75, ensemble)
     return {each.id: each for each in claims.claims(run)}
 

@@ -49,30 +49,50 @@ def test_means_and_intervals() -> None:
 
 
 def test_selection_bias_is_negative_where_the_best_was_lucky() -> None:
+    """Over the cell with three runs: the one with a single run does not say how seeds differ."""
     cells = [each for group in CELLS.values() for each in group]
-    bias, low, high = retrained.selection_bias(cells, np.random.default_rng(1))
+    bias = retrained.selection_bias(cells)
+    peer = stats.ttest_1samp([-10, -6, -8], 0).confidence_interval(0.95)
+    assert (bias.mean, bias.low, bias.high) == pytest.approx((-8, peer.low, peer.high))
+    assert (bias.cells, bias.left_out) == (1, 1)
+
+    text = retrained.to_markdown(retrained.retrained(CELLS), bias, "caption")
+    assert f"-8.00 points, mean of 1 cell, 95\u00a0% interval [{peer.low:+.2f}, " in text
+    assert "without 1 that had one run" in text
+    assert "1 (1 failed) | 55.00\u00a0% (no interval: one run) |" in text and "| -8.00 |" in text
+
+
+def test_one_run_gives_no_interval_anywhere() -> None:
+    cells = {"mimic": [cell("conv1", 0.80, [0.70]), cell("conv2", 0.90, [0.88])]}
+    bias = retrained.selection_bias(cells["mimic"])
+    assert bias.mean == pytest.approx(-6) and np.isnan(bias.low) and np.isnan(bias.high)
+    frame = retrained.retrained(cells)
+    assert frame.to_csv(index=False).splitlines()[1] == "mimic,conv1,60k,1,0,70.0,,,70.0,80.0,-10.0"
+    text = retrained.to_markdown(frame, bias, "caption")
     assert (
-        bias == pytest.approx(stats.trim_mean([-10, -6, -8, -5], 0.25))
-        and -10.001 <= low < bias < high < 0
+        text.count("(no interval: one run)") == 3
+        and "[" not in text.split("\n\n", 1)[1].split("Interquartile", 1)[1]
     )
-    text = retrained.to_markdown(retrained.retrained(CELLS), (bias, low, high), "caption")
-    assert (
-        f"interquartile mean {bias:+.2f} points" in text
-        and "1 (1 failed)" in text
-        and "| -8.00 |" in text
-    )
+
+
+def test_several_cells_share_what_seeds_do() -> None:
+    cells = [cell("conv1", 0.80, [0.70, 0.74]), cell("conv2", 0.90, [0.88, 0.90])]
+    bias = retrained.selection_bias(cells)
+    alone = [retrained.selection_bias([each]) for each in cells]
+    assert bias.mean == pytest.approx(-4.5) and bias.cells == 2 and bias.left_out == 0
+    assert bias.high - bias.low < min(each.high - each.low for each in alone)
 
 
 def test_nothing_was_trained_again() -> None:
     cells = {"mimic": [cell("conv1", 0.8, [])]}
-    assert retrained.selection_bias(cells["mimic"], np.random.default_rng(1)) is None
+    assert retrained.selection_bias(cells["mimic"]) is None
     assert "Nothing was trained again" in retrained.to_markdown(
         retrained.retrained(cells), None, "caption"
     )
     lost = {"mimic": [cell("conv1", 0.8, [None])]}
     frame = retrained.retrained(lost)
     assert frame.runs[0] == 0 and frame.failed[0] == 1 and np.isnan(frame.mean_pct[0])
-    assert retrained.selection_bias(lost["mimic"], np.random.default_rng(1)) is None
+    assert retrained.selection_bias(lost["mimic"]) is None
     text = retrained.to_markdown(frame, None, "caption")
     assert (
         "0 (1 failed) |  |  | 80.00\u00a0% |  |" in text

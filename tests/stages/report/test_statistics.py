@@ -13,13 +13,14 @@ from scipy import stats
 
 from stages.report import statistics
 from stages.report.statistics import (
+    degrees_of_freedom,
     holm,
     interval,
     iqm,
     joint_bootstrap,
     mean_interval,
+    mean_of_groups,
     p_value,
-    stratified_iqm,
 )
 from tools.pocket import ROOT
 
@@ -79,47 +80,20 @@ def test_identical_nets_never_differ() -> None:
     assert (samples[:, 0] != samples[:, 1]).any()
 
 
-def hand_variance(hits: np.ndarray) -> tuple[float, float, float]:
-    """Of the mean of S - 1 runs: the images' part, s^2 / S, and that of single hits; exact."""
-    runs, n = hits.shape
-    mean = hits.mean(axis=0)
-    rest = (hits - mean).var(axis=1).sum() / n / (runs * (runs - 1))
-    return mean.var() / n, hits.mean(axis=1).var(ddof=1) / runs, rest
-
-
-@pytest.mark.parametrize("runs", [2, 3, 5])
-def test_variance_of_the_mean_over_runs(runs: int) -> None:
-    """Of runs that differ a lot (0.5 to 0.9) the part is as large as that of the 60 images."""
+@pytest.mark.parametrize("runs", [2, 5])
+def test_several_runs_are_their_mean(runs: int) -> None:
+    """The variance is that of the images, each as often right as the mean of the runs."""
     shares = np.linspace(0.5, 0.9, runs)
-    hits = (
-        np.random.default_rng(3).random(60) < shares[:, None]
-    )  # hard images are hard for every run
-    images, between, rest = hand_variance(hits)
-    assert between > images and rest < 0.2 * (images + between)
-    assert_variance(draw([hits])[:, 0], images + between + rest)
+    hits = np.random.default_rng(3).random(60) < shares[:, None]  # hard ones are so for every run
+    samples = draw([hits])[:, 0]
+    assert_variance(samples, hits.mean(axis=0).var() / 60)
+    assert samples.mean() == pytest.approx(hits.mean(), abs=5 * samples.std() / math.sqrt(20_000))
 
 
 def test_equal_runs_add_nothing_to_one() -> None:
     hits = net(0.7, 80)
     samples = draw([hits, np.repeat(hits, 4, axis=0)], 300)
     np.testing.assert_array_equal(samples[:, 0], samples[:, 1])
-
-
-def test_runs_of_two_nets_are_drawn_apart() -> None:
-    """Runs that hit all images or none: only runs vary, each net's apart from the other's."""
-    runs = np.repeat([[True], [True], [False]], 10, axis=1)
-    samples = draw([runs, runs])
-    assert set(np.unique(samples)) == {0.0, 0.5, 1.0}
-    assert_variance(samples[:, 0], runs[:, 0].var(ddof=1) / 3)
-    assert abs(np.corrcoef(samples.T)[0, 1]) < 5 / math.sqrt(len(samples))
-
-
-def test_a_single_run_in_two_is_not_lost() -> None:
-    """Of two runs one is drawn, each about as often."""
-    samples = draw([np.repeat([[True], [False]], 4, axis=1)], 4000)[:, 0]
-    assert set(samples) == {0.0, 1.0} and samples.mean() == pytest.approx(
-        0.5, abs=5 * 0.5 / math.sqrt(4000)
-    )
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 100, 1000])
@@ -287,40 +261,66 @@ def test_iqm_by_hand() -> None:
     assert iqm([1, 2, 6]) == 3, "too few to leave any out"
 
 
-def test_stratified_iqm_of_one_group_is_scipys() -> None:
-    values = np.random.default_rng(1).normal(size=24)
-    centre, low, high = stratified_iqm([values], 20_000, np.random.default_rng(2))
-    peer = stats.bootstrap(
-        (values,),
-        lambda x, axis: stats.trim_mean(x, 0.25, axis=axis),
-        method="percentile",
-        n_resamples=20_000,
-        batch=2000,
-        rng=np.random.default_rng(3),
-    )
-    assert centre == iqm(values)
-    error = (
-        0.14 * peer.standard_error
-    )  # five times what the ends of twice 20,000 normal samples differ by
-    np.testing.assert_allclose((low, high), peer.confidence_interval, atol=error)
+# means over groups
 
 
-def test_stratified_iqm_resamples_within_groups() -> None:
-    """Groups without spread have an IQM without spread, however far apart; pooled it would vary."""
-    groups = [np.full(4, 0.1), np.full(4, 0.5), np.full(4, 0.9)]
-    assert stratified_iqm(groups, 200, np.random.default_rng(0)) == pytest.approx((0.5, 0.5, 0.5))
-    uneven = [np.array([0.2]), np.array([0.4, 0.6, 0.8])]
-    centre, low, high = stratified_iqm(uneven, 2000, np.random.default_rng(0))
-    assert centre == pytest.approx(0.5) and low == pytest.approx(0.4) and high == pytest.approx(0.8)
+@pytest.mark.parametrize("level", [0.9, 0.95])
+def test_mean_of_one_group_has_the_t_interval(level: float) -> None:
+    values = np.array([0.81, 0.84, 0.79, 0.86])
+    assert mean_of_groups([values], level) == pytest.approx(mean_interval(values, level))
+
+
+def test_mean_of_groups_by_hand() -> None:
+    """Variances of the means 1 and 4 with one degree of freedom each: 25 / (1/2 + 16/2) - 1."""
+    groups = [np.array([-1.0, 1.0]), np.array([8.0, 12.0])]
+    half = stats.t.ppf(0.975, 25 / 8.5 - 1) * math.sqrt(5) / 2
+    assert mean_of_groups(groups) == pytest.approx((5, 5 - half, 5 + half))
+    far = [groups[0], groups[1] + 100]
+    assert mean_of_groups(far)[2] == pytest.approx(55 + half), "only spread within groups counts"
+
+
+def test_one_value_a_group_gives_no_interval() -> None:
+    mean, low, high = mean_of_groups([np.array([1.0]), np.array([2.0])])
+    assert mean == 1.5 and math.isnan(low) and math.isnan(high)
+
+
+def test_equal_values_give_a_sure_mean() -> None:
+    assert mean_of_groups([np.full(2, 1.0), np.full(3, 2.0)]) == (1.5, 1.5, 1.5)
 
 
 @pytest.mark.parametrize(
-    ("groups", "resamples"),
-    [([], 5), ([np.ones(3)], 0), ([np.ones(3), np.ones(0)], 5), ([np.ones((2, 2))], 5)],
+    ("groups", "words"),
+    [
+        ([], "no groups"),
+        ([np.ones(3), np.ones(0)], "at least one"),
+        ([np.ones((2, 2))], "one dimension"),
+        ([np.ones(3), np.ones(1)], "some groups have one value"),
+    ],
 )
-def test_stratified_iqm_needs_groups(groups: list[np.ndarray], resamples: int) -> None:
-    with pytest.raises(ValueError, match="at least one"):
-        stratified_iqm(groups, resamples, np.random.default_rng(0))
+def test_groups_that_have_no_mean(groups: list[np.ndarray], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        mean_of_groups(groups)
+
+
+def test_degrees_of_freedom_are_those_of_welchs_test() -> None:
+    a = np.array([1.0, 2.0, 4.0])
+    b = np.array([10.0, 30.0, 20.0, 80.0])
+    parts = [(float(x.var(ddof=1)) / len(x), len(x) - 1) for x in (a, b)]
+    total = sum(part for part, _ in parts)
+    assert degrees_of_freedom(total, parts) == pytest.approx(
+        stats.ttest_ind(a, b, equal_var=False).df
+    )
+    assert degrees_of_freedom(total, []) == math.inf
+    assert degrees_of_freedom(0.1, [(1.0, 4)]) == 1, "never below one"
+    assert degrees_of_freedom(1.0, [(1.0, 4)], alike=1) == 4, "one part has its own"
+
+
+def test_few_degrees_of_freedom_widen_the_interval_as_t_does() -> None:
+    samples = stats.norm.ppf((np.arange(10_000) + 0.5) / 10_000, 3, 2)
+    low, high = interval(samples, 0.95, 4)
+    half = 2 * stats.t.ppf(0.975, 4)
+    assert (low, high) == pytest.approx((3 - half, 3 + half), rel=1e-3)
+    assert p_value(3, samples, 0, 4) == pytest.approx(stats.t.sf(1.5, 4), rel=1e-3)
 
 
 def test_imports_no_torch() -> None:
