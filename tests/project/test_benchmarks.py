@@ -203,6 +203,21 @@ def test_the_others_quick(tmp_path: Path, name: str) -> None:
     assert run_benchmark(name, tmp_path, "--quick")["rows"]
 
 
+@pytest.mark.slow
+def test_coverage_quick() -> None:
+    """A line a case, with shares; --only takes the intervals with these words."""
+    command = [sys.executable, "-m", "benchmarks.coverage", "--quick", "--only", "selection"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    head, _, *lines = done.stdout.splitlines()
+    assert head.startswith("| interval | case | coverage |") and len(lines) == 24
+    for line in lines:
+        name, words, share, width = line.strip("| ").split(" | ")
+        assert name == "selection bias (retrained)" and "cell" in words
+        assert 80 <= float(share.split(" ±")[0]) <= 100 and float(width) > 0
+
+
 # their parts
 
 
