@@ -53,8 +53,9 @@ def set_up_torch(threads: int, device: torch.device) -> None:
     """Make torch deterministic in this process and set its number of threads.
 
     Same machine, torch, device and thread count then give the same bytes. TF32 stays off, so that
-    fp32 means fp32. Torch only warns about maximum pooling; its windows do not overlap here, so
-    that its gradient has one contribution an element.
+    fp32 means fp32. Torch only warns about maximum pooling, whose backward pass is deterministic all
+    the same: on CUDA each element gathers its contributions in one order (PyTorch's
+    DilatedMaxPool2d.cu), whether windows overlap or not.
     """
     torch.set_num_threads(threads)
     keep_freed_memory()
@@ -65,7 +66,8 @@ def set_up_torch(threads: int, device: torch.device) -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    # not use_deterministic_algorithms, which imports torch's compiler: 2 s in every process
+    torch.set_deterministic_debug_mode("warn")
     warnings.filterwarnings("ignore", message="max_pool2d_with_indices_backward_cuda does not have")
 
     # Else every buffer costs a kernel. Torch sets the attribute up when it is imported, where mypy

@@ -30,6 +30,25 @@ def test_set_up_torch_sets_the_threads(device: torch.device) -> None:
     assert torch.get_num_threads() == 1
 
 
+def test_set_up_for_cuda_leaves_torchs_compiler_alone() -> None:
+    """In its own process, and without a GPU: nothing of it asks CUDA.
+
+    Importing the compiler takes seconds, and every process of trials would pay for it.
+    """
+    code = """
+import sys, torch
+from stages.runtime.device import set_up_torch
+set_up_torch(1, torch.device("cuda"))
+print("torch._inductor" in sys.modules, "torch._dynamo" in sys.modules)
+print(torch.are_deterministic_algorithms_enabled())
+print(torch.is_deterministic_algorithms_warn_only_enabled())
+"""
+    out = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert out.stdout.split() == ["False", "False", "True", "True"]
+
+
 def test_bf16_without_its_instructions_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     check_precision(torch.device("cpu"), "fp32")
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
