@@ -23,7 +23,7 @@ from stages.fit.checkpoint import Checkpoint
 from stages.fit.evaluate import Validation
 from stages.fit.losses import LOSSES, Loss
 from stages.fit.schedule import SCHEDULES, Kind, replay
-from stages.fit.step import SGD, CapturedStep, Step
+from stages.fit.step import SGD, CapturedStep, Step, rate_on
 
 Epoch = Callable[[int], Iterable[Pair]]
 """epoch number -> pieces: images uint8 (n, s, s, 3) and their targets, both on the device."""
@@ -212,7 +212,8 @@ class Steps:
 
         for part, target in in_batches(pieces, batch):
             captured = self.captured if len(part) == batch else None
-            (captured or self.step)(part, target, rate((count + len(part) / 2) / whole))
+            lr = rate_on(self.step.device, rate((count + len(part) / 2) / whole))
+            (captured or self.step)(part, target, lr)
             count += len(part)
 
         return self.step.total.item() / count

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.sgd import sgd
@@ -18,6 +19,16 @@ from stages.fit.losses import Loss
 
 WARM_UP_STEPS = 3
 """Steps without an update before a capture, for libraries to choose and allocate (torch's notes)."""
+
+
+def rate_on(device: torch.device, lr: float) -> float:
+    """The learning rate of a step on this device: on CUDA rounded to float32, else as it is.
+
+    The graph of a captured step finds its rate in a float32 tensor. Torch's kernel computes with a
+    rate in float64 (FusedSgdKernel.cu), so an eager step with one that is not rounded would leave
+    other bytes.
+    """
+    return float(np.float32(lr)) if device.type == "cuda" else lr
 
 
 class SGD:
@@ -47,7 +58,7 @@ class SGD:
         """One update from the gradients, which are then dropped.
 
         Args:
-            lr: the rate; it may lie on the device, float32 ().
+            lr: the rate, see `rate_on`; it may lie on the device, float32 ().
         """
         for group, decay in self.groups:
             gradients = [parameter.grad for _, parameter in group]
@@ -112,7 +123,7 @@ class Step:
 
 
 class CapturedStep:
-    """A `Step` for batches of one shape as a CUDA graph; the same kernels on the same data.
+    """A `Step` for batches of one shape as a CUDA graph: the same kernels, data and rate.
 
     Args:
         step: whose tensors the graph reads and writes in place.
