@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from multiprocessing.connection import Connection
@@ -141,39 +141,58 @@ def processes(
     cuda: bool = False,
     made: dict[str, Cost] | None = None,
 ) -> Iterator[dict[str, Callable[[], Cost]]]:
-    """Alternatives that live in processes of their own, for `interleaved`.
+    """Alternatives that live in processes of their own, which may have children.
 
     Args:
         makers: name to a picklable function that makes the alternative in its process.
         preload: modules of the server from which the processes are forked.
         cuda: whether to wait for the device before the clock is read.
         made: gets the cost of making each alternative in its process, imports apart.
+
+    Raises:
+        ChildProcessError: a process has died; it names the alternative.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(preload))
 
     pipes = {}
-    workers = []
+    workers = {}
+
+    def answer(name: str) -> Cost:
+        try:
+            return pipes[name].recv()
+        except (EOFError, OSError):
+            workers[name].join()
+            raise ChildProcessError(
+                f"the process of {name!r} died with exit code {workers[name].exitcode} (-9 is "
+                "often a lack of memory); what it said is above"
+            ) from None
+
     try:
         for name, make in makers.items():
             pipes[name], other = context.Pipe()
-            workers.append(context.Process(target=_serve, args=(other, make, cuda), daemon=True))
-            workers[-1].start()
+
+            # not a daemon: a daemon may have no children, and a DataLoader has
+            workers[name] = context.Process(target=_serve, args=(other, make, cuda))
+            workers[name].start()
             other.close()
 
             # It is made; one after the other, so that they do not disturb each other.
-            cost = pipes[name].recv()
+            cost = answer(name)
             if made is not None:
                 made[name] = cost
 
         def ask(name: str) -> Cost:
-            pipes[name].send("go")
-            return pipes[name].recv()
+            with suppress(BrokenPipeError):  # it is dead, which the answer says
+                pipes[name].send("go")
+            return answer(name)
 
         yield {name: partial(ask, name) for name in makers}
     finally:
-        for worker in workers:
+        for worker in workers.values():
             worker.kill()
+        for worker in workers.values():
+            worker.join()
 
 
 def _serve(pipe: Connection, make: Callable[[], Callable[[], int]], cuda: bool) -> None:
@@ -330,6 +349,9 @@ def main(
             f"error: {error}: install the benchmarks' peers with pip install '.[bench]'",
             file=sys.stderr,
         )
+        raise SystemExit(1) from None
+    except ChildProcessError as error:
+        print(f"error: {error}", file=sys.stderr)
         raise SystemExit(1) from None
 
     # The results.

@@ -16,7 +16,8 @@ Ours reads stored uint8 views in their order, as the stage `students` does; maki
 trials is timed by `benchmarks.augment`. Each loop lives in a process of its own, since the pipeline
 sets up the memory of its processes and no other loop may profit from that; they take turns. The
 DataLoader runs without worker processes: processor time is compared on a CPU, and workers only add
-to it. On CUDA the clock is compared, with eight workers.
+to it. On CUDA the clock is compared, with eight workers. `--loops` times some of the loops, as ours
+alone.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from benchmarks import measure
 from benchmarks.measure import Row
+from benchmarks.peers import resident, with_loader
 from stages.fit.loop import Recipe, Steps
-from stages.fit.losses import LOSSES
 from stages.fit.step import SGD
 from stages.nets.budget import forward_macs, plan
 from stages.nets.families import control_names
@@ -48,12 +49,13 @@ from stages.runtime.device import check_precision, choose_device, set_up_torch
 BOXES = {"mlp1": [(500, 5000)], "conv2": [(20, 120)] * 2, "conv4": [(25, 100)] * 2}
 """Width boxes of the paper's Table 3 at 1M; nets are taken at the middle of each."""
 TEACHER_BOXES = {"C1": (32, 96), "C2": (64, 192), "C3": (128, 384), "H1": (512, 1536)}
-MEAN = (0.4914, 0.4822, 0.4465)
-DEVIATION = (0.2470, 0.2435, 0.2616)
 CASES = ("mlp1 1M", "conv2 1M", "conv4 1M", "teacher 7.6M")
 LIVE = {"PIL + live 7.6M teacher": 0.5, "PIL + live 17M teacher": 1.0}
 """Peers with a teacher, and its place between the smallest and largest of the search space."""
 PEERS = ("PIL + DataLoader", *LIVE, "eager, resident")
+OURS = ("fp32", "bf16")
+EAGER = tuple(f"{precision} without graphs" for precision in OURS)
+CUDA_WORKERS = 8
 PRELOAD = ("stages.fit.loop", "stages.nets.student", "torch.utils.data", "torchvision.transforms")
 NOTES = {
     "PIL + DataLoader": "crops with padding instead of rescaled crops, no colour jitter; labels as targets",
@@ -138,111 +140,32 @@ def ours(task: Task, precision: str, graphs: bool = True) -> Callable[[], int]:
     return epoch
 
 
-class Peer:
-    """A net on normalised float images, its optimiser, and one step as those loops write it."""
+def loop_names(
+    case: str, precisions: Sequence[str], cuda: bool, asked: Sequence[str] | None = None
+) -> list[str]:
+    """The loops of a case, all or those asked for; ours are named by their precision.
 
-    def __init__(self, task: Task) -> None:
-        self.task = task
-        # Without the standardisation: the transforms do it.
-        self.net = task.net()[1:].to(task.device).train()
-        self.optimizer = torch.optim.SGD(
-            self.net.parameters(), lr=1e-4, momentum=0.9, nesterov=True
-        )
-        self.mimic = LOSSES["l2_on_logits"]
-        self.label = nn.CrossEntropyLoss()
-
-    def step(self, images: Tensor, labels: Tensor, logits: Tensor | None) -> Tensor:
-        """Forward, backward, update."""
-        outputs = self.net(images)
-        loss = self.label(outputs, labels) if logits is None else self.mimic(outputs, logits)
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
-        self.outputs = outputs.detach()
-        return loss
-
-    def read_back(self, loss: Tensor, labels: Tensor) -> float:
-        """Loss and accuracy of the batch as numbers, as these loops log them."""
-        return loss.item() + (self.outputs.argmax(1) == labels).float().mean().item()
-
-
-class PerImage(torch.utils.data.Dataset):  # type: ignore[type-arg]
-    """One image at a time: PIL, crop with padding, mirror, tensor, normalise."""
-
-    def __init__(self, task: Task) -> None:
-        from torchvision import transforms
-
-        self.images = task.images
-        self.labels = task.labels
-        self.transform = transforms.Compose(
-            [
-                transforms.RandomCrop(32, padding=4),
-                transforms.RandomHorizontalFlip(),
-                transforms.ToTensor(),
-                transforms.Normalize(MEAN, DEVIATION),
-            ]
-        )
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, place: int) -> tuple[Tensor, int]:
-        from PIL import Image
-
-        return self.transform(Image.fromarray(self.images[place])), int(self.labels[place])
-
-
-def with_loader(task: Task, live: float | None) -> Callable[[], int]:
-    """PIL and DataLoader, with the teacher's forward pass in every step, or on labels."""
-    peer = Peer(task)
-    cuda = task.device.type == "cuda"
-    loader = torch.utils.data.DataLoader(
-        PerImage(task), task.batch, shuffle=True, num_workers=8 if cuda else 0, pin_memory=cuda
-    )
-    guide = None if live is None else teacher(live)[1:].to(task.device).eval()
-
-    def epoch() -> int:
-        for images, labels in loader:
-            images = images.to(task.device)
-            labels = labels.to(task.device)
-            logits = None
-            if guide is not None:
-                with torch.no_grad():
-                    logits = guide(images)
-            peer.read_back(peer.step(images, labels, logits), labels)
-
-        return len(task.images)
-
-    return epoch
-
-
-def resident(task: Task) -> Callable[[], int]:
-    """Float images on the device, torch eager in float32."""
-    peer = Peer(task)
-    pixels = torch.from_numpy(task.images).permute(0, 3, 1, 2).float().div_(255)
-    mean, deviation = (torch.tensor(v).view(1, 3, 1, 1) for v in (MEAN, DEVIATION))
-    images = pixels.sub_(mean).div_(deviation).contiguous().to(task.device)
-    labels = torch.from_numpy(task.labels).to(task.device)
-    logits = torch.from_numpy(task.logits).to(task.device) if task.mimics else None
-
-    def epoch() -> int:
-        for start in range(0, len(images), task.batch):
-            part = slice(start, start + task.batch)
-            peer.step(images[part], labels[part], None if logits is None else logits[part])
-        return len(images)
-
-    return epoch
-
-
-def loop_names(case: str, precisions: Sequence[str], cuda: bool) -> list[str]:
-    """Every loop of a case; ours are named by their precision."""
+    Raises:
+        SystemExit: the case has none of those asked for.
+    """
     found = [*precisions, *PEERS]
     if case.startswith("teacher"):
         found = [name for name in found if name not in LIVE]  # it learns labels
-    return found + ([f"{precision} without graphs" for precision in precisions] if cuda else [])
+    if cuda:
+        found += [f"{precision} without graphs" for precision in precisions]
+
+    chosen = [name for name in found if asked is None or name in asked]
+    if not chosen:
+        raise SystemExit(
+            f"error: --loops is {', '.join(map(repr, asked or []))}, and {case} has none of them "
+            f"on this device: allowed are {', '.join(map(repr, found))}"
+        )
+    return chosen
 
 
-def make_loop(name: str, case: str, images: int, device_name: str, batch: int) -> Callable[[], int]:
+def make_loop(
+    name: str, case: str, images: int, device_name: str, batch: int, workers: int
+) -> Callable[[], int]:
     """The loop of that name in this process, run once: kernels are chosen and memory is taken."""
     device = choose_device(device_name)
     if name in PEERS:
@@ -255,7 +178,7 @@ def make_loop(name: str, case: str, images: int, device_name: str, batch: int) -
     if name == "eager, resident":
         loop = resident(task)
     elif words[0] == "PIL":
-        loop = with_loader(task, LIVE.get(name))
+        loop = with_loader(task, teacher(LIVE[name]) if name in LIVE else None, workers)
     else:
         loop = ours(task, words[0], graphs="without" not in words)
 
@@ -292,12 +215,26 @@ def make_task(case: str, images: int, device: torch.device, batch: int) -> Task:
     )
 
 
+def unit_of(cuda: bool) -> str:
+    """What is compared: seconds on the clock for a GPU, else those of the processor."""
+    return f"images per {'second' if cuda else 'CPU-second'}"
+
+
+def rates_of(costs: dict[str, list[measure.Cost]], cuda: bool) -> dict[str, float]:
+    """Each loop's median, in the unit that is compared; for ours alone there is no row."""
+    return {
+        name: 1 / statistics.median(cost.wall_s if cuda else cost.cpu_s for cost in found)
+        for name, found in costs.items()
+    }
+
+
 def rows_of(
     case: str, costs: dict[str, list[measure.Cost]], precisions: tuple[str, ...], cuda: bool
 ) -> list[Row]:
     """One row for each precision of ours and each peer, and one for bf16 beside fp32."""
-    unit = f"images per {'second' if cuda else 'CPU-second'}"
+    unit = unit_of(cuda)
     rows = []
+    precisions = tuple(precision for precision in precisions if precision in costs)
     for precision in precisions:
         chosen = {
             name: cost
@@ -334,7 +271,7 @@ def run(arguments: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
     """All cases."""
     # The precisions that the device has.
     device = choose_device(arguments.device)
-    precisions: tuple[str, ...] = ("fp32", "bf16")
+    precisions: tuple[str, ...] = OURS
     try:
         check_precision(device, "bf16")
     except ValueError as error:
@@ -342,13 +279,14 @@ def run(arguments: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
         precisions = ("fp32",)
 
     cuda = device.type == "cuda"
+    workers = (CUDA_WORKERS if cuda else 0) if arguments.workers is None else arguments.workers
     rows = []
     nets = {}
     turns = 2 if arguments.quick else arguments.turns
 
     for case in arguments.cases or (CASES[:2] if arguments.quick else CASES):
         # All loops in turns.
-        names = loop_names(case, precisions, cuda)
+        names = loop_names(case, precisions, cuda, arguments.loops)
         makers = {
             name: partial(
                 make_loop,
@@ -357,6 +295,7 @@ def run(arguments: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
                 images_of(case, name, arguments, cuda),
                 arguments.device,
                 arguments.batch,
+                workers,
             )
             for name in names
         }
@@ -364,13 +303,17 @@ def run(arguments: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
             costs = measure.interleaved(loops, turns)
         rows += rows_of(case, costs, precisions, cuda)
 
+        rates = rates_of(costs, cuda)
+        for name, rate in rates.items():
+            print(f"{case}, {name}: {rate:.4g} {unit_of(cuda)}")
+
         # The start of a trial.
         starts = start_up(case, precisions[-1], arguments, turns)
         print(
             f"{case}, {precisions[-1]}: {statistics.median(starts):.2f} s until a trial's first "
             "step is through"
         )
-        nets[case] = {"forward_macs": macs(case), "start_up_s": starts}
+        nets[case] = {"forward_macs": macs(case), "start_up_s": starts, "rates": rates}
 
     where = torch.cuda.get_device_name(device) if cuda else "CPU, 1 thread"
     return rows, {"device": where, "batch": arguments.batch, "nets": nets}
@@ -385,6 +328,17 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--turns", type=int, default=7, help="of each loop")
     parser.add_argument(
         "--cases", nargs="*", choices=CASES, help="default: all, with --quick the first two"
+    )
+    parser.add_argument(
+        "--loops",
+        nargs="+",
+        choices=(*OURS, *EAGER, *PEERS),
+        help="default: all that the case has on the device; ours are fp32 and bf16",
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        help=f"of the DataLoader; default: {CUDA_WORKERS} on CUDA, none on a CPU",
     )
 
 
