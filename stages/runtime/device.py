@@ -9,21 +9,44 @@ import warnings
 import torch
 
 
-def choose_device(name: str) -> torch.device:
-    """The device for `execution.device`: "cpu", "cuda", or "auto" (CUDA where there is one).
+def usable_gpus() -> int:
+    """GPUs that trials can run on; 0 where there are none, or CUDA_VISIBLE_DEVICES hides them.
 
     Raises:
-        ValueError: "cuda" was asked for and torch sees none.
+        ValueError: the driver lists GPUs and CUDA cannot use them.
     """
-    if name == "cuda" and not torch.cuda.is_available():
+    # Before CUDA has begun this asks the driver's library NVML, and only without it CUDA itself.
+    listed = torch.cuda.device_count()
+    if not listed or torch.cuda.is_available():
+        return listed
+
+    raise ValueError(
+        f"the NVIDIA driver lists {listed} GPU{'s' if listed > 1 else ''}, and CUDA "
+        f"{torch.version.cuda} of torch {torch.__version__} cannot use any: update the driver "
+        "(nvidia-smi shows its version; CUDA 13 needs 580 or later, CUDA 12 needs 525), install "
+        "torch for an older CUDA (docs/faq.md), or set execution.device to 'cpu' in params.yaml"
+    )
+
+
+def choose_device(name: str) -> torch.device:
+    """The device for `execution.device`: "cpu", "cuda", or "auto" (CUDA where there is a GPU).
+
+    Raises:
+        ValueError: "cuda" was asked for and torch sees none; or, unless "cpu" was asked for, what
+            `usable_gpus` refuses.
+    """
+    if name == "cpu":
+        return torch.device("cpu")
+
+    if usable_gpus():
+        return torch.device("cuda")
+
+    if name == "cuda":
         raise ValueError(
             "execution.device is 'cuda' and torch sees no CUDA device: check the driver with "
             "nvidia-smi, or set execution.device to 'auto' or 'cpu' in params.yaml"
         )
-
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+    return torch.device("cpu")
 
 
 def check_precision(device: torch.device, precision: str) -> None:

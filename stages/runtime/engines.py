@@ -84,7 +84,8 @@ def chosen_gpus(execution: Execution, preload: Sequence[str] = ()) -> list[str]:
     """GPUs for trials, as CUDA_VISIBLE_DEVICES names them; none where trials run on a CPU.
 
     Raises:
-        ValueError: there are none and `device` is cuda, or one of `devices` is not there.
+        ValueError: there are none and `device` is cuda, CUDA cannot use those that the driver
+            lists, or one of `devices` is not there.
     """
     if execution.device == "cpu":
         return []
@@ -113,10 +114,14 @@ def chosen_gpus(execution: Execution, preload: Sequence[str] = ()) -> list[str]:
 
 
 def visible_gpus() -> list[str]:
-    """The GPUs that torch sees, as CUDA_VISIBLE_DEVICES names them."""
-    import torch
+    """The GPUs that torch can use, as CUDA_VISIBLE_DEVICES names them.
 
-    count = torch.cuda.device_count()
+    Raises:
+        ValueError: CUDA cannot use those that the driver lists.
+    """
+    from stages.runtime.device import usable_gpus
+
+    count = usable_gpus()
     named = [name.strip() for name in os.environ.get(DEVICES, "").split(",") if name.strip()]
     return named[:count] if named else [str(number) for number in range(count)]
 

@@ -141,6 +141,17 @@ def four_gpus() -> list[str]:
     return ["GPU-a", "GPU-b", "GPU-c", "GPU-d"]
 
 
+def gpus_of_an_old_driver() -> list[str]:
+    """What trials are given where NVML lists two GPUs and CUDA can use none."""
+    import torch
+
+    from stages.runtime.engines import visible_gpus
+
+    torch._C._cuda_getDeviceCount = lambda: 0
+    torch.cuda._device_count_nvml = lambda: 2
+    return visible_gpus()
+
+
 def one_gpu() -> list[str]:
     """What torch sees of these where CUDA_VISIBLE_DEVICES is GPU-c."""
     return ["GPU-c"]

@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from stages.runtime.device import check_precision, choose_device, set_up_torch
+from stages.runtime.device import check_precision, choose_device, set_up_torch, usable_gpus
 from tools.pocket import ROOT
 
 
@@ -21,6 +21,47 @@ def test_choose_device() -> None:
 def test_cuda_without_cuda_says_what_to_change() -> None:
     with pytest.raises(ValueError, match="set execution.device to 'auto' or 'cpu' in params.yaml"):
         choose_device("cuda")
+
+
+def answer(monkeypatch: pytest.MonkeyPatch, cuda: int, nvml: int) -> None:
+    """Let the CUDA runtime and NVML (-1: it is not there) count so many GPUs."""
+    monkeypatch.setattr(torch._C, "_cuda_getDeviceCount", lambda: cuda, raising=False)
+    monkeypatch.setattr(torch.cuda, "_device_count_nvml", lambda: nvml)
+    monkeypatch.setattr(torch.cuda, "_initialized", False)
+    monkeypatch.setattr(torch.cuda, "_cached_device_count", None)
+
+
+@pytest.mark.parametrize(("cuda", "nvml"), [(2, 2), (2, -1), (1, 1)])
+def test_gpus_are_used_where_cuda_can(
+    monkeypatch: pytest.MonkeyPatch, cuda: int, nvml: int
+) -> None:
+    answer(monkeypatch, cuda, nvml)
+    assert usable_gpus() == cuda
+    found = {name: choose_device(name).type for name in ("cpu", "auto", "cuda")}
+    assert found == {"cpu": "cpu", "auto": "cuda", "cuda": "cuda"}
+
+
+@pytest.mark.parametrize("nvml", [0, -1])
+def test_without_gpus_auto_is_the_cpu(monkeypatch: pytest.MonkeyPatch, nvml: int) -> None:
+    """No driver, or CUDA_VISIBLE_DEVICES hides what there is."""
+    answer(monkeypatch, 0, nvml)
+    assert usable_gpus() == 0
+    assert [choose_device(name).type for name in ("cpu", "auto")] == ["cpu", "cpu"]
+    with pytest.raises(ValueError, match="execution.device is 'cuda' and torch sees no CUDA"):
+        choose_device("cuda")
+
+
+@pytest.mark.parametrize("name", ["auto", "cuda"])
+def test_a_gpu_that_cuda_cannot_use_is_said(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """A driver that is too old for the CUDA of torch: NVML counts its GPUs all the same."""
+    answer(monkeypatch, 0, 1)
+    with pytest.raises(
+        ValueError,
+        match="driver lists 1 GPU, and CUDA .* cannot use any: update the driver .*580 .*, install "
+        "torch for an older CUDA .*, or set execution.device to 'cpu' in params.yaml",
+    ):
+        choose_device(name)
+    assert choose_device("cpu").type == "cpu"
 
 
 def test_set_up_torch_sets_the_threads(device: torch.device) -> None:

@@ -54,3 +54,14 @@ def test_no_gpu_is_said() -> None:
     assert chosen_gpus(dataclasses.replace(on_gpus(), device="auto")) == []
     with pytest.raises(ValueError, match="torch sees no CUDA device"):
         from_settings(on_gpus())
+
+
+@pytest.mark.parametrize("device", ["auto", "cuda"])
+def test_trials_do_not_go_to_a_cpu_where_a_gpu_cannot_be_used(
+    monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    monkeypatch.setattr(engines, "visible_gpus", search_jobs.gpus_of_an_old_driver)
+    with pytest.raises(ValueError, match="driver lists 2 GPUs, .* cannot use any: update the driv"):
+        from_settings(dataclasses.replace(on_gpus(), device=device))
+    with from_settings(search_jobs.execution("local", 3)) as executor:
+        assert executor.gpus == 0 and executor.slots == 3
