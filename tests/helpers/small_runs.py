@@ -68,9 +68,14 @@ def fit(
     checkpoint: Checkpoint | None = None,
     on_epoch: Callable[[int, float, float], None] | None = None,
     net: Net | None = None,
+    graphs: bool = True,
     **changes: Any,
 ) -> Outcome:
-    """A small run: a new draw of training images in each epoch."""
+    """A small run: a new draw of training images in each epoch.
+
+    What is put in the place of the optimiser's step is called in each step with `graphs=False`
+    alone: on CUDA a graph is captured once and replayed.
+    """
     net = make_net(device, classes=3, dropout=0.3) if net is None else net
     recipe = Recipe(**{**RECIPE, "epoch_images": len(data(device)[1]), **changes})
     return train(
@@ -81,6 +86,7 @@ def fit(
         5,
         checkpoint,
         on_epoch,
+        graphs,
     )
 
 

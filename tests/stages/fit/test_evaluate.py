@@ -32,14 +32,18 @@ def test_accuracy_and_error_are_complementary_and_independent_of_the_batch(
         wrong = evaluate.Validation(net, images, labels, batch, precision).error()
         assert right + wrong == pytest.approx(1.0, abs=1e-12)
         found.add(right)
-    assert len(found) == 1
+
+    # on a GPU another batch may take another kernel, which may turn a tie
+    tie = 0 if device.type == "cpu" else 1 / 53
+    assert max(found) - min(found) <= tie
     outputs = evaluate.logits(net, images, 7)
     assert outputs.shape == (53, 3) and outputs.dtype == torch.float32
     net.eval()
     with torch.no_grad():
         torch.testing.assert_close(outputs, net(images), rtol=1e-4, atol=1e-5)
     if precision == "fp32":
-        assert found == {(outputs.argmax(1) == labels).float().mean(dtype=torch.float64).item()}
+        exact = (outputs.argmax(1) == labels).float().mean(dtype=torch.float64).item()
+        assert all(abs(each - exact) <= tie for each in found)
 
 
 def test_accuracy_by_hand(device: torch.device) -> None:

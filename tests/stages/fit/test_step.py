@@ -25,6 +25,7 @@ def test_sgd_is_torchs_with_decay_on_weights_only(
         groups, lr=1.0, momentum=momentum, nesterov=momentum > 0, foreach=False
     )
     optimizer = SGD(ours, momentum, decay)
+    rtol = 1e-6 if device.type == "cpu" else 1e-5  # CUDA's fused kernel takes the rate in float64
     images, labels = toy(device, 24)
     for step, lr in enumerate((0.1, 0.1, 0.1, 0.05, 0.05, 0.4, 0.025)):
         for net in (ours, theirs):
@@ -37,7 +38,9 @@ def test_sgd_is_torchs_with_decay_on_weights_only(
         optimizer.step(lr)
         assert all(p.grad is None for p in ours.parameters())
         for (name, a), b in zip(ours.named_parameters(), theirs.parameters(), strict=True):
-            torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-7, msg=f"{name} in step {step}")
+            torch.testing.assert_close(
+                a, b, rtol=rtol, atol=rtol / 10, msg=f"{name} in step {step}"
+            )
     assert not torch.equal(ours.conv.weight, make_net(device).conv.weight)
 
 
