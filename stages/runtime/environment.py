@@ -6,6 +6,7 @@ must not depend on it. A stage that DVC restores from its cache leaves it as it 
 
 from __future__ import annotations
 
+import ctypes
 import importlib.metadata
 import platform
 import subprocess
@@ -18,6 +19,8 @@ from stages.store.atomic import alone, read_json, write_json
 RECORD = Path("metrics/environment.json")
 WORK = Path("work")
 """Where its lock lies, since metrics/ is kept by git."""
+
+DRIVER = Path("/proc/driver/nvidia/version")
 
 PACKAGES = ("numpy", "scipy", "GPyOpt", "GPy", "dvc")
 CODE = ("stages", "dvc.yaml", "params.yaml")
@@ -136,7 +139,24 @@ def describe(name: str, threads: int) -> dict[str, Any]:
 
 
 def _driver() -> str | None:
+    """The NVIDIA driver as the kernel names it, or its number; None where neither is to be had."""
     try:
-        return Path("/proc/driver/nvidia/version").read_text().splitlines()[0]
+        return DRIVER.read_text().splitlines()[0]
     except (OSError, IndexError):
+        return _driver_number()
+
+
+def _driver_number() -> str | None:
+    """By NVML, the driver's own library: sandboxes such as gVisor have no file of the kernel's."""
+    try:
+        nvml = ctypes.CDLL("libnvidia-ml.so.1")
+    except OSError:
         return None
+
+    text = ctypes.create_string_buffer(80)  # NVML_SYSTEM_DRIVER_VERSION_BUFFER_SIZE
+    if nvml.nvmlInit_v2() != 0:
+        return None
+
+    failed = nvml.nvmlSystemGetDriverVersion(text, len(text))
+    nvml.nvmlShutdown()
+    return None if failed else text.value.decode()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
+from stages.runtime import environment
 from stages.runtime.environment import describe, record
 from tools.pocket import ROOT
 
@@ -95,3 +98,52 @@ def test_what_a_process_says_of_itself(device: torch.device) -> None:
     else:
         assert (facts["device"], facts["cuda"], facts["driver"]) == ("cpu", None, None)
     json.dumps(facts, allow_nan=False)
+
+
+class Nvml:
+    """Stands in for the driver's library; `status` is what a call that is named in it returns."""
+
+    def __init__(self, **status: int) -> None:
+        self.status = status
+        self.open = 0
+
+    def nvmlInit_v2(self) -> int:
+        self.open += 1
+        return self.status.get("init", 0)
+
+    def nvmlSystemGetDriverVersion(self, text: Any, length: int) -> int:
+        assert length == ctypes.sizeof(text) == 80
+        text.value = b"580.82.07"
+        return self.status.get("version", 0)
+
+    def nvmlShutdown(self) -> int:
+        self.open -= 1
+        return 0
+
+
+def test_the_driver_is_what_the_kernel_or_nvml_says(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    nvml = Nvml()
+    monkeypatch.setattr(environment, "DRIVER", tmp_path / "version")
+    monkeypatch.setattr(environment.ctypes, "CDLL", lambda name: nvml)
+    assert environment._driver() == "580.82.07" and nvml.open == 0
+
+    (tmp_path / "version").write_text("")
+    assert environment._driver() == "580.82.07"
+    (tmp_path / "version").write_text("NVRM version: NVIDIA UNIX 580.65.06\nGCC version: 12\n")
+    assert environment._driver() == "NVRM version: NVIDIA UNIX 580.65.06"
+
+
+@pytest.mark.parametrize("status", [{"init": 9}, {"version": 3}, None])
+def test_a_driver_that_nobody_names_is_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, status: dict[str, int] | None
+) -> None:
+    def library(name: str) -> Nvml:
+        if status is None:
+            raise OSError(f"{name}: cannot open shared object file")
+        return Nvml(**status)
+
+    monkeypatch.setattr(environment, "DRIVER", tmp_path / "version")
+    monkeypatch.setattr(environment.ctypes, "CDLL", library)
+    assert environment._driver() is None
