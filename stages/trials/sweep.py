@@ -130,8 +130,9 @@ def run_sweep(
         from_settings(job.execution, preload, inputs) as executor,
         SweepProgress(name, sweep.trials, max_epochs, _progress_files(job)) as progress,
     ):
-        # As many trials as are to share a GPU fit on it.
-        if executor.gpus:
+        # As many trials as are to share a GPU fit on it. One alone needs no process that says so:
+        # a trial that runs out of memory ends the run with a line of its own.
+        if executor.gpus and job.execution.trials_per_gpu > 1:
             executor.submit(check_memory, job, space.middle()).result()
 
         def submit(trial: int, values: dict[str, Any], trial_seed: int) -> Any:

@@ -299,7 +299,7 @@ class OnGPUs(Serial):
 def test_room_on_a_gpu_is_asked_for_before_the_first_trial(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
-    write_params(tmp_path)
+    write_params(tmp_path, {"execution.trials_per_gpu": 2})
     shutil.copytree(finished / "data", tmp_path / "data")
     monkeypatch.chdir(tmp_path)
     asked = []
@@ -323,7 +323,7 @@ def test_room_on_a_gpu_is_asked_for_before_the_first_trial(
     (journal,) = (tmp_path / "work").rglob("journal.jsonl")
     assert len(journal.read_text().splitlines()) == 1, "a trial was begun"
     (params, shape, batch, precision, trials) = asked[0]
-    assert (shape, precision, trials) == ((2, 32, 32, 3), "fp32", 1)
+    assert (shape, precision, trials) == ((2, 32, 32, 3), "fp32", 2)
     section = pocket_params()[stage]
     assert batch == section["training"]["batch_size"]
     assert params < 60_500 and (stage == "teachers" or params > 59_000)
