@@ -23,6 +23,9 @@ from stages.images.spline import zoom_operators
 from stages.store.maps import file_of, release, rows
 
 _CPU_CHUNK = 48  # fewer pay for more calls, more leave the cache
+_CPU_PLANES = 64  # images whose planes are made at a time
+_GPU_PIXELS = 2**22  # the same in pixels: a piece costs some twenty launches, whatever its size
+_GPU_BYTES = 2**29  # of views that lie on a GPU twice while they are put in order
 
 # added to a float64 below 2**51, it rounds that to an integer, half to even, in its lowest bits
 _ROUND = 1.5 * 2.0**52
@@ -85,6 +88,7 @@ class Views:
         self.crop_min = crop_min
         self.jitter = jitter
         self.device = torch.device(device)
+        self._on_host = self.device.type == "cpu"
 
         # columns act from the left, on pixels (column, ...): reversed they act on the mirrored crop
         self._columns: dict[tuple[int, int], Tensor] = {}
@@ -105,7 +109,7 @@ class Views:
             self._hsv = _shared(planes, pixels).to(self.device).contiguous()
         elif not jitter.off and small:
             self._hsv = _planes(pixels.to(self.device))
-        elif self.device.type == "cpu" and _is_mapped(images) and not small:
+        elif self._on_host and _is_mapped(images) and not small:
             self._file = np.asarray(images)
         else:
             self._images = pixels.to(self.device).contiguous()
@@ -136,6 +140,16 @@ class Views:
         shape = (len(index), self.size_px, self.size_px, 3)
         views = torch.empty(shape, dtype=torch.uint8, device=self.device)
 
+        most = len(index) if self._on_host else _GPU_BYTES // (3 * self.size_px**2)
+        block = max(1, most)
+        for first in range(0, len(index), block):
+            part = slice(first, first + block)
+            self._fill(views[part], index[part], draws[part], chunk)
+
+        return views
+
+    def _fill(self, views: Tensor, index: np.ndarray, draws: np.ndarray, chunk: int) -> None:
+        """Write the views of these images."""
         # Images with one size of crop, mirrored all or none, share their two matrices.
         kind = draws[:, SIZE].astype(np.int64) * 2 + draws[:, MIRROR]
         order = np.argsort(kind, kind="stable")
@@ -143,16 +157,26 @@ class Views:
         factors = torch.from_numpy(self.jitter.factors(draws)[order]).to(self.device)
 
         # Chunks
-        step = min(chunk, _CPU_CHUNK) if self.device.type == "cpu" else chunk
+        step = min(chunk, _CPU_CHUNK) if self._on_host else chunk
+        by_kind = None if self._on_host else torch.empty_like(views)
 
         with torch.inference_mode():  # its calls cost less; there are some forty a chunk
             for part in _alike(kind[order], step):
                 places = order[part]
                 size, mirror = divmod(int(kind[places[0]]), 2)
                 source, first = self._source(index[places], starts[part])
-                _put(views, places, self._chunk(source, first, size, mirror, factors[part]))
+                made = self._chunk(source, first, size, mirror, factors[part])
 
-        return views
+                if by_kind is None:
+                    views.numpy()[places] = made.numpy()  # torch is slower for bytes
+                else:
+                    by_kind[part] = made
+
+            # On CUDA writing to places (index_put_) sorts them and waits for the device in each
+            # call, where algorithms are to be deterministic; reading from places does neither.
+            if by_kind is not None:
+                inverse = torch.from_numpy(np.argsort(order)).to(self.device)
+                torch.index_select(by_kind, 0, inverse, out=views)
 
     def _starts(self, index: np.ndarray, draws: np.ndarray) -> np.ndarray:
         """Where each crop begins in the flat planes or images, or in its image; int64 (n,)."""
@@ -280,8 +304,11 @@ def _shared(planes: np.ndarray | Tensor, images: Tensor) -> Tensor:
 
 def _planes(images: Tensor) -> Tensor:
     planes = torch.empty((3, *images.shape[:3]), dtype=torch.float64, device=images.device)
-    for start in range(0, len(images), 64):
-        part = slice(start, start + 64)
+    on_host = images.device.type == "cpu"
+    step = _CPU_PLANES if on_host else max(1, _GPU_PIXELS // images.shape[1] ** 2)
+
+    for start in range(0, len(images), step):
+        part = slice(start, start + step)
 
         # column by column: see the order of the two products in `_chunk`
         hsv = rgb_planes_to_hsv(*_unit(images[part].permute(3, 0, 2, 1)))
@@ -310,11 +337,3 @@ def _alike(kind: np.ndarray, most: int) -> Iterator[slice]:
     for start, stop in pairwise(ends):
         for first in range(start, stop, most):
             yield slice(first, min(first + most, stop))
-
-
-def _put(views: Tensor, places: np.ndarray, chunk: Tensor) -> None:
-    """Write the views of a chunk to their places."""
-    if views.device.type == "cpu":
-        views.numpy()[places] = chunk.numpy()  # torch is slower for bytes
-    else:
-        views[torch.from_numpy(places).to(views.device)] = chunk

@@ -12,7 +12,9 @@ import pytest
 import torch
 from scipy import ndimage
 from skimage import color
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from stages.images import views as views_file
 from stages.images.draws import draw, order
 from stages.images.hsv import Jitter
 from stages.images.views import Views, hsv_planes
@@ -215,6 +217,40 @@ def test_views_on_a_gpu_are_those_of_the_cpu(device: torch.device) -> None:
             Views(images, where, jitter)(index, draws).cpu() for where in ("cpu", device)
         )
         assert torch.equal(here, there)
+
+
+class Called(TorchDispatchMode):
+    """Notes the names of all of torch's functions that are called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        self.names.append(function._schema.name.removeprefix("aten::"))
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("resident_bytes", [0, 2**30])
+@pytest.mark.parametrize("jitter", [PAPER, OFF])
+def test_the_way_of_a_gpu_gives_the_same_bytes_and_does_not_wait(
+    monkeypatch: pytest.MonkeyPatch, jitter: Jitter, resident_bytes: int
+) -> None:
+    """On a CPU: with deterministic algorithms CUDA's index_put_ waits for the device."""
+    images, draws, index = pixels(114), every_crop(3), np.arange(570) % 114
+    wanted = Views(images, "cpu", jitter, resident_bytes=resident_bytes)(index, draws)
+
+    views = Views(images, "cpu", jitter, resident_bytes=resident_bytes)
+    views._on_host = False
+    for block in (7, 100, 570):
+        monkeypatch.setattr(views_file, "_GPU_BYTES", block * 32 * 32 * 3)
+        with Called() as called:
+            found = views(index, draws)
+        assert torch.equal(found, wanted)
+        assert "index_select" in called.names
+        waits = {"index_put_", "index_put", "_index_put_impl_", "_local_scalar_dense", "nonzero"}
+        assert not waits & set(called.names)
+    assert views(index[:0], draws[:0]).shape == (0, 32, 32, 3)
 
 
 @pytest.mark.parametrize("jitter", [PAPER, OFF])
