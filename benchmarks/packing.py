@@ -5,8 +5,8 @@ random images, as `local` does with `execution.trials_per_gpu`. "plain" runs eve
 "graphs" captures it once and replays it; with MPS the processes share the GPU's units instead of
 taking turns (`--mps` starts nvidia-cuda-mps-control for the time of the measurement, in a folder of
 its own, and says so where that does not work). A ratio is images a second of all trials over those
-of one plain trial alone. Memory is the sum of what the processes' allocators held at most; a
-process's own CUDA context (about 0.5 GB) comes on top.
+of one plain trial alone. Memory is the sum of what the processes' allocators had reserved at
+most, with what a graph keeps for itself; a process's own CUDA context (about 0.5 GB) comes on top.
 
 On a CPU there are no graphs and no MPS; the cores are what is shared there, and `--device cpu` is
 for tests.
@@ -62,7 +62,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Found:
-    """Of one process: images a second, and bytes that its allocator held at most (0 on a CPU)."""
+    """Of one process: images a second, and bytes reserved by its allocator at most (0 on a CPU)."""
 
     speed: float
     memory: int
@@ -109,9 +109,8 @@ def train(load: Load, ready: Any, answers: Any) -> None:
         count += len(images)
     past = time.perf_counter() - begun
 
-    answers.put(
-        Found(count / past, torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0)
-    )
+    reserved = torch.cuda.max_memory_reserved(device) if device.type == "cuda" else 0
+    answers.put(Found(count / past, reserved))
 
 
 def together(load: Load, trials: int) -> list[Found]:

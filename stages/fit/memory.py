@@ -12,7 +12,13 @@ COPIES = 4
 
 
 def check_room(
-    net: nn.Module, images: Tensor, batch: int, precision: str, device: torch.device, trials: int
+    net: nn.Module,
+    images: Tensor,
+    batch: int,
+    precision: str,
+    device: torch.device,
+    trials: int,
+    graphs: bool,
 ) -> None:
     """Refuse more trials on a GPU than fit into its memory; on a CPU nothing is checked.
 
@@ -24,29 +30,36 @@ def check_room(
         precision: "fp32" or "bf16".
         device: where they will be trained.
         trials: at a time.
+        graphs: whether their steps are captured.
 
     Raises:
-        ValueError: even the least that all of them need at a time is more than the GPU has.
+        ValueError: even the least that all of them need at a time is more than the GPU has free.
     """
     if device.type != "cuda":
         return
 
-    least = least_bytes(net, images, batch, precision)
-    total = torch.cuda.mem_get_info(device)[1]
-    if least * trials <= total:
+    least = least_bytes(net, images, batch, precision, graphs)
+    free, total = torch.cuda.mem_get_info(device)
+    if least * trials <= free:
         return
 
-    most = total // least
+    most = free // least
     remedy = f"lower it to {most} or less" if most else "lower training.batch_size in params.yaml"
     raise ValueError(
         f"execution.trials_per_gpu is {trials}: training a net from the middle of the search takes "
         f"at least {least / 2**30:.3g} GiB and {torch.cuda.get_device_name(device)} has "
-        f"{total / 2**30:.3g} GiB: {remedy}"
+        f"{free / 2**30:.3g} of its {total / 2**30:.3g} GiB free: {remedy}"
     )
 
 
-def least_bytes(net: nn.Module, images: Tensor, batch: int, precision: str) -> int:
+def least_bytes(
+    net: nn.Module, images: Tensor, batch: int, precision: str, graphs: bool = False
+) -> int:
     """Least bytes of training: parameters, and what a batch leaves for its backward pass.
+
+    The graph of a captured step keeps a pool of its own for that, as long as the trial lasts. The
+    eager steps, of which an epoch's last batch is one, have theirs in another pool: with `graphs` a
+    batch counts twice.
 
     More comes on top: the driver's own, workspaces, the data. Measured on the host with one image
     and with two; the net is run in eval mode, since masks of dropout take another type there than
@@ -55,7 +68,8 @@ def least_bytes(net: nn.Module, images: Tensor, batch: int, precision: str) -> i
     one = left_behind(net, images[:1].clone(), precision)
     two = left_behind(net, images[:2].clone(), precision)
     weights = sum(tensor.untyped_storage().nbytes() for tensor in net.parameters())
-    return COPIES * weights + one + (batch - 1) * (two - one)
+    of_a_batch = one + (batch - 1) * (two - one)
+    return COPIES * weights + (2 if graphs else 1) * of_a_batch
 
 
 def left_behind(net: nn.Module, images: Tensor, precision: str) -> int:

@@ -193,4 +193,5 @@ def check_memory(job: SweepJob, build: Build) -> None:
         job.numerics.precision,
         device,
         job.execution.trials_per_gpu,
+        job.execution.cuda_graphs,
     )

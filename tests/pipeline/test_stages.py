@@ -304,7 +304,9 @@ def test_room_on_a_gpu_is_asked_for_before_the_first_trial(
     monkeypatch.chdir(tmp_path)
     asked = []
 
-    def refuse(net: Any, images: Any, batch: int, precision: str, device: Any, trials: int) -> None:
+    def refuse(
+        net: Any, images: Any, batch: int, precision: str, device: Any, trials: int, graphs: bool
+    ) -> None:
         asked.append(
             (
                 sum(p.numel() for p in net.parameters()),
@@ -312,6 +314,7 @@ def test_room_on_a_gpu_is_asked_for_before_the_first_trial(
                 batch,
                 precision,
                 trials,
+                graphs,
             )
         )
         raise ValueError("no room")
@@ -322,8 +325,8 @@ def test_room_on_a_gpu_is_asked_for_before_the_first_trial(
         teachers.main() if stage == "teachers" else cell("mimic", "mlp2", "60k")
     (journal,) = (tmp_path / "work").rglob("journal.jsonl")
     assert len(journal.read_text().splitlines()) == 1, "a trial was begun"
-    (params, shape, batch, precision, trials) = asked[0]
-    assert (shape, precision, trials) == ((2, 32, 32, 3), "fp32", 2)
+    (params, shape, batch, precision, trials, graphs) = asked[0]
+    assert (shape, precision, trials, graphs) == ((2, 32, 32, 3), "fp32", 2, True)
     section = pocket_params()[stage]
     assert batch == section["training"]["batch_size"]
     assert params < 60_500 and (stage == "teachers" or params > 59_000)

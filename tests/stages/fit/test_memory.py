@@ -35,17 +35,32 @@ def test_least_memory_grows_with_the_batch_as_a_real_one(precision: str) -> None
     assert least_bytes(net, images, 24, precision) == whole
 
 
-def test_more_trials_than_a_gpu_has_room_for_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_captured_step_keeps_a_batch_of_its_own() -> None:
+    images = torch.rand(2, 3, 4, 4)
+    wanted = 4 * 4 * (48 * 20 + 20 + 20 * 3 + 3) + 2 * 32 * 4 * (48 + 20)
+    assert least_bytes(small_net(), images, 32, "fp32", graphs=True) == wanted
+
+
+@pytest.mark.parametrize("graphs", [True, False])
+def test_more_trials_than_a_gpu_has_room_for_are_refused(
+    monkeypatch: pytest.MonkeyPatch, graphs: bool
+) -> None:
+    """What others hold of the GPU is not there."""
     net, images, gpu = small_net(), torch.rand(2, 3, 4, 4), torch.device("cuda")
-    least = least_bytes(net, images, 32, "fp32")
-    check_room(net, images, 32, "fp32", torch.device("cpu"), 10**9)
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (0, 3 * least))
+    least = least_bytes(net, images, 32, "fp32", graphs)
+
+    def check(batch: int, device: torch.device, trials: int) -> None:
+        check_room(net, images, batch, "fp32", device, trials, graphs)
+
+    check(32, torch.device("cpu"), 10**9)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (3 * least, 2**40))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
-    check_room(net, images, 32, "fp32", gpu, 3)
+    check(32, gpu, 3)
     with pytest.raises(
         ValueError,
-        match="execution.trials_per_gpu is 4: .* at least .* GiB and a GPU has .*to 3 or",
+        match="execution.trials_per_gpu is 4: .* at least .* GiB and a GPU has .* of its 1.02e\\+03 "
+        "GiB free: lower it to 3 or less",
     ):
-        check_room(net, images, 32, "fp32", gpu, 4)
+        check(32, gpu, 4)
     with pytest.raises(ValueError, match="is 1: .*: lower training.batch_size"):
-        check_room(net, images, 32_000, "fp32", gpu, 1)
+        check(32_000, gpu, 1)
