@@ -101,6 +101,9 @@ def set_up_torch(threads: int, device: torch.device) -> None:
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
 
+    # Sums of bf16 products in float32, as a CPU adds them.
+    torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
+
 
 def keep_freed_memory() -> None:
     """Have the C library keep freed blocks instead of giving each back to the system.

@@ -134,8 +134,15 @@ def describe(name: str, threads: int) -> dict[str, Any]:
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
         "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
-        "tf32": torch.backends.cuda.matmul.allow_tf32 if cuda else None,
+        "tf32": _tf32() if cuda else None,
     }
+
+
+def _tf32() -> bool:
+    """Whether products of matrices or convolutions in fp32 may be computed in TF32."""
+    import torch
+
+    return torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32
 
 
 def _driver() -> str | None:

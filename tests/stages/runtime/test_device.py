@@ -90,6 +90,22 @@ print(torch.is_deterministic_algorithms_warn_only_enabled())
     assert out.stdout.split() == ["False", "False", "True", "True"]
 
 
+def test_numbers_on_a_gpu_are_as_precise_as_their_type() -> None:
+    """In its own process, and without a GPU."""
+    code = """
+import torch
+from stages.runtime.device import set_up_torch
+matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+matmul.allow_tf32 = cudnn.allow_tf32 = True
+set_up_torch(1, torch.device("cuda"))
+print(matmul.allow_tf32, cudnn.allow_tf32, matmul.allow_bf16_reduced_precision_reduction)
+"""
+    out = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert out.stdout.split() == ["False", "False", "False"]
+
+
 def test_bf16_without_its_instructions_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     check_precision(torch.device("cpu"), "fp32")
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)

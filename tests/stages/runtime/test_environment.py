@@ -100,6 +100,19 @@ def test_what_a_process_says_of_itself(device: torch.device) -> None:
     json.dumps(facts, allow_nan=False)
 
 
+@pytest.mark.parametrize(("matmul", "cudnn"), [(False, False), (True, False), (False, True)])
+def test_tf32_is_that_of_products_and_of_convolutions(matmul: bool, cudnn: bool) -> None:
+    switches = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [switch.allow_tf32 for switch in switches]
+    try:
+        for switch, on in zip(switches, (matmul, cudnn), strict=True):
+            switch.allow_tf32 = on
+        assert environment._tf32() is (matmul or cudnn)
+    finally:
+        for switch, on in zip(switches, before, strict=True):
+            switch.allow_tf32 = on
+
+
 class Nvml:
     """Stands in for the driver's library; `status` is what a call that is named in it returns."""
 
