@@ -46,7 +46,9 @@ class Feed:
 
     Args:
         read: place of a stored epoch -> images and targets on the host, or `Chosen` of them; called
-            in its own thread.
+            in its own thread, and for CUDA on a stream of its own: it may make views or run nets
+            there, and does not wait for the steps of the present epoch. What it gives is on the
+            host, so that nothing crosses the streams.
         stored: number of places n.
         device: where they are needed.
         resident: bytes that may be kept on the device, see `resident_bytes`.
@@ -79,6 +81,7 @@ class Feed:
         self.kept: dict[int, Pair] = {}
         self.coming: dict[int, Future[Arrays | Chosen | Pair]] = {}
         self.thread = ThreadPoolExecutor(1, thread_name_prefix="feed")
+        self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
 
     def __enter__(self) -> Feed:
         return self
@@ -128,13 +131,22 @@ class Feed:
     def _ask(self, place: int) -> None:
         """Begin to read a place, unless it is there or being read."""
         if place not in self.kept and place not in self.coming:
-            self.coming[place] = self.thread.submit(self._load, place)
+            # What `read` may need of this thread has been queued by now; the steps of the epoch
+            # that is about to be used have not.
+            ready = None
+            if self.stream is not None:
+                ready = torch.cuda.current_stream(self.device).record_event()
 
-    def _load(self, place: int) -> Arrays | Chosen | Pair:
+            self.coming[place] = self.thread.submit(self._load, place, ready)
+
+    def _load(self, place: int, ready: torch.cuda.Event | None) -> Arrays | Chosen | Pair:
         """In the thread: what is stored there on the host, for CUDA in pinned memory."""
-        found = self.read(place)
-        if self.device.type != "cuda":
-            return found
+        if self.stream is None or ready is None:
+            return self.read(place)
+
+        with torch.cuda.stream(self.stream):
+            self.stream.wait_event(ready)
+            found = self.read(place)
 
         images, targets = found.whole() if isinstance(found, Chosen) else found
         return _pinned(images), _pinned(targets)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import torch
 from stages.fit import feed as feed_file
 from stages.fit.batches import Pair
 from stages.fit.feed import CPU_RESIDENT_BYTES, Feed, resident_bytes
+from stages.images.host import as_tensor
 from tests.helpers.mapped import mapped, resident
 
 
@@ -130,3 +133,54 @@ def test_an_epoch_may_be_made_up_of_several_places(device: torch.device) -> None
             first = 3 * (epoch % 3)
             assert targets == [first, first + 1, first + 2]
     assert read[:10] == [0, 1, 2, 3, 4, 5, 6, 7, 8, 0]
+
+
+class Queue:
+    """Stands in for a CUDA stream: what has been queued, and what it waits for."""
+
+    def __init__(self, device: object = None) -> None:
+        self.queued: list[str] = []
+        self.waits: list[list[str]] = []
+
+    def record_event(self) -> list[str]:
+        return list(self.queued)
+
+    def wait_event(self, event: list[str]) -> None:
+        self.waits.append(event)
+
+
+def test_reading_ahead_does_not_wait_for_the_present_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a CPU: the views of the next epoch are not queued behind the steps of this one."""
+    default = Queue()
+    current = threading.local()
+
+    def current_stream(device: object = None) -> Queue:
+        return getattr(current, "stream", default)
+
+    @contextmanager
+    def stream(chosen: Queue) -> Iterator[None]:
+        current.stream = chosen
+        yield
+        del current.stream
+
+    monkeypatch.setattr(torch.cuda, "Stream", Queue)
+    monkeypatch.setattr(torch.cuda, "current_stream", current_stream)
+    monkeypatch.setattr(torch.cuda, "stream", stream)
+    monkeypatch.setattr(feed_file, "_pinned", as_tensor)
+    monkeypatch.setattr(Feed, "_to_device", lambda self, array: array)
+    on: list[Queue] = []
+
+    def load(place: int) -> tuple[np.ndarray, np.ndarray]:
+        on.append(current_stream())
+        return stored(place)
+
+    default.queued.append("nets and planes")
+    with Feed(load, 9, torch.device("cuda"), 0) as feed:
+        for epoch in range(3):
+            assert first(feed(epoch)) == epoch
+            default.queued.append(f"steps {epoch}")
+        own = feed.stream
+
+    assert isinstance(own, Queue) and set(on) == {own}
+    made = ["nets and planes"]
+    assert own.waits[:3] == [made, made, [*made, "steps 0"]]  # the fourth may not begin any more
