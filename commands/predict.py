@@ -8,7 +8,8 @@ FILE is .npy or .npz, whose rows are standardised as the training vectors were. 
 line per image or row, `--json` as JSON; files that cannot be read, and inputs to which the net has
 no finite answer, are named, the others are classified all the same, and the exit status is 1.
 `--labels FOLDER` takes the files of FOLDER/CLASS and prints how many are named like their class: in
-all and by class, with 95 % intervals. Writes nothing, and is not a stage.
+all and by class, with 95 % intervals. `--out TABLE` writes a row for each input of that folder, or
+of all files below `--folder FOLDER`, into a CSV or parquet file: see docs/use.md. Is not a stage.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -25,146 +25,14 @@ import numpy as np
 from scipy.special import softmax
 
 from commands.models.check import finite, outputs
-from commands.models.exported import exported_net
-from commands.models.files import STATISTICS, check_description, model_file, picture_rule
-from commands.models.find import PREPARED, find, takes_and_gives
-from commands.models.programs import Runner, read_onnx, read_program, torch_runner
+from commands.models.failed import NOT_FINITE, Failed
+from commands.models.listed import Listed, all_below, all_labelled
+from commands.models.loaded import Model, load
+from commands.models.reading import inputs_of
 from commands.models.scores import as_json, lines, score
-from commands.models.vectors import read_vectors
-from stages.images.pictures import Fit, read_picture
-from stages.images.sources.extra import labelled_files
-from stages.images.sources.files import file_bytes, linked_note
-from stages.nets.stored import restore
+from commands.models.table_names import EACH, ENDINGS
+from stages.images.pictures import Fit
 from stages.runtime import entry
-from stages.settings.inputs import Inputs
-from stages.store.tensors import fits, read_tensors
-from stages.store.weights import load_weights
-
-
-@dataclass(frozen=True)
-class Model:
-    """A net that can be asked.
-
-    Attributes:
-        where: file that it is from.
-        run: inputs to logits.
-        described: `classes`, and `size_px` or `shape`.
-        statistics: where those of the training vectors are, for a net of vectors.
-    """
-
-    where: Path
-    run: Runner
-    described: dict[str, Any]
-    statistics: Path
-
-    @property
-    def inputs(self) -> Inputs:
-        """What the net sees."""
-        return Inputs.from_json(self.described)
-
-
-NOT_FINITE = (
-    "the net's answer is not made of finite numbers: if the input is like those of its training, the "
-    "net's file is damaged or of an older version: export it again (of a cell: run 'dvc checkout')"
-)
-
-
-def load(model: str, trust: bool) -> Model:
-    """The net of an exported folder or file, or of a cell.
-
-    Raises:
-        OSError: it cannot be read.
-        ValueError: there is none, it is damaged, or a .pt2 file is not trusted.
-    """
-    path = Path(model)
-    if not path.exists() or (path / "weights.safetensors").is_file():
-        return of_cell(model)
-
-    path = model_file(path)
-    if path.suffix == ".safetensors":
-        run, described = of_weights(path)
-    elif path.suffix == ".onnx":
-        run, described = named(path, read_onnx)
-    elif trust:
-        run, described = named(path, read_program)
-    else:
-        raise ValueError(
-            f"{path}: torch unpickles parts of a .pt2 file, and whoever wrote it can run code here: "
-            "give --trust if you know where it is from, or use the .safetensors or .onnx file"
-        )
-
-    check_description(path, described)
-    return Model(path, run, described, path.parent / STATISTICS)
-
-
-def of_cell(cell: str) -> Model:
-    """The net of a finished run, as it was trained."""
-    try:
-        net = find(cell)
-    except (ValueError, FileNotFoundError) as error:
-        raise ValueError(f"{cell} is neither a file, a folder nor a cell ({error})") from error
-
-    state, header = load_weights(net.weights)
-    about = {"kind": net.kind, "net": header, "absorbed": False}
-    run = torch_runner(restore(net.weights, exported_net, state, about).eval())
-    return Model(net.weights, run, takes_and_gives(), PREPARED / STATISTICS)
-
-
-def of_weights(path: Path) -> tuple[Runner, dict[str, Any]]:
-    """What runs an exported model.safetensors, and its description."""
-    try:
-        state, described = load_weights(path)
-        return torch_runner(restore(path, exported_net, state, described).eval()), described
-    except ValueError as error:
-        reason = str(error).split(": delete")[0].removeprefix(f"{path} ")
-        raise ValueError(
-            f"{path} is not an export, or damaged ({reason}): write it again with commands.export"
-        ) from error
-
-
-def named(path: Path, read: Any) -> tuple[Runner, dict[str, Any]]:
-    """What runs the file, by one of the readers; the file is named in its errors."""
-    try:
-        return read(path.read_bytes())
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
-
-
-def inputs_of(
-    model: Model, files: list[str], fit: Fit | None = None
-) -> Iterator[tuple[str, np.ndarray | None, str]]:
-    """File, its inputs (n, ...) or None, and what was done to it or why it cannot be read."""
-    seen = model.inputs
-    shape = seen.shape
-
-    # What vectors are standardised by.
-    if shape is not None:
-        statistics = read_tensors(model.statistics)[0]
-        wanted = (np.float64, shape)
-        if not fits(statistics, {"mean": wanted, "deviation": wanted}):
-            raise ValueError(
-                f"{model.statistics} has no mean and deviation of shape {list(shape)}: export again"
-            )
-        mean, deviation = statistics["mean"], statistics["deviation"]
-        if not (np.isfinite(mean).all() and np.isfinite(deviation).all() and (deviation > 0).all()):
-            raise ValueError(
-                f"{model.statistics} has means that are not finite, or deviations that are not above "
-                "0: export again"
-            )
-
-    # The files.
-    for name in files:
-        try:
-            if shape is not None:
-                yield name, read_vectors(Path(name), shape, mean, deviation), ""
-            else:
-                rule = picture_rule(model.described, fit)
-                picture = read_picture(file_bytes(Path(name)), name, rule)
-                yield name, picture.pixels[None], picture.said
-        except OSError as error:
-            yield name, None, error.strerror or str(error)
-        except ValueError as error:
-            yield name, None, " ".join(str(error).split()).removeprefix(f"{name}: ")
 
 
 def answers(model: Model, inputs: np.ndarray, top: int) -> list[list[dict[str, Any]] | None]:
@@ -177,10 +45,7 @@ def answers(model: Model, inputs: np.ndarray, top: int) -> list[list[dict[str, A
     """
     names = model.described["classes"]
     logits = outputs(model.run, inputs, str(model.where))
-    if logits.shape[1] != len(names):
-        raise ValueError(
-            f"{model.where} has {logits.shape[1]} outputs and {len(names)} class names: export it again"
-        )
+    model.check_outputs(logits)
 
     return [
         _best(names, row, top) if good else None
@@ -225,35 +90,6 @@ def _place(row: int | None) -> dict[str, int]:
     return {} if row is None else {"row": row}
 
 
-@dataclass(frozen=True)
-class Failed:
-    """What could not be done.
-
-    Attributes:
-        files: how many there are.
-        unread: files that could not be read.
-        inputs: of the files that could.
-        unanswered: inputs to which the net has no finite answer.
-    """
-
-    files: int
-    unread: int
-    inputs: int
-    unanswered: int
-
-    @property
-    def lines(self) -> list[str]:
-        """As text; none where all could be done."""
-        said = []
-        if self.unread:
-            said.append(f"{self.unread} of {self.files} files could not be read")
-        if self.unanswered:
-            said.append(
-                f"{self.unanswered} of {self.inputs} answers are not made of finite numbers"
-            )
-        return said
-
-
 def classify(model: Model, files: list[str], top: int, in_json: bool, fit: Fit | None) -> Failed:
     """Print the most probable classes of each file."""
     unread = asked = unanswered = 0
@@ -281,14 +117,10 @@ def score_folder(model: Model, folder: Path, in_json: bool, fit: Fit | None) -> 
     Raises:
         ValueError: there is no such folder, or it holds something else.
     """
-    if not folder.is_dir():
-        raise ValueError(f"--labels is {folder}, allowed is a folder with a folder for each class")
-
     names = model.described["classes"]
-    linked: list[Path] = []
-    labels = {str(file): label for file, label in labelled_files(folder, names, linked=linked)}
-    for note in linked_note(linked, folder):
-        print(note, file=sys.stderr)
+    listed = all_labelled(folder, names)
+    labels = dict(zip(map(str, listed.files), listed.labels or (), strict=True))
+    say(listed)
 
     failed = []
     changed = []
@@ -321,8 +153,62 @@ def score_folder(model: Model, folder: Path, in_json: bool, fit: Fit | None) -> 
     return Failed(len(labels), len(failed), len(asked), len(unanswered))
 
 
-def main() -> None:
-    """Classify files, or score those of a folder."""
+def say(listed: Listed) -> None:
+    """Print what is in a folder and not among its files."""
+    for note in listed.notes:
+        print(note, file=sys.stderr)
+
+
+def write_scores(model: Model, arguments: argparse.Namespace) -> Failed:
+    """Write a table of all files of a folder, and print its score where classes are known.
+
+    Raises:
+        ValueError: the folder or the table cannot be used.
+    """
+    from commands.models.batch import score_files  # pyarrow, which takes half a second
+    from commands.models.table_rows import TableForm
+
+    # What is asked for.
+    names = model.described["classes"]
+    labelled = arguments.labels is not None
+    folder, out = Path(arguments.labels if labelled else arguments.folder), Path(arguments.out)
+    vectors = model.inputs.is_vectors
+    form = TableForm(tuple(names), vectors, labelled, arguments.top or 1, arguments.each)
+    listed = all_labelled(folder, names, out) if labelled else all_below(folder, vectors, out)
+    say(listed)
+
+    # The table.
+    tally = score_files(model, listed, out, form, arguments.fit)
+    scores = tally.scores(names)
+    counts = {
+        "unread": tally.unread,
+        "unanswered": tally.unanswered,
+        "changed": tally.changed,
+    }
+
+    # What it says.
+    if arguments.json:
+        told = {"out": str(out), "net": str(model.where), "rows": tally.rows, **counts}
+        print(json.dumps(told))
+    else:
+        print(f"{out}: {tally.rows:,} rows, answered by {model.where}")
+    if scores is not None and arguments.json:
+        print(as_json(str(folder), scores, **counts))
+    elif scores is not None:
+        print("\n".join(lines(str(folder), scores, changed=tally.changed)))
+    elif tally.changed and not arguments.json:
+        print(f"{tally.changed:,} pictures were cut or resized to the net's size")
+
+    for line in tally.lines:
+        print(f"error: {line}", file=sys.stderr)
+    more = tally.unread + tally.unanswered - len(tally.errors)
+    if more:
+        print(f"and {more:,} more: see the column error of {out}", file=sys.stderr)
+    return tally.failed(len(listed.files))
+
+
+def parsed() -> argparse.Namespace:
+    """The command line."""
     # The arguments.
     parser = argparse.ArgumentParser(prog="python -m commands.predict", description=__doc__)
     parser.add_argument(
@@ -335,11 +221,19 @@ def main() -> None:
         "--labels", metavar="FOLDER", help="instead of files: score all of FOLDER/CLASS/"
     )
     parser.add_argument(
+        "--folder", help="instead of files: all of a folder at any depth, into the table of --out"
+    )
+    parser.add_argument(
+        "--out", metavar="TABLE", help="a row for each input into TABLE.csv or TABLE.parquet"
+    )
+    parser.add_argument(
         "--top",
         type=int,
-        default=3,
         metavar="K",
-        help="classes a line, the most probable first (3)",
+        help="classes a line, the most probable first (3; in a table 1)",
+    )
+    parser.add_argument(
+        "--each", choices=EACH, help="in a table: a column for each class with its number"
     )
     parser.add_argument(
         "--fit",
@@ -351,19 +245,40 @@ def main() -> None:
     # files may come after options, which argparse takes for none where there may be none
     arguments = parser.parse_intermixed_args()
 
-    if arguments.top < 1:
+    # What goes together.
+    if arguments.top is not None and arguments.top < 1:
         parser.error(f"--top is {arguments.top}, allowed is 1 or more")
 
-    if bool(arguments.files) == (arguments.labels is not None):
-        parser.error("give files to classify, or --labels FOLDER to score")
+    given = [bool(arguments.files), arguments.labels is not None, arguments.folder is not None]
+    if sum(given) != 1:
+        parser.error(
+            "give files to classify, or --labels FOLDER to score, or --folder FOLDER with --out TABLE"
+        )
+    if arguments.out is None and (arguments.folder is not None or arguments.each is not None):
+        parser.error("--folder and --each need --out TABLE")
+    if arguments.out is not None:
+        if arguments.files:
+            parser.error("--out takes --folder FOLDER or --labels FOLDER, and no single files")
+        if Path(arguments.out).suffix.lower() not in ENDINGS:
+            parser.error(
+                f"--out is {arguments.out}, allowed are names that end in {' or '.join(ENDINGS)}"
+            )
+    return arguments
 
-    # The net, and every file.
-    model = load(arguments.model, arguments.trust)
-    fit = arguments.fit
-    if arguments.labels is not None:
-        failed = score_folder(model, Path(arguments.labels), arguments.json, fit)
+
+def main() -> None:
+    """Classify files, or score those of a folder."""
+    arguments = parsed()
+    model = load(arguments.model, arguments.trust, onnx_first=arguments.out is not None)
+
+    # Every file.
+    if arguments.out is not None:
+        failed = write_scores(model, arguments)
+    elif arguments.labels is not None:
+        failed = score_folder(model, Path(arguments.labels), arguments.json, arguments.fit)
     else:
-        failed = classify(model, arguments.files, arguments.top, arguments.json, fit)
+        top = arguments.top or 3
+        failed = classify(model, arguments.files, top, arguments.json, arguments.fit)
 
     if failed.lines:
         print("\n".join(failed.lines), file=sys.stderr)

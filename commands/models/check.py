@@ -44,17 +44,18 @@ def outputs(runner: Runner, inputs: np.ndarray, name: str = "the net") -> np.nda
     Raises:
         ValueError: the net cannot take one of the batches.
     """
-    parts = []
-    for part in batches(inputs):
-        try:
-            parts.append(runner(part))
-        except Exception as error:  # torch and onnxruntime raise many kinds
-            reason = " ".join(str(error).split())[:200]
-            raise ValueError(
-                f"{name} does not take {part.dtype} {part.shape} ({reason})"
-            ) from error
+    return np.concatenate([batch_outputs(runner, part, name) for part in batches(inputs)])
 
-    return np.concatenate(parts)
+
+def batch_outputs(runner: Runner, inputs: np.ndarray, name: str = "the net") -> np.ndarray:
+    """The same, computed at once."""
+    try:
+        return runner(inputs)
+    except Exception as error:  # torch and onnxruntime raise many kinds
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"{name} does not take {inputs.dtype} {inputs.shape} ({reason})"
+        ) from error
 
 
 def finite(logits: np.ndarray) -> np.ndarray:

@@ -17,8 +17,12 @@ LABELS = "labels.json"
 """The class names in the order of the outputs, as a JSON list: for programs that read no description."""
 
 
-def model_file(path: Path) -> Path:
+def model_file(path: Path, onnx_first: bool = False) -> Path:
     """The file of an export to run: `path` itself, or in a folder the first that is there.
+
+    Args:
+        path: a file or a folder.
+        onnx_first: of a folder take model.onnx before the others.
 
     Raises:
         ValueError: there is none, or it is of no format that is known.
@@ -29,7 +33,9 @@ def model_file(path: Path) -> Path:
             raise ValueError(
                 f"{path} holds none of {', '.join(FILES.values())}: run python -m commands.export"
             )
-        return present[0]
+        return (
+            path / FILES["onnx"] if onnx_first and path / FILES["onnx"] in present else present[0]
+        )
 
     if path.suffix.removeprefix(".") not in FILES:
         raise ValueError(

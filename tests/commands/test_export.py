@@ -406,4 +406,4 @@ def test_the_commands_of_the_pages_run(
         assert status == 0 and out and not error, (line, error)
         ran.append(words[2])
 
-    assert sorted(ran) == ["commands.export"] * 2 + ["commands.predict"] * 5
+    assert sorted(ran) == ["commands.export"] * 2 + ["commands.predict"] * 7

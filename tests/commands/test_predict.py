@@ -22,7 +22,9 @@ from commands import predict
 from commands.models import programs
 from commands.models.exported import exported_net
 from commands.models.files import FILES, check_description, picture_rule
+from commands.models.loaded import Model
 from commands.models.made_up import made_up
+from commands.models.reading import inputs_of
 from stages.images.pictures import Fit, PictureRule
 from stages.images.sources.folder import image_folder
 from stages.images.sources.parquet import parquet
@@ -298,8 +300,8 @@ def test_training_and_prediction_see_the_same_pixels(fit: Fit, tmp_path: Path) -
     of_folder = image_folder(tree, rule).train
     of_table = parquet(table, rule).train
     described = {"classes": ["a", "b"], "size_px": size, "fit": fit}
-    model = predict.Model(tmp_path, lambda inputs: inputs, described, tmp_path)
-    read = predict.inputs_of(model, [str(file) for file in files.values()])
+    model = Model(tmp_path, lambda inputs: inputs, described, tmp_path)
+    read = inputs_of(model, [str(file) for file in files.values()])
 
     in_folder = {image.tobytes() for image in of_folder.images}
     for place, (name, pixels_seen, said) in enumerate(read):
