@@ -126,7 +126,7 @@ def _asked(
     names = model.described["classes"]
     files = [
         AskedFile(
-            listed.name(place),
+            listed.names[place],
             None if listed.labels is None else names[listed.labels[place]],
             None if inputs is None else len(inputs),
             said,

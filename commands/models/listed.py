@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from commands.models.table_names import partial_path, table_name
@@ -30,21 +31,22 @@ class Listed:
     labels: list[int] | None
     notes: list[str]
 
-    def name(self, place: int) -> str:
-        """Of a file in the table."""
-        return table_name(path_below(self.files[place], self.folder))
+    @cached_property
+    def names(self) -> list[str]:
+        """Of the files in a table."""
+        return [table_name(path_below(file, self.folder)) for file in self.files]
 
     def hash(self) -> str:
         """Of names, classes, sizes and times of the files."""
         whole = hashlib.sha256()
-        for place, file in enumerate(self.files):
+        labels = self.labels or [None] * len(self.files)
+        for name, label, file in zip(self.names, labels, self.files, strict=True):
             try:
                 found = file.stat()
                 state = (found.st_size, found.st_mtime_ns)
             except OSError:  # it is named when it is read
                 state = (-1, -1)
-            label = None if self.labels is None else self.labels[place]
-            whole.update(repr((self.name(place), label, state)).encode())
+            whole.update(repr((name, label, state)).encode())
         return whole.hexdigest()
 
 

@@ -182,8 +182,12 @@ def read_onnx(data: bytes) -> tuple[Runner, dict[str, Any]]:
             "the net again"
         )
 
+    # As many threads as torch would take; those that wait leave the processor to readers of files
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        session = runtime.InferenceSession(data, providers=["CPUExecutionProvider"])
+        session = runtime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own kinds
         raise ValueError(f"not a readable ONNX model ({_first_line(error)})") from error
 

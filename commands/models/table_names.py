@@ -16,6 +16,8 @@ def table_name(path: str) -> str:
 
     Two paths never have one name, and `docs/use.md` says how to get the path back.
     """
+    if path.isascii() and "\\" not in path:
+        return path
     return os.fsencode(path.replace("\\", "\\\\")).decode("utf-8", "backslashreplace")
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from scipy.special import softmax
 
 from commands.models.check import finite
@@ -97,26 +98,27 @@ class TableForm:
         lengths = [1 if file.inputs is None else file.inputs for file in files]
         readable = np.repeat([file.inputs is not None for file in files], lengths)
 
-        def of_files(values: Sequence[Any]) -> list[Any]:
-            return [value for value, n in zip(values, lengths, strict=True) for _ in range(n)]
+        def of_files(values: Iterable[str | None]) -> pa.Array:
+            column = pa.array(values, pa.string())
+            return column.take(pa.array(np.repeat(np.arange(len(files)), lengths)))
 
         # A row for each input, and one for each file that cannot be read
         whole = np.full((len(readable), len(self.classes)), np.nan, np.float32)
         whole[readable] = logits
         good = finite(whole)
-        said = of_files([printable(file.said) for file in files])
+        said = of_files(printable(file.said) if file.said else None for file in files)
 
-        columns: dict[str, Any] = {"file": of_files([file.name for file in files])}
+        columns: dict[str, Any] = {"file": of_files(file.name for file in files)}
         if self.is_vectors:
             places = np.concatenate([np.arange(n) for n in lengths])
             columns["row"] = pa.array(places, pa.int64(), mask=~readable)
         if self.labelled:
-            columns["true"] = of_files([file.true for file in files])
+            columns["true"] = of_files(file.true for file in files)
 
         columns |= self._answers(whole, good)
-        columns["note"] = pa.array(said, pa.string(), mask=~readable | (np.array(said) == ""))
-        reasons = [NOT_FINITE if known else why for known, why in zip(readable, said, strict=True)]
-        columns["error"] = pa.array(reasons, pa.string(), mask=good)
+        columns["note"] = pc.if_else(pa.array(readable), said, None)
+        unanswered = pa.array(np.where(readable & ~good, NOT_FINITE, None), pa.string())
+        columns["error"] = pc.if_else(pa.array(readable), unanswered, said)
 
         return pa.record_batch(columns, schema=self.schema)
 
@@ -129,15 +131,15 @@ class TableForm:
         """
         known = np.where(good[:, None], logits, 0).astype(np.float64)
         shares = softmax(known, axis=1).astype(np.float32)
-        order = np.argsort(-shares, axis=1, kind="stable")
-        names = np.array([printable(name) for name in self.classes], object)
+        order = np.argsort(-known, axis=1, kind="stable")
+        names = pa.array([printable(name) for name in self.classes])
 
         columns = {}
         for place, end in enumerate(self._ends):
             index = order[:, place]
             share = np.take_along_axis(shares, index[:, None], axis=1)[:, 0]
-            columns[f"class{end}"] = pa.array(names[index], pa.string(), mask=~good)
-            columns[f"index{end}"] = pa.array(index, pa.int32(), mask=~good)
+            columns[f"index{end}"] = pa.array(index.astype(np.int32), mask=~good)
+            columns[f"class{end}"] = names.take(columns[f"index{end}"])
             columns[f"probability{end}"] = pa.array(share, pa.float32(), mask=~good)
 
         numbers = shares if self.each == "probabilities" else logits

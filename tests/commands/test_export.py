@@ -370,6 +370,7 @@ def test_an_unknown_cell_is_refused(cell: str, here: Path, run: Run) -> None:
 @needs_onnx
 def test_the_python_of_the_page_runs(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     blocks = re.findall(r"```python\n(.*?)```", PAGE, re.S)
+    blocks = [block for block in blocks if "print(" in block]
     said = set()
     assert len(blocks) == 3
 

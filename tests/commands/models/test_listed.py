@@ -24,8 +24,7 @@ def test_pictures_at_any_depth_in_the_order_of_their_paths(tmp_path: Path) -> No
     (folder / "folder.png").mkdir()
     (folder / "again").symlink_to(folder)
     found = all_below(folder, False, folder / "t.csv")
-    names = [found.name(place) for place in range(len(found.files))]
-    assert names == ["a/b/c.webp", "a/z.jpg", "a.png", "b.PNG", "link.png"]
+    assert found.names == ["a/b/c.webp", "a/z.jpg", "a.png", "b.PNG", "link.png"]
     assert found.labels is None and found.notes == [
         "passed over 1 folders that are links: again",
         "passed over 1 files with other endings: x.npy",
