@@ -8,7 +8,7 @@ faults = tests/faults
 walks = tests/project/test_guide.py tests/project/test_readme.py
 benchmarks = tests/project/test_benchmarks.py
 others = tests/commands tests/pipeline tests/stages tests/project/test_launchers.py tests/project/test_project.py
-BENCHMARKS = augment coverage dag everyday growth memory precision rates search store teachers train scaling packing
+BENCHMARKS = augment coverage dag everyday growth memory precision predict rates search store teachers train scaling packing
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
 .PHONY: help setup lint types test middle slow pocket smoke bench docs versions clean

@@ -144,7 +144,7 @@ def measure(arguments: argparse.Namespace) -> tuple[list[Row], dict[str, Any]]:
             return len(images)
 
         def net_part() -> int:
-            with mock.patch.object(batch, "read_ahead", lambda *_: iter(read)):
+            with mock.patch.object(batch, "read_ahead", lambda *_: (each for each in read)):
                 return scored(model, listed, out, form)
 
         # The two cases.

@@ -6,7 +6,7 @@ import hashlib
 import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -25,7 +25,9 @@ from commands.models.tally import Tally
 from stages.images.pictures import Fit
 
 BATCH = 128
-"""Inputs that the net is asked at once: more were not faster, see docs/use.md."""
+"""Inputs that the net is asked at once: more were not faster, with onnxruntime or torch."""
+GROUP = 256
+"""Inputs that are kept together, all those of some files: a stop loses no more."""
 
 
 def score_files(model: Model, listed: Listed, out: Path, form: TableForm, fit: Fit | None) -> Tally:
@@ -97,22 +99,21 @@ def _ask_all(
         print(f"going on after {done:,} of {len(listed.files):,} files", file=sys.stderr)
 
     names = [str(file) for file in listed.files[done:]]
-    read = read_ahead(model, names, fit)
     progress = tqdm(total=len(listed.files), initial=done, unit="file", disable=None)
-    with progress as bar:
+    with closing(read_ahead(model, names, fit)) as read, progress as bar:
         for group in _groups(read):
             table.append(form.rows(*_asked(model, listed, table.files, group)), len(group))
             bar.update(len(group))
 
 
 def _groups(read: Iterable[Read]) -> Iterator[list[Read]]:
-    """Whole files, with BATCH inputs or, for those of many vectors, more."""
+    """Whole files, with GROUP inputs or, for those of many vectors, more."""
     held: list[Read] = []
     count = 0
     for each in read:
         held.append(each)
         count += 1 if each[1] is None else len(each[1])
-        if count >= BATCH:
+        if count >= GROUP:
             yield held
             held, count = [], 0
     if held:

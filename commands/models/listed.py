@@ -42,7 +42,7 @@ class Listed:
         labels = self.labels or [None] * len(self.files)
         for name, label, file in zip(self.names, labels, self.files, strict=True):
             try:
-                found = file.stat()
+                found = os.stat(file)
                 state = (found.st_size, found.st_mtime_ns)
             except OSError:  # it is named when it is read
                 state = (-1, -1)

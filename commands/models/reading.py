@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -81,7 +81,9 @@ def inputs_of(model: Model, files: Sequence[str], fit: Fit | None = None) -> Ite
     return map(InputReader(model, fit).read, files)
 
 
-def read_ahead(model: Model, files: Sequence[str], fit: Fit | None = None) -> Iterator[Read]:
+def read_ahead(
+    model: Model, files: Sequence[str], fit: Fit | None = None
+) -> Generator[Read, None, None]:
     """The same, in the same order; pictures are decoded by threads while the net works.
 
     Files of vectors are read one at a time, since one may fill the memory.

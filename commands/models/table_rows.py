@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -98,22 +98,24 @@ class TableForm:
         lengths = [1 if file.inputs is None else file.inputs for file in files]
         readable = np.repeat([file.inputs is not None for file in files], lengths)
 
-        def of_files(values: Iterable[str | None]) -> pa.Array:
+        def of_files(values: list[str | None]) -> pa.Array:
             column = pa.array(values, pa.string())
+            if not self.is_vectors:
+                return column
             return column.take(pa.array(np.repeat(np.arange(len(files)), lengths)))
 
         # A row for each input, and one for each file that cannot be read
         whole = np.full((len(readable), len(self.classes)), np.nan, np.float32)
         whole[readable] = logits
         good = finite(whole)
-        said = of_files(printable(file.said) if file.said else None for file in files)
+        said = of_files([printable(file.said) if file.said else None for file in files])
 
-        columns: dict[str, Any] = {"file": of_files(file.name for file in files)}
+        columns: dict[str, Any] = {"file": of_files([file.name for file in files])}
         if self.is_vectors:
             places = np.concatenate([np.arange(n) for n in lengths])
             columns["row"] = pa.array(places, pa.int64(), mask=~readable)
         if self.labelled:
-            columns["true"] = of_files(file.true for file in files)
+            columns["true"] = of_files([file.true for file in files])
 
         columns |= self._answers(whole, good)
         columns["note"] = pc.if_else(pa.array(readable), said, None)

@@ -407,4 +407,4 @@ def test_the_commands_of_the_pages_run(
         assert status == 0 and out and not error, (line, error)
         ran.append(words[2])
 
-    assert sorted(ran) == ["commands.export"] * 2 + ["commands.predict"] * 7
+    assert sorted(ran) == ["commands.export"] * 2 + ["commands.predict"] * 8

@@ -272,7 +272,7 @@ def test_what_was_computed_is_kept_when_it_is_stopped(
     for i in range(20):
         Image.fromarray(pixels(i + 1)).save(folder / f"{i:02}.png")
     (folder / "03.png").write_bytes(b"damaged")
-    monkeypatch.setattr(batch, "BATCH", 4)
+    monkeypatch.setattr(batch, "GROUP", 4)
     whole = tmp_path / f"whole-{name}"
     run(predict, CELL, "--folder", str(folder), "--out", str(whole))
 
@@ -314,7 +314,7 @@ def test_a_stop_is_continued(
     for i in range(20):
         Image.fromarray(pixels(i + 1)).save(folder / f"{i:02}.png")
     (folder / "03.png").write_bytes(b"damaged")
-    monkeypatch.setattr(batch, "BATCH", 4)
+    monkeypatch.setattr(batch, "GROUP", 4)
     for name in ("t.csv", "t.parquet"):
         whole, out = tmp_path / f"whole-{name}", tmp_path / name
         run(predict, CELL, "--folder", str(folder), "--out", str(whole))
@@ -366,14 +366,14 @@ def test_a_terminated_process_leaves_rows_and_no_table(
     out, part = tmp_path / "t.csv", tmp_path / "t.csv.part"
     words = (CELL, "--folder", str(folder), "--out", str(out))
 
-    # It waits in the third batch.
+    # It waits in the second group, of which each has two batches
     code = f"""if True:
         import sys, time
         from commands import predict
         from commands.models import batch
         from stages.runtime import entry
         asked, count = batch.batch_outputs, iter(range(9))
-        batch.batch_outputs = lambda *a: asked(*a) if next(count) < 2 else time.sleep(600)
+        batch.batch_outputs = lambda *a: asked(*a) if next(count) < 3 else time.sleep(600)
         sys.argv = ["predict", *{words!r}]
         entry.run(predict.main)
     """
@@ -382,7 +382,7 @@ def test_a_terminated_process_leaves_rows_and_no_table(
         [sys.executable, "-c", code], stderr=subprocess.PIPE, env=environment, text=True
     )
     try:
-        while not (part.is_file() and part.stat().st_size > 2 * 128 * len("0.png")):
+        while not (part.is_file() and part.stat().st_size > 256 * len("0.png")):
             assert waiting.poll() is None
             time.sleep(0.1)
         status, _, error = run(predict, *words)

@@ -188,6 +188,21 @@ def test_store_quick(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_predict_quick(tmp_path: Path) -> None:
+    for name in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(name)
+    written = run_benchmark("predict", tmp_path, "--quick")
+    alone = "onnxruntime on decoded arrays"
+    cases = {row["case"].split(",")[0] for row in written["rows"]}
+    assert cases == {"the net's part", "files to table"}
+
+    # Reading files costs something, and memory does not grow with their number.
+    assert ratios(written, "files to table, 1,000 images")[alone] < 0.9
+    few, many = written["environment"]["peak_MB"].values()
+    assert 100 < many < 1.05 * few
+
+
+@pytest.mark.slow
 def test_dag_quick(tmp_path: Path) -> None:
     written = run_benchmark("dag", tmp_path, "--quick")
     assert {row["peer"] for row in written["rows"]} >= {"dvc status"}
