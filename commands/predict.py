@@ -178,33 +178,33 @@ def write_scores(model: Model, arguments: argparse.Namespace) -> Failed:
     say(listed)
 
     # The table.
-    tally = score_files(model, listed, out, form, arguments.fit)
-    scores = tally.scores(names)
+    counted = score_files(model, listed, out, form, arguments.fit)
+    scores = counted.scores(names)
     counts = {
-        "unread": tally.unread,
-        "unanswered": tally.unanswered,
-        "changed": tally.changed,
+        "unread": counted.unread,
+        "unanswered": counted.unanswered,
+        "changed": counted.changed,
     }
 
     # What it says.
     if arguments.json:
-        told = {"out": str(out), "net": str(model.where), "rows": tally.rows, **counts}
+        told = {"out": str(out), "net": str(model.where), "rows": counted.rows, **counts}
         print(json.dumps(told))
     else:
-        print(f"{out}: {tally.rows:,} rows, answered by {model.where}")
+        print(f"{out}: {counted.rows:,} rows, answered by {model.where}")
     if scores is not None and arguments.json:
         print(as_json(str(folder), scores, **counts))
     elif scores is not None:
-        print("\n".join(lines(str(folder), scores, changed=tally.changed)))
-    elif tally.changed and not arguments.json:
-        print(f"{tally.changed:,} pictures were cut or resized to the net's size")
+        print("\n".join(lines(str(folder), scores, changed=counted.changed)))
+    elif counted.changed and not arguments.json:
+        print(f"{counted.changed:,} pictures were cut or resized to the net's size")
 
-    for line in tally.lines:
+    for line in counted.lines:
         print(f"error: {line}", file=sys.stderr)
-    more = tally.unread + tally.unanswered - len(tally.errors)
+    more = counted.unread + counted.unanswered - len(counted.errors)
     if more:
         print(f"and {more:,} more: see the column error of {out}", file=sys.stderr)
-    return tally.failed(len(listed.files))
+    return counted.failed(len(listed.files))
 
 
 def parsed() -> argparse.Namespace:

@@ -21,7 +21,7 @@ from commands.models.reading import Read, read_ahead
 from commands.models.table_files import check_replaceable, write_table
 from commands.models.table_names import partial_path
 from commands.models.table_rows import AskedFile, TableForm
-from commands.models.tally import Tally
+from commands.models.table_counts import TableCounts
 from stages.images.pictures import Fit
 
 BATCH = 128
@@ -30,7 +30,9 @@ GROUP = 256
 """Inputs that are kept together, all those of some files: a stop loses no more."""
 
 
-def score_files(model: Model, listed: Listed, out: Path, form: TableForm, fit: Fit | None) -> Tally:
+def score_files(
+    model: Model, listed: Listed, out: Path, form: TableForm, fit: Fit | None
+) -> TableCounts:
     """Write a row for each input of the files.
 
     Rows are in a file beside the table until it is whole. Where that is there, what it has is not
@@ -60,12 +62,12 @@ def score_files(model: Model, listed: Listed, out: Path, form: TableForm, fit: F
     ):
         _ask_all(model, listed, form, fit, table)
 
-        tally = Tally()
+        counted = TableCounts()
         for batch in table.batches():
-            tally.add(batch, form.classes)
+            counted.add(batch, form.classes)
         write_table(out, form.schema, table.batches())
         table.remove()
-    return tally
+    return counted
 
 
 @contextmanager

@@ -39,7 +39,7 @@ class Listed:
     def hash(self) -> str:
         """Of names, classes, sizes and times of the files."""
         whole = hashlib.sha256()
-        labels = self.labels or [None] * len(self.files)
+        labels: Sequence[int | None] = self.labels or [None] * len(self.files)
         for name, label, file in zip(self.names, labels, self.files, strict=True):
             try:
                 found = os.stat(file)

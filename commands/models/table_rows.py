@@ -119,7 +119,7 @@ class TableForm:
 
         columns |= self._answers(whole, good)
         columns["note"] = pc.if_else(pa.array(readable), said, None)
-        unanswered = pa.array(np.where(readable & ~good, NOT_FINITE, None), pa.string())
+        unanswered = pc.if_else(pa.array(good), None, NOT_FINITE)
         columns["error"] = pc.if_else(pa.array(readable), unanswered, said)
 
         return pa.record_batch(columns, schema=self.schema)

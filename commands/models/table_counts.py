@@ -15,7 +15,7 @@ from stages.images.sources.files import NAMED
 
 
 @dataclass
-class Tally:
+class TableCounts:
     """Counts over the rows of a table.
 
     Attributes:
