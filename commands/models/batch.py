@@ -18,10 +18,10 @@ from commands.models.listed import Listed
 from commands.models.loaded import Model
 from commands.models.partial_table import PartialTable
 from commands.models.reading import Read, read_ahead
+from commands.models.table_counts import TableCounts
 from commands.models.table_files import check_replaceable, write_table
 from commands.models.table_names import partial_path
 from commands.models.table_rows import AskedFile, TableForm
-from commands.models.table_counts import TableCounts
 from stages.images.pictures import Fit
 
 BATCH = 128
