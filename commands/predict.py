@@ -191,7 +191,9 @@ def write_scores(model: Model, arguments: argparse.Namespace) -> Failed:
         told = {"out": str(out), "net": str(model.where), "rows": counted.rows, **counts}
         print(json.dumps(told))
     else:
-        print(f"{out}: {counted.rows:,} rows, answered by {model.where}")
+        print(
+            f"{out}: {counted.rows:,} row{'' if counted.rows == 1 else 's'}, answered by {model.where}"
+        )
     if scores is not None and arguments.json:
         print(as_json(str(folder), scores, **counts))
     elif scores is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,8 @@ def test_the_commands_of_the_readme_and_two_experiments(tmp_path: Path) -> None:
     assert list((tmp_path / "storage").rglob("*.dir")), "pushed"
 
     Image.fromarray(read_test(folder / "data/prepared")[0][0]).save(folder / "cat.png")
+    (folder / "photos/3").mkdir(parents=True)
+    shutil.copyfile(folder / "cat.png", folder / "photos/3/cat.png")
     used = walked(BLOCKS["use"].partition("\n")[2], folder, said)
     assert (folder / "exports/students/conv2-180k/model.onnx").is_file()
     assert len(re.findall(r"\d+\.\d %", used[used.index("cat.png") :])) == 3, used
