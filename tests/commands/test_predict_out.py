@@ -261,17 +261,23 @@ def test_vectors_have_a_row_each(
     np.testing.assert_allclose(found, wanted[[*range(40), 5]], atol=1e-4 * np.abs(wanted).max())
 
 
+def twenty_photos(place: Path) -> Path:
+    """A folder of them, one damaged."""
+    folder = place / "photos"
+    folder.mkdir()
+    for i in range(20):
+        Image.fromarray(pixels(i + 1)).save(folder / f"{i:02}.png")
+    (folder / "03.png").write_bytes(b"damaged")
+    return folder
+
+
 @pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit(143), OSError("no room")])
 def test_what_was_computed_is_kept_when_it_is_stopped(
     stop: Any, name: str, here: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same bytes as without a stop, and no file is read twice."""
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for i in range(20):
-        Image.fromarray(pixels(i + 1)).save(folder / f"{i:02}.png")
-    (folder / "03.png").write_bytes(b"damaged")
+    folder = twenty_photos(tmp_path)
     monkeypatch.setattr(batch, "GROUP", 4)
     whole = tmp_path / f"whole-{name}"
     run(predict, CELL, "--folder", str(folder), "--out", str(whole))
@@ -309,11 +315,7 @@ def test_what_was_computed_is_kept_when_it_is_stopped(
 def test_a_stop_is_continued(
     here: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for i in range(20):
-        Image.fromarray(pixels(i + 1)).save(folder / f"{i:02}.png")
-    (folder / "03.png").write_bytes(b"damaged")
+    folder = twenty_photos(tmp_path)
     monkeypatch.setattr(batch, "GROUP", 4)
     for name in ("t.csv", "t.parquet"):
         whole, out = tmp_path / f"whole-{name}", tmp_path / name

@@ -56,6 +56,15 @@ def test_a_largest_of_equal_ones_was_lucky() -> None:
     assert five.value == 0.5 and five.p_value(0.5) > 0.7, "equal ones are no evidence"
 
 
+@pytest.mark.parametrize(("errors_behind", "near"), [(1.3, True), (1.7, False)])
+def test_what_could_be_the_largest_in_truth_counts(errors_behind: float, near: bool) -> None:
+    """1.5 standard errors of the difference are the limit; alone the largest is itself."""
+    best, second = several(0.5, 0.5 - errors_behind * 0.01 * np.sqrt(2))
+    found = largest([best, second])
+    assert (found is not best) == near
+    assert (found.interval(0.95)[0] < best.interval(0.95)[0] - 0.001) == near
+
+
 def test_a_difference_of_largest_ones_has_the_wider_ends_of_both() -> None:
     convs = several(0.65, 0.65, 0.65)
     mlps = [normal(0.45, seed=i) for i in (7, 8, 9)]
