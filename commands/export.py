@@ -14,11 +14,8 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
-import os
 import platform
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,20 +24,17 @@ from torch import nn
 
 from commands.models import card, torch_format
 from commands.models.absorb import absorb
-from commands.models.check import ANOTHER_NET, CheckedInputs, allowed, compare, outputs
+from commands.models.check import ANOTHER_NET, CheckedInputs, compare, outputs
 from commands.models.exported import count, exported_net, has_bottleneck, outline
 from commands.models.files import CARD, FILES, LABELS, STATISTICS
 from commands.models.find import PREPARED, FoundNet, find, takes_and_gives
+from commands.models.formats import write_formats
 from commands.models.made_up import made_up
+from commands.models.placed import check_folder, staged
 from commands.models.programs import (
-    captured,
     check_extras,
     input_name,
-    onnx_bytes,
     onnx_versions,
-    program_bytes,
-    read_onnx,
-    read_program,
     torch_runner,
 )
 from commands.models.record import NetRecord, cell_of, limits, record_of, training
@@ -55,7 +49,7 @@ from stages.settings.results import data_name
 from stages.store.atomic import write_bytes, write_json, write_text
 from stages.store.manifest import file_hash
 from stages.store.prepared import PreparedManifest, read_test
-from stages.store.weights import load_weights, save_weights
+from stages.store.weights import load_weights
 
 SAMPLE = 256
 """Test images on which every file is compared with the net."""
@@ -87,39 +81,6 @@ def chosen(wanted: str | None) -> list[str]:
     return formats
 
 
-def check_folder(out: Path) -> None:
-    """Check that nothing of the user's is overwritten.
-
-    Raises:
-        ValueError: a README.md or labels.json in the folder is not of an export.
-    """
-    path = out / CARD
-    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
-    if path.exists() and card.MARK not in text:
-        raise ValueError(f"{path} was not written by export: give another folder with --out")
-
-    # Cards of earlier versions list no such file
-    labels = out / LABELS
-    if labels.exists() and f"`{LABELS}`" not in text:
-        raise ValueError(
-            f"{labels} was not written by export: rename it, or give another folder with --out"
-        )
-
-
-@contextmanager
-def staged(out: Path) -> Iterator[Path]:
-    """A folder whose files replace an earlier export in `out` when all are there and checked."""
-    out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=out) as name:
-        yield Path(name)
-
-        # The card goes first and comes last: a folder with a card is whole
-        for file in (CARD, *FILES.values(), STATISTICS, LABELS):
-            (out / file).unlink(missing_ok=True)
-        for path in sorted(Path(name).iterdir(), key=lambda path: path.name == CARD):
-            os.replace(path, out / path.name)
-
-
 def check_weights(net: nn.Module, record: NetRecord) -> None:
     """Check that these weights give the outputs that the run's tables are about.
 
@@ -135,58 +96,6 @@ def check_weights(net: nn.Module, record: NetRecord) -> None:
             f"the weights are not those that the run has measured ({error}): "
             "run 'dvc checkout', or 'dvc repro'"
         ) from error
-
-
-def write_formats(
-    folder: Path,
-    formats: list[str],
-    net: nn.Sequential,
-    described: dict[str, Any],
-    sample: CheckedInputs,
-) -> dict[str, float]:
-    """Write and check each format.
-
-    Args:
-        folder: where the files go.
-        formats: keys of FILES.
-        net: as it is exported, in eval mode.
-        described: its description.
-        sample: inputs, and what the net answered to them as it was trained.
-
-    Returns:
-        File -> largest difference of a logit on test inputs.
-
-    Raises:
-        ValueError: a file gives other outputs.
-    """
-    program = captured(net, sample.tested) if {"pt2", "onnx"} & set(formats) else None
-    differences = {}
-    for kind in formats:
-        path = folder / FILES[kind]
-
-        # Write, and read again
-        if kind == "safetensors":
-            save_weights(path, net.state_dict(), described)
-            torch_format.mark(path)
-            state, header = load_weights(path)
-            runner = torch_runner(restore(path, exported_net, state, header).eval())
-        else:
-            write = program_bytes if kind == "pt2" else onnx_bytes
-            read = read_program if kind == "pt2" else read_onnx
-            assert program is not None  # captured above for these two
-            write_bytes(path, write(program, described))
-            runner = read(path.read_bytes())[0]
-
-        # Compare
-        difference = sample.compare(path.name, runner)
-        differences[path.name] = difference
-        print(
-            f"{path.name}: {path.stat().st_size:,} bytes, "
-            f"largest difference {difference:.2g} on {len(sample.tested)} test "
-            f"{input_name(described)}, allowed {allowed(sample.wanted):.2g}"
-        )
-
-    return differences
 
 
 def table(

@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 
 from commands import export, predict
-from commands.models import programs
+from commands.models import formats, programs
 from commands.models.absorb import absorb
 from commands.models.exported import exported_net
 from commands.models.files import FILES
@@ -242,7 +242,7 @@ def perturbed(net: torch.nn.Sequential) -> torch.nn.Sequential:
     return other
 
 
-CAPTURED = export.captured
+CAPTURED = formats.captured
 WRONG = {
     "weights": lambda net, example: CAPTURED(perturbed(net), example),
     "one number of inputs": lambda net, example: torch.export.export(
@@ -263,7 +263,7 @@ def test_a_file_that_differs_is_not_left(
     form: str, wrong: str, copied: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = {path.name: path.read_bytes() for path in Path(OUT).iterdir()}
-    monkeypatch.setattr(export, "captured", WRONG[wrong])
+    monkeypatch.setattr(formats, "captured", WRONG[wrong])
     status, _, error = run(export, CELL, "--format", form)
     words = (
         "gives other outputs: largest difference"
